@@ -1,0 +1,70 @@
+"""Ids: UUIDv7, text at every edge.
+
+Rows of the two big append-only tables (events, receipts) store no id. Theirs is made from the
+row's address, so that it costs neither a column nor an index: the 74 free bits of the UUIDv7
+carry the company's number (32 bits) and the row's `seq` (42 bits). See docs/adr/0006.
+"""
+
+import os
+import time
+from typing import Final
+from uuid import UUID
+
+COMPANY_BITS: Final = 32
+SEQ_BITS: Final = 42
+_SEQ_MASK: Final = (1 << SEQ_BITS) - 1
+_LOW62: Final = (1 << 62) - 1
+_VERSION: Final = 7 << 76
+_VARIANT: Final = 2 << 62
+
+
+def _text(value: int) -> str:
+    h = f"{value:032x}"
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def _assemble(at_ms: int, free: int) -> str:
+    """A UUIDv7 from 48 bits of Unix milliseconds and 74 free bits (RFC 9562, 5.7)."""
+    high = (at_ms & 0xFFFFFFFFFFFF) << 80
+    return _text(high | _VERSION | ((free >> 62) << 64) | _VARIANT | (free & _LOW62))
+
+
+def new_id(at_ms: int | None = None) -> str:
+    """A fresh random UUIDv7; `at_ms` defaults to the wall clock."""
+    if at_ms is None:
+        at_ms = time.time_ns() // 1_000_000
+    return _assemble(at_ms, int.from_bytes(os.urandom(10), "big") >> 6)
+
+
+def row_id(at_ms: int, company_no: int, seq: int) -> str:
+    """The id of an event or receipt, from its address."""
+    return _assemble(at_ms, (company_no << SEQ_BITS) | seq)
+
+
+def row_address(text: str) -> tuple[int, int]:
+    """`(company_no, seq)` of an id made by `row_id`. Raises ValueError if it is no UUIDv7."""
+    value = UUID(text).int
+    if (value >> 76) & 0xF != 7:
+        raise ValueError(f"not a UUIDv7: {text}")
+    free = (((value >> 64) & 0xFFF) << 62) | (value & _LOW62)
+    return free >> SEQ_BITS, free & _SEQ_MASK
+
+
+def is_uuid(text: object) -> bool:
+    """True for the canonical 36-character lower-case form of any UUID, and nothing else."""
+    if not isinstance(text, str) or len(text) != 36:
+        return False
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def to_blob(text: str | None) -> bytes | None:
+    """The 16 bytes of a UUID text, for compact columns."""
+    return None if text is None else bytes.fromhex(text.replace("-", ""))
+
+
+def from_blob(blob: bytes | None) -> str | None:
+    """The inverse of `to_blob`."""
+    return None if blob is None else _text(int.from_bytes(blob, "big"))

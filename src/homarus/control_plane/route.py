@@ -1,0 +1,143 @@
+"""A route is data: what it needs, who may, which function answers.
+
+A handler is a synchronous function over a transaction. A writing route's handler runs inside
+`store.write`, so its reply commits with its effect; a reading route's handler runs in `store.read`.
+
+    def create(tx: Tx, call: Call[NewAgent]) -> Reply: ...          writes
+    def listed(rx: Rx, call: Call[None]) -> Reply: ...              reads
+
+From the table of routes come dispatch, OpenAPI, the reference page and the test that walks all
+surfaces (governance contract, 1).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from homarus.base.errors import Invalid
+from homarus.base.ids import is_uuid
+from homarus.kernel.tokens import Token
+from homarus.store.port import Reply
+
+B = TypeVar("B")
+
+MAX_BODY_BYTES: Final = 1_048_576
+MAX_DEPTH: Final = 32
+MAX_LIMIT: Final = 500
+DEFAULT_LIMIT: Final = 100
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Call(msgspec.Struct, Generic[B], frozen=True):
+    """One parsed request.
+
+    `company` id of the company it concerns; `token` the caller's access token (no secret);
+    `path` values of the `{names}`; `query` the last value of each; `body` decoded as the route's
+    body type (None where it has none); `raw` the body's bytes; `base_url` of this daemon as the
+    caller reached it, without a trailing slash.
+    """
+
+    company: str
+    token: Token
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: B
+    raw: bytes = b""
+    base_url: str = ""
+
+    def id(self, name: str = "id") -> str:
+        """A path id that must be a UUID. Raises `request.bad_id`."""
+        value = self.path[name]
+        if not is_uuid(value.lower()):
+            raise Invalid("request.bad_id", f"{value[:80]!r} is not an id", "Give the UUID.")
+        return value.lower()
+
+    def limit(self) -> int:
+        """`limit` of the query: default 100, at most 500; nonsense counts as not given."""
+        text = self.query.get("limit", "")
+        if not (text.isascii() and text.isdecimal()) or len(text) > 9:
+            return DEFAULT_LIMIT
+        return max(1, min(int(text), MAX_LIMIT))
+
+    def cursor(self) -> int | None:
+        """`cursor` of the query: the `nextCursor` of the page before. Raises `request.cursor`."""
+        text = self.query.get("cursor")
+        if text is None or text == "":
+            return None
+        if not (text.isascii() and text.isdecimal()) or len(text) > 18:
+            raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
+        return int(text)
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the surface.
+
+    `path`       below the mount, with `{names}`: `/tasks/{id}/notes`
+    `capability` what a caller must be allowed; a read-only route has `read` (or `audit.read`)
+    `handler`    see the module; for `kind` "write" it gets a Tx, for "read" an Rx
+    `body`       msgspec type of the JSON body; None: none is read
+    `keyed`      "required": 400 without `Idempotency-Key` (contract 3.2 K); "accepted": honoured
+                 when given; "ignored": never replayed (contract 3.2, right-hand column)
+    `strict`     the same key with another body is 409
+    `replay`     see `Key.replay`
+    `acting`     finds the agent reference that the caller speaks for, in the decoded call
+    `target`     URI-like target of the action, with path names: `task:{id}`
+    `task`       finds the id of the task it concerns
+    `status`     of success, for OpenAPI; `reply` its msgspec type, where there is one
+    """
+
+    method: str
+    path: str
+    capability: str
+    handler: Callable[..., Reply]
+    kind: str
+    summary: str
+    body: Any = None
+    keyed: str = "accepted"
+    strict: bool = False
+    replay: Callable[..., Reply | None] | None = None
+    acting: Callable[[Call[Any]], str | None] | None = None
+    target: str = "company:"
+    task: Callable[[Call[Any]], str | None] | None = None
+    status: int = 200
+    reply: Any = None
+    query: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+def json_reply(body: Any, status: int = 200) -> Reply:
+    """A reply whose body is any msgspec-encodable value."""
+    return Reply(status=status, body=_encode(body))
+
+
+def read_route(path: str, handler: Callable[..., Reply], summary: str, **more: Any) -> Route:
+    """GET, capability `read`."""
+    return Route(
+        method="GET",
+        path=path,
+        handler=handler,
+        summary=summary,
+        kind="read",
+        **({"capability": "read"} | more),
+    )
+
+
+def write_route(
+    method: str,
+    path: str,
+    capability: str,
+    handler: Callable[..., Reply],
+    summary: str,
+    **more: Any,
+) -> Route:
+    return Route(
+        method=method,
+        path=path,
+        capability=capability,
+        handler=handler,
+        summary=summary,
+        kind="write",
+        **more,
+    )

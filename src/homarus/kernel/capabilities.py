@@ -1,0 +1,135 @@
+"""Built-in capabilities: what may be done at all, with which effect, and by whom.
+
+There are no implicit permissions: a capability that is not in this table and not a registered row
+of the company is refused. `docs/reference/capabilities.md` is generated from this table.
+"""
+
+from typing import Final
+
+import msgspec
+
+from homarus.base.action import Effect
+
+ROLES: Final = ("viewer", "operator", "approver", "owner")
+"""Operator roles, each including the ones before it (dashboard contract, 1)."""
+
+
+class Builtin(msgspec.Struct, frozen=True):
+    """`operator`: least operator role that may (None: no operator). `agents`, `runtimes`: whether
+    an agent's token, or a company token, may. `acting`: a company token must name an agent that it
+    may act for. `system`: the daemon's own workers may. `about`: one line for people."""
+
+    id: str
+    about: str
+    effect: Effect = Effect.LOCAL_WRITE
+    operator: str | None = "operator"
+    agents: bool = False
+    runtimes: bool = False
+    acting: bool = False
+    system: bool = False
+    scope: str = "mcp_full"
+
+
+def _table(*rows: Builtin) -> dict[str, Builtin]:
+    return {row.id: row for row in rows}
+
+
+_R: Final = Effect.READ
+_D: Final = Effect.DISPATCH
+
+BUILTIN: Final = _table(
+    # the instance
+    Builtin("company.create", "Found a company", operator="owner", system=True),
+    Builtin("company.update", "Change a company's name or context notes", operator="owner"),
+    Builtin("token.create", "Mint an access token", operator="owner", system=True),
+    Builtin("token.revoke", "Revoke an access token", operator="owner"),
+    Builtin("token.grant", "Let a company token act for an agent", operator="owner"),
+    Builtin("stop.set", "STOP a company, project, agent, task or trace"),
+    Builtin("stop.lift", "Lift a STOP", operator="owner"),
+    Builtin("ledger.flush", "Write the counts of repeated refusals", operator=None, system=True),
+    Builtin("store.backup", "Take an online backup", operator="owner", effect=_R),
+    Builtin("store.sweep", "Forget old idempotency keys", operator=None, system=True, effect=_R),
+    Builtin("capability.register", "Register a command capability", operator="owner"),
+    Builtin("capability.disable", "Disable a registered capability", operator="owner"),
+    # workforce
+    Builtin("agent.create", "Create an agent", runtimes=True),
+    Builtin("agent.update", "Change an agent", agents=True, runtimes=True),
+    Builtin("agent.delete", "Remove an agent", runtimes=True),
+    Builtin(
+        "agent.heartbeat",
+        "Say that an agent lives; renews its leases",
+        effect=_R,
+        agents=True,
+        runtimes=True,
+        acting=True,
+    ),
+    Builtin("agent.usage", "Report tokens used", agents=True, runtimes=True, acting=True),
+    Builtin("runtime.register", "Register a runtime node", effect=_R, runtimes=True, agents=True),
+    Builtin("session.start", "Start a session", agents=True, runtimes=True, acting=True),
+    Builtin("session.checkpoint", "Checkpoint a session", agents=True, runtimes=True, acting=True),
+    Builtin("session.end", "End a session", agents=True, runtimes=True, acting=True),
+    Builtin("session.monitor", "Mark late sessions degraded", operator=None, system=True),
+    Builtin("memory.write", "Write an agent's memory", agents=True, runtimes=True, acting=True),
+    # work
+    Builtin("customer.create", "Create or update a customer", agents=True, runtimes=True),
+    Builtin("customer.update", "Change a customer", agents=True, runtimes=True),
+    Builtin("customer.delete", "Remove a customer", runtimes=True),
+    Builtin("project.create", "Create a project", agents=True, runtimes=True),
+    Builtin("project.update", "Change a project", agents=True, runtimes=True),
+    Builtin("project.delete", "Remove a project", runtimes=True),
+    Builtin("project.memory", "Add to a project's memory", agents=True, runtimes=True),
+    Builtin("task.create", "Create a task", agents=True, runtimes=True),
+    Builtin("task.update", "Change a task", agents=True, runtimes=True),
+    Builtin("task.delete", "Archive a task", agents=True, runtimes=True),
+    Builtin("task.claim", "Claim a task", agents=True, runtimes=True, acting=True),
+    Builtin("task.assign", "Assign a task", effect=_D, agents=True, runtimes=True),
+    Builtin("task.note", "Write a note on a task", agents=True, runtimes=True, acting=True),
+    Builtin("task.result", "Report the result of a task", agents=True, runtimes=True, acting=True),
+    Builtin("task.release", "Hand a claimed task back", agents=True, runtimes=True, acting=True),
+    Builtin("task.move", "Move a task by hand (retry, reopen, accept)"),
+    Builtin("task.expire", "Take back expired leases", operator=None, system=True),
+    Builtin("task.dispatch", "Hand a task to an executor", operator=None, system=True),
+    Builtin(
+        "command.run", "Run a command capability", effect=Effect.EXEC, agents=True, system=True
+    ),
+    Builtin("action.create", "Start an execution log", agents=True, runtimes=True),
+    Builtin("action.step", "Add a step to an execution log", agents=True, runtimes=True),
+    # records
+    Builtin("artifact.create", "Record an artifact", agents=True, runtimes=True),
+    Builtin("artifact.delete", "Remove an artifact", agents=True, runtimes=True),
+    Builtin("incident.open", "Open an incident", agents=True, runtimes=True, system=True),
+    Builtin("incident.update", "Change an incident", agents=True, runtimes=True),
+    Builtin("incident.delete", "Remove an incident"),
+    Builtin("resource.create", "Create a resource", agents=True, runtimes=True),
+    Builtin("resource.update", "Change a resource", agents=True, runtimes=True),
+    Builtin("resource.delete", "Remove a resource", agents=True, runtimes=True),
+    # talk
+    Builtin("thread.create", "Open a thread", agents=True, runtimes=True),
+    Builtin("message.send", "Send a message", effect=_D, agents=True, runtimes=True),
+    Builtin(
+        "chat.status",
+        "Show typing and read marks",
+        effect=_R,
+        agents=True,
+        runtimes=True,
+        acting=True,
+    ),
+    # reading that leaves a receipt, and reading that does not
+    Builtin(
+        "read",
+        "Read lists, tasks, files, events",
+        effect=_R,
+        operator="viewer",
+        agents=True,
+        runtimes=True,
+        system=True,
+    ),
+    Builtin("audit.read", "Read and export the ledger", effect=_R, operator="viewer"),
+)
+
+
+def role_reaches(have: str | None, least: str | None) -> bool:
+    """Whether an operator of role `have` may do what needs `least`."""
+    if have is None or least is None or have not in ROLES:
+        return False
+    return ROLES.index(have) >= ROLES.index(least)

@@ -1,0 +1,145 @@
+"""The kernel as the store calls it: judge, record, seal (see `homarus.store.port.Governor`)."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from homarus.base.action import Action, Allow, Effect, Outcome, Refuse, Verdict
+from homarus.base.errors import HomarusError
+from homarus.base.ids import is_uuid
+from homarus.kernel import receipts, seals
+from homarus.kernel.admit import judge
+from homarus.kernel.capabilities import BUILTIN
+from homarus.kernel.facts import Facts
+from homarus.kernel.keys import CompanyKeys, MasterKey
+from homarus.store.port import Tx
+from homarus.store.unit import UnitTx
+
+MAX_FOLDED: Final = 1_000
+
+Applier = Callable[[Tx, Verdict], None]
+
+
+class _Fold(msgspec.Struct):
+    """Equal refusals of one actor within a minute: the first is written, the others counted."""
+
+    at_ms: int
+    receipt: str
+    action: Action
+    verdict: Refuse
+    company: str
+    more: int = 0
+
+
+def no_consequences(tx: Tx, verdict: Verdict) -> None:
+    """The applier before `flows/` hands in its own: a verdict that carries any is a broken build."""
+    if not isinstance(verdict, Allow) and verdict.consequences:
+        raise AssertionError(f"no applier for {verdict.consequences}")
+
+
+class Kernel:
+    """One instance a daemon; its caches belong to the store's writer."""
+
+    def __init__(self, facts: Facts, master: MasterKey, applier: Applier = no_consequences) -> None:
+        self._facts = facts
+        self._keys = CompanyKeys(master)
+        self._applier = applier
+        self._folds: dict[tuple[str, str, str, str], _Fold] = {}
+        self.unknown_identities = 0
+
+    def admit(self, tx: Tx, action: Action) -> Verdict:
+        return judge(tx, action, self._facts)
+
+    def apply(self, tx: Tx, verdict: Verdict) -> None:
+        self._applier(tx, verdict)
+
+    def record(
+        self, tx: Tx, verdict: Verdict, *, changed: bool, failure: HomarusError | None
+    ) -> str | None:
+        if not isinstance(tx, UnitTx):
+            raise AssertionError("receipts are written by the store's unit runner")
+        action = tx.action
+        builtin = BUILTIN.get(action.capability)
+        effect = builtin.effect if builtin is not None else action.effect
+        task = tx.task if tx.task is not None and is_uuid(tx.task) else None
+        trace = tx.trace if tx.trace is not None and is_uuid(tx.trace) else None
+        if isinstance(verdict, Allow):
+            if failure is None and not changed:
+                return None
+            if failure is not None and effect is Effect.READ:
+                return None
+            receipt = receipts.write(
+                tx, action, tx.actor, verdict, task=task, trace=trace, effect=effect
+            )
+            if failure is not None:
+                receipts.write_outcome(
+                    tx, tx.head.receipt_seq, tx.actor, action.capability, action.target,
+                    Outcome.FAILED, effect=effect, code=failure.code, reason=failure.message,
+                    task=task, trace=trace,
+                )  # fmt: skip
+            return receipt
+        if verdict.actor is None:
+            self.unknown_identities += 1
+            return None
+        if isinstance(verdict, Refuse):
+            folded = self._folded(tx, action, verdict)
+            if folded is not None:
+                return folded
+        return receipts.write(
+            tx, action, verdict.actor, verdict, task=task, trace=trace, effect=effect
+        )
+
+    def _folded(self, tx: Tx, action: Action, verdict: Refuse) -> str | None:
+        """The first receipt's id when this refusal repeats it; None when a row must be written."""
+        if verdict.actor is None:
+            return None
+        key = (action.company, verdict.actor.key, action.capability, verdict.code)
+        fold = self._folds.get(key)
+        if fold is not None and tx.now_ms - fold.at_ms < receipts.FOLD_MS:
+            fold.more += 1
+            return fold.receipt
+        if fold is not None:
+            self._write_count(tx, fold)
+        if len(self._folds) >= MAX_FOLDED:
+            self._folds.clear()
+        receipt = receipts.write(
+            tx, action, verdict.actor, verdict,
+            task=action.task if is_uuid(action.task) else None,
+            trace=action.trace if is_uuid(action.trace) else None,
+            effect=BUILTIN[action.capability].effect
+            if action.capability in BUILTIN
+            else action.effect,
+        )  # fmt: skip
+        self._folds[key] = _Fold(tx.now_ms, receipt, action, verdict, action.company)
+        return receipt
+
+    def _write_count(self, tx: Tx, fold: _Fold) -> None:
+        if not fold.more or fold.verdict.actor is None:
+            return
+        receipts.write(
+            tx, fold.action, fold.verdict.actor, fold.verdict,
+            task=None, trace=None, effect=fold.action.effect, repeats=fold.more,
+        )  # fmt: skip
+        fold.more = 0
+
+    def flush(self, tx: Tx) -> None:
+        """Write the counts of this company's refusals older than a minute, and forget those folds.
+
+        A unit (`ledger.flush`) that the maintenance worker runs.
+        """
+        for key, fold in list(self._folds.items()):
+            if fold.company == tx.company and tx.now_ms - fold.at_ms >= receipts.FOLD_MS:
+                self._write_count(tx, fold)
+                del self._folds[key]
+
+    def waiting(self, now_ms: int) -> set[str]:
+        """Companies with counts to flush."""
+        return {f.company for f in self._folds.values() if now_ms - f.at_ms >= receipts.FOLD_MS}
+
+    def seal(self, tx: Tx) -> None:
+        seals.seal(tx, self._keys)
+
+    def forget(self) -> None:
+        self._folds.clear()
+        self._keys.forget()

@@ -1,0 +1,99 @@
+"""Keys: the home's master key (a file) and each company's Ed25519 key (sealed in the store)."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from homarus.base.errors import Unavailable
+from homarus.store.port import Rx, Tx
+
+MASTER_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+
+
+class MasterKey:
+    """Seals small secrets with AES-256-GCM. Losing it loses the company keys, not the data."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._cipher = AESGCM(secret)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "MasterKey":
+        """Read the key, or make it (0600) at the first start. Raises `keys.master`."""
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(os.urandom(MASTER_BYTES).hex())
+                file.flush()
+                os.fsync(file.fileno())
+        try:
+            secret = bytes.fromhex(path.read_text().strip())
+        except ValueError:
+            secret = b""
+        if len(secret) != MASTER_BYTES:
+            raise Unavailable(
+                "keys.master",
+                f"{path.name} does not hold a key of {MASTER_BYTES} bytes",
+                "Restore it from a backup; without it the ledger cannot be sealed.",
+            )
+        return cls(secret)
+
+    def seal(self, clear: bytes, about: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, clear, about)
+
+    def unseal(self, sealed: bytes, about: bytes) -> bytes:
+        """Raises `keys.unseal` when the key or the use (`about`) is not the one that sealed it."""
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about)
+        except InvalidTag as error:
+            raise Unavailable(
+                "keys.unseal",
+                "a sealed secret cannot be opened with this home's master key",
+                "Restore run/master.key of the home that wrote this store.",
+            ) from error
+
+
+class CompanyKeys:
+    """Signing keys by company number; made with the company's first seal."""
+
+    def __init__(self, master: MasterKey) -> None:
+        self._master = master
+        self._keys: dict[int, Ed25519PrivateKey] = {}
+
+    def signer(self, tx: Tx) -> Ed25519PrivateKey:
+        no = tx.head.no
+        key = self._keys.get(no)
+        if key is None:
+            key = self._keys[no] = self._load(tx, no)
+        return key
+
+    def _load(self, tx: Tx, no: int) -> Ed25519PrivateKey:
+        about = f"company-key:{no}".encode()
+        row = tx.one("select sealed from company_key where company_no=?", (no,))
+        if row is not None:
+            return Ed25519PrivateKey.from_private_bytes(self._master.unseal(bytes(row[0]), about))
+        key = Ed25519PrivateKey.generate()
+        tx.run(
+            "insert into company_key(company_no, public, sealed) values(?,?,?)",
+            (
+                no,
+                key.public_key().public_bytes_raw(),
+                self._master.seal(key.private_bytes_raw(), about),
+            ),
+        )
+        return key
+
+    def forget(self) -> None:
+        self._keys.clear()
+
+
+def public_key(rx: Rx, company_no: int) -> bytes | None:
+    """32 raw bytes of the company's public key; None before its first seal."""
+    row = rx.one("select public from company_key where company_no=?", (company_no,))
+    return None if row is None else bytes(row[0])

@@ -1,0 +1,255 @@
+"""Receipts: one row for each judged action that changed something, or was refused.
+
+A local write's outcome is its commit: the receipt and the state stand or fall together, so an
+allowed receipt without an outcome row means done. A failing function leaves its receipt and a
+second row, the outcome `failed`, that names the first (governance contract, 1; docs/adr/0005).
+"""
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+from homarus.base.action import (
+    Action,
+    Actor,
+    Divert,
+    Effect,
+    Outcome,
+    Proof,
+    Refuse,
+    Verdict,
+    VerdictKind,
+)
+from homarus.base.canonical import canonical
+from homarus.base.clock import iso_ms
+from homarus.base.ids import from_blob, row_address, row_id, to_blob
+from homarus.store.port import Row, Rx, Tx
+
+RULES_VERSION: Final = 1
+"""Goes up with every change of the interceptor table or of the built-in capabilities."""
+
+FOLD_MS: Final = 60_000
+MAX_REASON: Final = 500
+
+_COLUMNS: Final = (
+    "seq, at_ms, of_seq, actor, proof, credential, capability, target, effect, verdict, rule, "
+    "code, reason, outcome, repeats, task, trace, preflight, arguments, rules, leaf"
+)
+_INSERT: Final = (
+    f"insert into receipt(company_no, {_COLUMNS}) "
+    "values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A ledger row as people and exports see it. Ids are text, digests hexadecimal."""
+
+    id: str
+    company: str
+    seq: int
+    at: str
+    actor: str
+    proof: str
+    capability: str
+    target: str
+    effect: str
+    verdict: str
+    rules: int
+    leaf: str
+    rule: str | None = None
+    code: str | None = None
+    reason: str | None = None
+    outcome: str | None = None
+    of: int | None = None
+    repeats: int | None = None
+    task: str | None = None
+    trace: str | None = None
+    preflight: str | None = None
+    arguments: str | None = None
+    credential: str | None = None
+
+
+def leaf(company: str, fields: tuple[Any, ...]) -> bytes:
+    """SHA-256 of the canonical row; `fields` in column order without the leaf itself."""
+    plain = [company, *(f.hex() if isinstance(f, bytes) else f for f in fields)]
+    return hashlib.sha256(canonical(plain)).digest()
+
+
+def _append(tx: Tx, fields: tuple[Any, ...]) -> None:
+    tx.run(_INSERT, (tx.head.no, *fields, leaf(tx.head.company, fields)))
+
+
+def write(
+    tx: Tx,
+    action: Action,
+    actor: Actor,
+    verdict: Verdict,
+    *,
+    task: str | None,
+    trace: str | None,
+    effect: Effect,
+    repeats: int | None = None,
+) -> str:
+    """Append the receipt of one judgement; returns its id."""
+    head = tx.head
+    head.receipt_seq += 1
+    rule = code = reason = None
+    kind = VerdictKind.ALLOW
+    if isinstance(verdict, Refuse):
+        kind, rule, code = VerdictKind.REFUSE, verdict.rule, verdict.code
+        reason = verdict.reason[:MAX_REASON]
+    elif isinstance(verdict, Divert):
+        kind, rule, code = VerdictKind.DIVERT, verdict.rule, f"divert.{verdict.route}"
+        reason = verdict.reason[:MAX_REASON]
+    _append(
+        tx,
+        (
+            head.receipt_seq,
+            tx.now_ms,
+            None,
+            actor.key,
+            int(actor.proof),
+            to_blob(actor.credential or None),
+            action.capability,
+            action.target,
+            int(effect),
+            int(kind),
+            rule,
+            code,
+            reason,
+            None,
+            repeats,
+            to_blob(task),
+            to_blob(trace),
+            to_blob(action.preflight),
+            action.arguments,
+            RULES_VERSION,
+        ),
+    )
+    return row_id(tx.now_ms, head.no, head.receipt_seq)
+
+
+def write_outcome(
+    tx: Tx,
+    of_seq: int,
+    actor: Actor,
+    capability: str,
+    target: str,
+    outcome: Outcome,
+    *,
+    effect: Effect,
+    code: str | None = None,
+    reason: str | None = None,
+    task: str | None = None,
+    trace: str | None = None,
+) -> str:
+    """Append what became of receipt `of_seq`; returns the outcome row's id."""
+    head = tx.head
+    head.receipt_seq += 1
+    _append(
+        tx,
+        (
+            head.receipt_seq,
+            tx.now_ms,
+            of_seq,
+            actor.key,
+            int(actor.proof),
+            to_blob(actor.credential or None),
+            capability,
+            target,
+            int(effect),
+            int(VerdictKind.ALLOW),
+            None,
+            code,
+            None if reason is None else reason[:MAX_REASON],
+            int(outcome),
+            None,
+            to_blob(task),
+            to_blob(trace),
+            None,
+            None,
+            RULES_VERSION,
+        ),
+    )
+    return row_id(tx.now_ms, head.no, head.receipt_seq)
+
+
+def columns(row: Row) -> tuple[Any, ...]:
+    """A stored row's fields, blobs as bytes on every engine."""
+    return tuple(bytes(f) if isinstance(f, memoryview) else f for f in row)
+
+
+def present(company: str, company_no: int, row: Row) -> Receipt:
+    """A stored row (columns of `select_sql`) in its public form."""
+    (
+        seq, at_ms, of_seq, actor, proof, credential, capability, target, effect, verdict, rule,
+        code, reason, outcome, repeats, task, trace, preflight, arguments, rules, digest,
+    ) = columns(row)  # fmt: skip
+    return Receipt(
+        id=row_id(at_ms, company_no, seq),
+        company=company,
+        seq=seq,
+        at=iso_ms(at_ms),
+        actor=actor,
+        proof=Proof(proof).name.lower(),
+        capability=capability,
+        target=target,
+        effect=Effect(effect).name.lower(),
+        verdict=VerdictKind(verdict).name.lower(),
+        rules=rules,
+        leaf=digest.hex(),
+        rule=rule,
+        code=code,
+        reason=reason,
+        outcome=None if outcome is None else Outcome(outcome).name.lower(),
+        of=of_seq,
+        repeats=repeats,
+        task=from_blob(task),
+        trace=from_blob(trace),
+        preflight=from_blob(preflight),
+        arguments=None if arguments is None else arguments.hex(),
+        credential=from_blob(credential),
+    )
+
+
+def select_sql(where: str, order: str = "seq") -> str:
+    """A query for `present`; `where` is a fixed text of ours, never a caller's."""
+    return f"select {_COLUMNS} from receipt where {where} order by {order}"  # noqa: S608
+
+
+def listed(
+    rx: Rx, company: str, company_no: int, *, before: int | None, limit: int
+) -> list[Receipt]:
+    """Newest first, a keyset page by `seq`."""
+    rows = rx.all(
+        select_sql("company_no=? and seq<?", "seq desc limit ?"),
+        (company_no, before if before is not None else 2**62, limit),
+    )
+    return [present(company, company_no, row) for row in rows]
+
+
+def about(rx: Rx, company: str, company_no: int, column: str, ref: str) -> list[Receipt]:
+    """All receipts of one task or trace, oldest first, at most 1,000."""
+    sql = {"task": "task=? and company_no=?", "trace": "trace=? and company_no=?"}[column]
+    rows = rx.all(select_sql(sql, "seq limit 1000"), (to_blob(ref), company_no))
+    return [present(company, company_no, row) for row in rows]
+
+
+def by_id(rx: Rx, company: str, company_no: int, receipt: str) -> Receipt | None:
+    """The receipt of an id, found through the address that the id carries."""
+    no, seq = row_address(receipt)
+    if no != company_no:
+        return None
+    row = rx.one(select_sql("company_no=? and seq=?"), (company_no, seq))
+    found = None if row is None else present(company, company_no, row)
+    return found if found is not None and found.id == receipt else None
+
+
+def outcomes_of(rx: Rx, company: str, company_no: int, seq: int) -> list[Receipt]:
+    """Outcome rows that name receipt `seq`: within the next 1,000 rows of the ledger."""
+    rows = rx.all(
+        select_sql("company_no=? and seq>? and seq<=? and of_seq=?"),
+        (company_no, seq, seq + 1_000, seq),
+    )
+    return [present(company, company_no, row) for row in rows]

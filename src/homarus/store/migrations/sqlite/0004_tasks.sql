@@ -1,0 +1,117 @@
+-- Tasks. A lane is where a claimer looks: (project, audience); an audience is one agent, or a role
+-- (or none) with required skills. See docs/explanation/store.md.
+
+create table task (
+    id text primary key,
+    seq integer not null,                    -- the number of T-192; also age within a priority
+    company text not null,
+    project text not null,
+    state text not null,
+    lane integer,
+    priority integer not null default 0,
+    blocked integer not null default 0,      -- unfinished blockers
+    agent text,                              -- assigned to
+    member text,                             -- assigned to a person
+    token integer not null default 0,        -- fencing: one up at every claim
+    lease_until_ms integer,
+    lease_proof text,                        -- access token that claimed
+    lease_owner text,                        -- the agent as the claimer named it
+    started_ms integer,
+    retries integer not null default 0,
+    reason text,                             -- why blocked, failed, dead
+    trace text not null,
+    created_ms integer not null,
+    updated_ms integer not null
+) without rowid;
+create index task_claimable on task (lane, priority desc, seq) where state = 'queued' and blocked = 0;
+create index task_lease on task (lease_until_ms) where lease_until_ms is not null;
+create index task_agent on task (agent, state) where agent is not null;
+create index task_list on task (company, seq);
+create index task_project on task (project, seq);
+
+-- What does not change at every move lives beside the task, so that a claim rewrites few bytes.
+create table task_spec (
+    task text primary key,
+    type text not null,
+    kind text not null default 'standard',
+    role text,                               -- owner role
+    skills text,                             -- JSON list, sorted
+    input text not null default '{}',        -- JSON: title, description, acceptance criteria, …
+    capability text,                         -- command capability that the dispatcher runs
+    max_retries integer not null default 3,
+    proof_required integer not null default 0,
+    approval_required integer not null default 0,
+    proof_types text not null default '[]',
+    sla_due_ms integer,
+    recurring text,
+    blockers text                            -- JSON list, as given
+) without rowid;
+
+create table task_result (
+    task text primary key,
+    output text,                             -- JSON
+    comment text,
+    digest blob not null,
+    agent text,
+    at_ms integer not null
+) without rowid;
+
+create table task_dependency (
+    blocker text not null,
+    task text not null,
+    primary key (blocker, task)
+) without rowid;
+create index task_dependency_task on task_dependency (task);
+
+-- Definition of Done: typed items need evidence, free text is met by a result that says so.
+create table task_done_item (
+    task text not null,
+    n integer not null,
+    kind text not null,                      -- text | artifact | check | review
+    value text not null,
+    evidence text,                           -- id or word of what met it; null: open
+    met_ms integer,
+    primary key (task, n)
+) without rowid;
+
+create table task_note (
+    id text primary key,
+    task text not null,
+    agent text,
+    text text not null,
+    handoff text,                            -- JSON
+    created_ms integer not null
+) without rowid;
+create index task_note_task on task_note (task, created_ms);
+
+create table lane (
+    id integer primary key,
+    company text not null,
+    project text not null,
+    agent text,
+    role text,
+    skills text not null default '',         -- sorted, joined with newlines
+    open integer not null default 1,         -- project active, below its cap, not stopped
+    live integer not null default 0          -- may have claimable work; cleared lazily by claims
+);
+create unique index lane_key on lane (project, coalesce(agent, ''), coalesce(role, ''), skills);
+create index lane_live on lane (company) where live = 1;
+
+create table project_active (
+    project text not null,
+    agent text not null,
+    n integer not null,
+    primary key (project, agent)
+) without rowid;
+
+create table notification (
+    id text primary key,
+    company text not null,
+    agent text not null,
+    kind text not null,
+    task text,
+    text text not null,
+    created_ms integer not null,
+    delivered_ms integer
+) without rowid;
+create index notification_waiting on notification (agent, created_ms) where delivered_ms is null;

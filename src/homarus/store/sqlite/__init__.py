@@ -1,0 +1,1 @@
+"""The SQLite engine (driver apsw). Only this package opens the database file in the daemon."""

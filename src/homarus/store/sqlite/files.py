@@ -1,0 +1,182 @@
+"""The database file before it is trusted: header checks, creation by rename, migrations, the lock."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from homarus.base.errors import Unavailable
+from homarus.base.failpoint import failpoint
+from homarus.store.migrations import OLDEST_CODE, Migration, load
+from homarus.store.sqlite.tx import pragma
+
+MAGIC: Final = b"SQLite format 3\x00"
+APPLICATION_ID: Final = 0x484F4D41  # "HOMA"
+HEADER_BYTES: Final = 100
+PAGE_CHECKPOINT: Final = 1_000
+STATEMENT_CACHE: Final = 256
+RESTORE: Final = "The file was left as it is. Restore a backup with `homarus restore`."
+
+
+class InstanceLock:
+    """At most one daemon a home: an advisory lock on `run/daemon.lock`, which holds the pid."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def take(self) -> None:
+        """Raises `store.locked`, naming the process that holds it."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(
+                "store.read_only",
+                f"the state directory cannot be written: {error.strerror}",
+                "Make it writable for this user, or name another with --home.",
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise Unavailable(
+                "store.locked",
+                f"another daemon already runs on this home: process {pid}",
+                "Use that one (`homarus status`), stop it, or name another home with --home.",
+                pid=pid,
+            ) from error
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        self._fd = fd
+
+    def drop(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that is not ours or not whole, before anything opens it for writing.
+
+    Raises `store.truncated`, `store.corrupt` or `store.newer`; changes nothing.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if size < HEADER_BYTES:
+        raise Unavailable("store.truncated", f"{path.name} has only {size} bytes.", RESTORE)
+    if header[:16] != MAGIC or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise Unavailable("store.corrupt", f"{path.name} is not a store of Homarus.", RESTORE)
+    page = int.from_bytes(header[16:18], "big")
+    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    if size < expected:
+        raise Unavailable(
+            "store.truncated", f"{path.name} has {size} of {expected} bytes.", RESTORE
+        )
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """The one connection that writes: WAL, synchronous FULL, own checkpoints."""
+    conn = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
+    conn.set_busy_timeout(2_000)
+    pragma(conn, "journal_mode", "wal")
+    pragma(conn, "synchronous", "full")
+    pragma(conn, "foreign_keys", "off")
+    pragma(conn, "temp_store", "memory")
+    pragma(conn, "cache_size", -16_000)
+    conn.wal_autocheckpoint(PAGE_CHECKPOINT)
+    return conn
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    conn = apsw.Connection(
+        str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
+    )
+    conn.set_busy_timeout(2_000)
+    pragma(conn, "query_only", "on")
+    return conn
+
+
+def create(path: Path) -> None:
+    """A new, whole, migrated store appears under its name in one rename."""
+    draft = path.with_suffix(".new")
+    for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+        leftover.unlink(missing_ok=True)
+    conn = apsw.Connection(str(draft))
+    try:
+        pragma(conn, "application_id", APPLICATION_ID)
+        migrate(conn, load("sqlite"))
+        pragma(conn, "journal_mode", "wal")
+    finally:
+        conn.close()
+    draft.chmod(0o600)
+    failpoint("store.created")
+    draft.rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def applied(conn: apsw.Connection) -> dict[int, str]:
+    """Migrations that this file has had: number → SHA-256 of the text."""
+    if not conn.execute("select 1 from sqlite_schema where name='migration'").fetchall():
+        return {}
+    return dict(conn.execute("select no, sha256 from migration").fetchall())
+
+
+def check_version(conn: apsw.Connection, known: list[Migration]) -> None:
+    """Raises `store.newer` or `store.migration_changed`; only reads."""
+    have = applied(conn)
+    row = conn.execute("select value from meta where key='oldest_code'").fetchall()
+    if row and int(row[0][0]) > OLDEST_CODE:
+        raise Unavailable(
+            "store.newer",
+            f"this store was written by a newer Homarus (needs code {row[0][0]}, "
+            f"this is {OLDEST_CODE})",
+            "Install the newer version again. The file was left as it is.",
+        )
+    for migration in known:
+        sha = have.get(migration.no)
+        if sha is not None and sha != migration.sha256:
+            raise Unavailable(
+                "store.migration_changed",
+                f"migration {migration.no} of this store differs from the one installed",
+                "Install the version that made this store. The file was left as it is.",
+            )
+
+
+def migrate(conn: apsw.Connection, known: list[Migration]) -> None:
+    """Apply what is missing, in one transaction."""
+    have = applied(conn)
+    missing = [m for m in known if m.no not in have]
+    if not missing:
+        return
+    conn.execute("begin immediate")
+    try:
+        for migration in missing:
+            conn.execute(migration.sql).fetchall()
+            failpoint("store.migrating")
+            conn.execute(
+                "insert into migration(no, name, sha256) values(?,?,?)",
+                (migration.no, migration.name, migration.sha256),
+            )
+        conn.execute(
+            "insert into meta(key, value) values('oldest_code', ?) "
+            "on conflict(key) do update set value=excluded.value",
+            (str(OLDEST_CODE),),
+        )
+        conn.execute("commit")
+    finally:
+        if conn.in_transaction:
+            conn.execute("rollback")
+    failpoint("store.migrated")
