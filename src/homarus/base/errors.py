@@ -11,8 +11,8 @@
       Unavailable             the daemon cannot do it at present             (503)
       Internal                a broken invariant of ours                     (500)
 
-`code` is stable and dotted (`task.lease_lost`); `message` says what happened, with values; `remedy`
-says what to do. `details` holds plain JSON values. All codes are listed in docs/reference/errors.md.
+`code` is stable and dotted (`task.lease_lost`); `message` says what happened, with values;
+`remedy` says what to do. `details` holds plain JSON values. Codes: docs/reference/errors.md.
 """
 
 from typing import Any, ClassVar

@@ -33,7 +33,7 @@ class _Fold(msgspec.Struct):
 
 
 def no_consequences(tx: Tx, verdict: Verdict) -> None:
-    """The applier before `flows/` hands in its own: a verdict that carries any is a broken build."""
+    """The applier before `flows/` hands in its own: no verdict carries consequences yet."""
     if not isinstance(verdict, Allow) and verdict.consequences:
         raise AssertionError(f"no applier for {verdict.consequences}")
 

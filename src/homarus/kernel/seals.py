@@ -1,4 +1,4 @@
-"""Seals: each commit batch of a company is closed by a signed Merkle root that names the last one."""
+"""Seals: each commit batch is closed by a signed Merkle root that names the seal before it."""
 
 import hashlib
 from collections.abc import Sequence

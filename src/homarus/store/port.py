@@ -103,7 +103,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
-    keep: bytes | None | msgspec.UnsetType = msgspec.UNSET
+    keep: bytes | msgspec.UnsetType | None = msgspec.UNSET
     replayed: bool = False
 
 
@@ -133,7 +133,7 @@ class Governor(Protocol):
     def record(
         self, tx: Tx, verdict: Verdict, *, changed: bool, failure: HomarusError | None
     ) -> str | None:
-        """Write the receipt (and outcome) of what was just judged; its id, or None if none is due."""
+        """Write the receipt (and outcome) of what was just judged; its id; None: none is due."""
         ...
 
     def seal(self, tx: Tx) -> None:

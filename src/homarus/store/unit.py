@@ -79,7 +79,7 @@ class UnitTx:
         raise NotImplementedError
 
     def failure(self, raised: Exception) -> HomarusError:
-        """What an unexpected exception of a unit means. Raises `BatchLost` if the transaction fell."""
+        """What an unexpected exception means. Raises `BatchLost` if the transaction fell."""
         raise NotImplementedError
 
     def begin(self, action: Action, head: Head) -> None:
@@ -198,7 +198,7 @@ def _allowed(
         failpoint("unit.before_receipt")
         governor.record(tx, verdict, changed=changed, failure=None)
         unit.value = value
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - the writer supervises units
         error = raised if isinstance(raised, HomarusError) else tx.failure(raised)
         tx.rollback()
         tx.head.event_seq, tx.head.receipt_seq = seqs

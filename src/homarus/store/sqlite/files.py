@@ -1,4 +1,4 @@
-"""The database file before it is trusted: header checks, creation by rename, migrations, the lock."""
+"""The database file before it is trusted: header, creation by rename, migrations, lock."""
 
 import fcntl
 import os
@@ -131,14 +131,15 @@ def applied(conn: apsw.Connection) -> dict[int, str]:
     """Migrations that this file has had: number → SHA-256 of the text."""
     if not conn.execute("select 1 from sqlite_schema where name='migration'").fetchall():
         return {}
-    return dict(conn.execute("select no, sha256 from migration").fetchall())
+    rows = conn.execute("select no, sha256 from migration").fetchall()
+    return {int(str(no)): str(sha) for no, sha in rows}
 
 
 def check_version(conn: apsw.Connection, known: list[Migration]) -> None:
     """Raises `store.newer` or `store.migration_changed`; only reads."""
     have = applied(conn)
     row = conn.execute("select value from meta where key='oldest_code'").fetchall()
-    if row and int(row[0][0]) > OLDEST_CODE:
+    if row and int(str(row[0][0])) > OLDEST_CODE:
         raise Unavailable(
             "store.newer",
             f"this store was written by a newer Homarus (needs code {row[0][0]}, "

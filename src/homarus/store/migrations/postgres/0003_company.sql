@@ -54,7 +54,6 @@ create table project (
     block_status_changes_with_pending_approval bigint not null default 0,
     only_lead_can_change_status bigint not null default 0,
     max_active_agents bigint,                -- null: no cap
-    active_agents bigint not null default 0, -- agents with work in it, counted where there is a cap
     created_ms bigint not null,
     updated_ms bigint not null,
     deleted_ms bigint

@@ -54,7 +54,6 @@ create table project (
     block_status_changes_with_pending_approval integer not null default 0,
     only_lead_can_change_status integer not null default 0,
     max_active_agents integer,                -- null: no cap
-    active_agents integer not null default 0, -- agents with work in it, counted where there is a cap
     created_ms integer not null,
     updated_ms integer not null,
     deleted_ms integer

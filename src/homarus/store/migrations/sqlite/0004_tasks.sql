@@ -12,6 +12,7 @@ create table task (
     blocked integer not null default 0,      -- unfinished blockers
     agent text,                              -- assigned to
     member text,                             -- assigned to a person
+    reviewer text,                           -- agent that holds a review lease
     token integer not null default 0,        -- fencing: one up at every claim
     lease_until_ms integer,
     lease_proof text,                        -- access token that claimed
@@ -91,7 +92,9 @@ create table lane (
     agent text,
     role text,
     skills text not null default '',         -- sorted, joined with newlines
-    open integer not null default 1,         -- project active, below its cap, not stopped
+    cap integer,                             -- the project's; null: none
+    is_open integer not null default 1,         -- project active and not stopped
+    is_full integer not null default 0,         -- as many agents at work in the project as its cap allows
     live integer not null default 0          -- may have claimable work; cleared lazily by claims
 );
 create unique index lane_key on lane (project, coalesce(agent, ''), coalesce(role, ''), skills);
