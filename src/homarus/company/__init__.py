@@ -1,0 +1,1 @@
+"""Tier 3: who works and for whom: agents, customers, projects, sessions, memory."""

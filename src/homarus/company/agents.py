@@ -1,0 +1,280 @@
+"""Agents: who they are, how much they may hold, when they were last heard of."""
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from homarus.base.errors import Conflict, Invalid, NotFound
+from homarus.base.ids import is_uuid
+from homarus.store.port import Row, Rx, Tx
+
+MAX_NAME: Final = 200
+MAX_SKILLS: Final = 200
+MAX_SKILL: Final = 100
+MAX_CONCURRENCY: Final = 1_000
+
+COLUMNS: Final = (
+    "id, no, company, name, role, avatar_url, skills, skills_wire, memory, model_policy, "
+    "concurrency_limit, active, llm_provider, llm_model, monthly_budget_cents, "
+    "monthly_cost_cents, monthly_token_usage, budget_status, suspended, status, current_load, "
+    "last_seen_ms, created_ms, updated_ms, deleted_ms"
+)
+
+
+class Agent(msgspec.Struct, frozen=True, gc=False):
+    """A row of `agent`. `skills` is sorted; `concurrency_limit` 0 takes no work; `active` counts
+    the tasks it holds; times in Unix ms."""
+
+    id: str
+    no: int
+    company: str
+    name: str
+    role: str | None
+    avatar_url: str | None
+    skills: tuple[str, ...]
+    skills_wire: Any
+    memory: str | None
+    model_policy: dict[str, Any] | None
+    concurrency_limit: int
+    active: int
+    llm_provider: str | None
+    llm_model: str | None
+    monthly_budget_cents: int
+    monthly_cost_cents: int
+    monthly_token_usage: int
+    budget_status: str
+    suspended: bool
+    status: str
+    current_load: int
+    last_seen_ms: int | None
+    created_ms: int
+    updated_ms: int
+    deleted_ms: int | None
+
+
+class AgentChange(msgspec.Struct, frozen=True):
+    """What a caller sets; UNSET leaves it. Budgets are cents and may only be lowered by tokens."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    role: str | msgspec.UnsetType | None = msgspec.UNSET
+    avatar_url: str | msgspec.UnsetType | None = msgspec.UNSET
+    skills_wire: Any = msgspec.UNSET
+    memory: str | msgspec.UnsetType | None = msgspec.UNSET
+    model_policy: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    concurrency_limit: int | msgspec.UnsetType = msgspec.UNSET
+    llm_provider: str | msgspec.UnsetType | None = msgspec.UNSET
+    llm_model: str | msgspec.UnsetType | None = msgspec.UNSET
+    monthly_budget_cents: int | msgspec.UnsetType = msgspec.UNSET
+    monthly_cost_cents: int | msgspec.UnsetType = msgspec.UNSET
+    monthly_token_usage: int | msgspec.UnsetType = msgspec.UNSET
+    budget_status: str | msgspec.UnsetType = msgspec.UNSET
+    suspended: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+def _agent(row: Row) -> Agent:
+    values = list(row)
+    values[6] = tuple(json.loads(values[6]))
+    values[7] = None if values[7] is None else json.loads(values[7])
+    values[9] = None if values[9] is None else json.loads(values[9])
+    values[18] = bool(values[18])
+    return Agent(*values)
+
+
+def by_id(rx: Rx, company: str, agent: str) -> Agent | None:
+    row = rx.one(
+        f"select {COLUMNS} from agent where id=? and company=? and deleted_ms is null",  # noqa: S608
+        (agent, company),
+    )
+    return None if row is None else _agent(row)
+
+
+def find(rx: Rx, company: str, ref: str) -> Agent | None:
+    """By exact name first, then by id (control-plane contract, 4.2)."""
+    row = rx.one(
+        f"select {COLUMNS} from agent where company=? and name=? and deleted_ms is null",  # noqa: S608
+        (company, ref),
+    )
+    if row is not None:
+        return _agent(row)
+    return by_id(rx, company, ref) if is_uuid(ref) else None
+
+
+def need(rx: Rx, company: str, ref: str) -> Agent:
+    """Raises `agent.unknown`."""
+    agent = find(rx, company, ref)
+    if agent is None:
+        raise NotFound(
+            "agent.unknown",
+            f"no agent {ref[:MAX_NAME]!r} in this company",
+            "See `homarus agent list`, or create it first.",
+        )
+    return agent
+
+
+def listed(rx: Rx, company: str, *, limit: int, before: int | None = None) -> list[Agent]:
+    """Newest first; `before` is the `no` of the last one seen."""
+    rows = rx.all(
+        f"select {COLUMNS} from agent where company=? and deleted_ms is null and no<? "  # noqa: S608
+        "order by created_ms desc, no desc limit ?",
+        (company, before if before is not None else 2**62, limit),
+    )
+    return [_agent(row) for row in rows]
+
+
+def normal_skills(wire: Any) -> tuple[str, ...]:
+    """The texts in a client's skill list, trimmed, lower-case, sorted; other items are ignored.
+
+    Raises `agent.skills` when it is no list or too long.
+    """
+    if wire is None:
+        return ()
+    if not isinstance(wire, list | tuple) or len(wire) > MAX_SKILLS:
+        raise Invalid("agent.skills", "skills must be a list", f"At most {MAX_SKILLS} texts.")
+    found = set()
+    for item in wire:
+        text = item.get("name") if isinstance(item, dict) else item
+        if isinstance(text, str) and 0 < len(text.strip()) <= MAX_SKILL:
+            found.add(" ".join(text.lower().split()))
+    return tuple(sorted(found))
+
+
+def _checked(change: AgentChange) -> dict[str, Any]:
+    """Column values of a change. Raises `agent.name`, `agent.limit`, `agent.status`."""
+    values: dict[str, Any] = {}
+    for field in change.__struct_fields__:
+        value = getattr(change, field)
+        if value is msgspec.UNSET:
+            continue
+        if field == "skills_wire":
+            values["skills"] = json.dumps(normal_skills(value))
+            values["skills_wire"] = None if value is None else json.dumps(value)
+        elif field == "model_policy":
+            values[field] = None if value is None else json.dumps(value)
+        elif field == "suspended":
+            values[field] = int(value)
+        else:
+            values[field] = value
+    name = values.get("name", "x")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
+        raise Invalid("agent.name", "an agent needs a name", f"1 to {MAX_NAME} characters.")
+    if is_uuid(name):
+        raise Invalid("agent.name", "a name must not look like an id", "Choose another name.")
+    if not 0 <= values.get("concurrency_limit", 1) <= MAX_CONCURRENCY:
+        raise Invalid("agent.limit", "concurrencyLimit is out of range", f"0 to {MAX_CONCURRENCY}.")
+    if values.get("budget_status", "active") not in ("active", "warning", "paused"):
+        raise Invalid("agent.status", "unknown budgetStatus", "active, warning or paused.")
+    if any(not 0 <= values.get(c, 0) < 2**53 for c in _COUNTS):
+        raise Invalid("agent.budget", "budget figures must not be negative", "Cents, tokens.")
+    return values
+
+
+_COUNTS: Final = ("monthly_budget_cents", "monthly_cost_cents", "monthly_token_usage")
+
+
+def create(tx: Tx, change: AgentChange) -> Agent:
+    """Raises `agent.exists` for a name that a live agent has. Emits `agent_registered`."""
+    values = _checked(change)
+    if "name" not in values:
+        raise Invalid("agent.name", "an agent needs a name", "Give `name`.")
+    if find(tx, tx.company, values["name"]) is not None:
+        raise Conflict(
+            "agent.exists",
+            f"an agent named {values['name']!r} exists already",
+            "Use it (GET /agents), or choose another name.",
+        )
+    agent = tx.new_id()
+    values |= {
+        "id": agent,
+        "no": tx.number("agent"),
+        "company": tx.company,
+        "created_ms": tx.now_ms,
+        "updated_ms": tx.now_ms,
+    }
+    marks = ",".join("?" * len(values))
+    tx.run(
+        f"insert into agent({', '.join(values)}) values({marks})",  # noqa: S608
+        tuple(values.values()),
+    )
+    tx.emit("agent_registered", agent, {"name": values["name"]})
+    return _again(tx, agent)
+
+
+def _again(tx: Tx, agent: str) -> Agent:
+    row = by_id(tx, tx.company, agent)
+    if row is None:
+        raise NotFound("agent.unknown", f"no agent {agent}", "See `homarus agent list`.")
+    return row
+
+
+def update(tx: Tx, agent: str, change: AgentChange) -> Agent:
+    """Raises `agent.unknown`, `agent.exists`, `agent.nothing`. Emits `agent_updated`."""
+    before = _again(tx, agent)
+    values = _checked(change)
+    if not values:
+        raise Invalid("agent.nothing", "nothing to change", "Give at least one field.")
+    if values.get("name", before.name) != before.name:
+        other = find(tx, tx.company, values["name"])
+        if other is not None:
+            raise Conflict("agent.exists", f"{values['name']!r} is taken", "Choose another name.")
+    values["updated_ms"] = tx.now_ms
+    sets = ", ".join(f"{column}=?" for column in values)
+    tx.run(f"update agent set {sets} where id=?", (*values.values(), agent))  # noqa: S608
+    tx.emit("agent_updated", agent, {"fields": sorted(values)})
+    return _again(tx, agent)
+
+
+def delete(tx: Tx, agent: str) -> Agent:
+    """Soft. Raises `agent.unknown`, `agent.busy` while it holds work."""
+    row = _again(tx, agent)
+    if row.active:
+        raise Conflict(
+            "agent.busy", f"{row.name} holds {row.active} task(s)", "Let it finish or release them."
+        )
+    tx.run("update agent set deleted_ms=?, status='offline' where id=?", (tx.now_ms, agent))
+    tx.emit("agent_deleted", agent, {"name": row.name})
+    return row
+
+
+def take_slot(tx: Tx, agent: str) -> bool:
+    """One more task in hand, if its limit allows; the row count is the answer."""
+    return bool(
+        tx.run("update agent set active=active+1 where id=? and active<concurrency_limit", (agent,))
+    )
+
+
+def free_slot(tx: Tx, agent: str) -> None:
+    tx.run("update agent set active=active-1 where id=? and active>0", (agent,))
+
+
+def beat(tx: Tx, agent: str, load: int) -> None:
+    """It lives: online, seen now, with this load."""
+    tx.run(
+        "update agent set status='online', last_seen_ms=?, current_load=? where id=?",
+        (tx.now_ms, load, agent),
+    )
+
+
+def add_usage(tx: Tx, agent: str, tokens: int, cents: int) -> Agent:
+    """Count tokens and cents of this month; 80 % of the budget warns, 100 % pauses (contract 7)."""
+    tx.run(
+        "update agent set monthly_token_usage=monthly_token_usage+?, "
+        "monthly_cost_cents=monthly_cost_cents+?, updated_ms=? where id=?",
+        (tokens, cents, tx.now_ms, agent),
+    )
+    row = _again(tx, agent)
+    status = budget_status(row)
+    if status != row.budget_status:
+        tx.run("update agent set budget_status=? where id=?", (status, agent))
+    tx.emit("agent_updated", agent, {"fields": ["monthly_token_usage"]})
+    return _again(tx, agent)
+
+
+def budget_status(agent: Agent) -> str:
+    """Never lowered inside a month (contract 7). A budget of 0 has no limit."""
+    budget, cost = agent.monthly_budget_cents, agent.monthly_cost_cents
+    if agent.budget_status == "paused" or (budget and cost >= budget):
+        return "paused"
+    if agent.budget_status == "warning" or (budget and cost * 100 >= budget * 80):
+        return "warning"
+    return "active"
