@@ -193,7 +193,7 @@ def create(tx: Tx, change: AgentChange) -> Agent:
     }
     marks = ",".join("?" * len(values))
     tx.run(
-        f"insert into agent({', '.join(values)}) values({marks})",  # noqa: S608
+        f"insert into agent({', '.join(values)}) values({marks})",
         tuple(values.values()),
     )
     tx.emit("agent_registered", agent, {"name": values["name"]})

@@ -119,7 +119,7 @@ def create(tx: Tx, values: dict[str, Any]) -> Project:
     }
     marks = ",".join("?" * len(values))
     tx.run(
-        f"insert into project({', '.join(values)}) values({marks})",  # noqa: S608
+        f"insert into project({', '.join(values)}) values({marks})",
         tuple(values.values()),
     )
     tx.emit("project_created", project, {"goal": values["goal"][:200]})
@@ -171,7 +171,7 @@ def memories(rx: Rx, project: str, *, limit: int) -> list[Memory]:
         "where project=? order by created_ms desc, id desc limit ?",
         (project, limit),
     )
-    return [Memory(*r[:4], tuple(json.loads(r[4])), *r[5:]) for r in rows]
+    return [_memory(row) for row in rows]
 
 
 def memory(rx: Rx, memory_id: str) -> Memory | None:
@@ -180,4 +180,9 @@ def memory(rx: Rx, memory_id: str) -> Memory | None:
         "where id=?",
         (memory_id,),
     )
-    return None if row is None else Memory(*row[:4], tuple(json.loads(row[4])), *row[5:])
+    return None if row is None else _memory(row)
+
+
+def _memory(row: Row) -> Memory:
+    memory, company, project, content, tags, agent, at_ms = row
+    return Memory(memory, company, project, content, tuple(json.loads(tags)), agent, at_ms)

@@ -102,7 +102,7 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
 
 class Spec(msgspec.Struct, frozen=True, gc=False):
-    """What a task asks for; changes only when somebody edits it. `input` is the wire's inputJson."""
+    """What a task asks for; changes only when edited. `input` is the wire's inputJson."""
 
     task: str
     type: str

@@ -1,0 +1,231 @@
+"""SQL of the task tables: rows in, rows out. Moves are in `service.py`."""
+
+import json
+from typing import Any, Final
+
+from homarus.base.errors import Invalid, NotFound
+from homarus.base.ids import is_uuid
+from homarus.store.port import Row, Rx, Tx
+from homarus.tasks.model import TASK_COLUMNS, DoneItem, Note, Result, Spec, State, Task
+
+MAX_TIMELINE: Final = 500
+_SPEC_COLUMNS: Final = (
+    "task, type, kind, role, skills, input, capability, max_retries, proof_required, "
+    "approval_required, proof_types, sla_due_ms, recurring, blockers"
+)
+
+
+def task_of(row: Row) -> Task:
+    """A row of TASK_COLUMNS."""
+    return Task(row[0], row[1], row[2], row[3], State(row[4]), *row[5:])
+
+
+def by_id(rx: Rx, company: str, task: str) -> Task | None:
+    row = rx.one(f"select {TASK_COLUMNS} from task where id=? and company=?", (task, company))  # noqa: S608
+    return None if row is None else task_of(row)
+
+
+def by_number(rx: Rx, company: str, seq: int) -> Task | None:
+    row = rx.one(f"select {TASK_COLUMNS} from task where company=? and seq=?", (company, seq))  # noqa: S608
+    return None if row is None else task_of(row)
+
+
+def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
+    """By id or number (`T-192`). Raises `request.bad_id`, `task.unknown`."""
+    text = ref.strip()
+    number = text[2:] if text[:2].upper() == "T-" else ""
+    if is_uuid(text.lower()):
+        task = by_id(rx, company, text.lower())
+    elif number.isascii() and number.isdecimal() and len(number) <= 15:
+        task = by_number(rx, company, int(number))
+    else:
+        raise Invalid(
+            "request.bad_id", f"{ref[:80]!r} is not a task's id", "Give the UUID or T-number."
+        )
+    if task is None or (task.state is State.ARCHIVED and not archived):
+        raise NotFound(
+            "task.unknown", f"no task {ref[:80]} in this company", "See `homarus task list`."
+        )
+    return task
+
+
+def spec_of(rx: Rx, task: str) -> Spec:
+    """Raises `task.unknown`."""
+    row = rx.one(f"select {_SPEC_COLUMNS} from task_spec where task=?", (task,))  # noqa: S608
+    if row is None:
+        raise NotFound("task.unknown", f"no task {task}", "See `homarus task list`.")
+    return _spec(row)
+
+
+def _spec(row: Row) -> Spec:
+    return Spec(
+        task=row[0],
+        type=row[1],
+        kind=row[2],
+        role=row[3],
+        skills=tuple(json.loads(row[4])) if row[4] else (),
+        input=json.loads(row[5]),
+        capability=row[6],
+        max_retries=row[7],
+        proof_required=bool(row[8]),
+        approval_required=bool(row[9]),
+        proof_types=json.loads(row[10]),
+        sla_due_ms=row[11],
+        recurring=row[12],
+        blockers=tuple(json.loads(row[13])) if row[13] else (),
+    )
+
+
+def insert(tx: Tx, task: Task, spec: Spec) -> None:
+    tx.run(
+        f"insert into task({TASK_COLUMNS}) values({','.join('?' * 21)})",
+        (
+            task.id, task.seq, task.company, task.project, task.state.value, task.lane,
+            task.priority, task.blocked, task.agent, task.member, task.reviewer, task.token,
+            task.lease_until_ms, task.lease_proof, task.lease_owner, task.started_ms,
+            task.retries, task.reason, task.trace, task.created_ms, task.updated_ms,
+        ),
+    )  # fmt: skip
+    tx.run(
+        f"insert into task_spec({_SPEC_COLUMNS}) values({','.join('?' * 14)})",
+        (
+            spec.task, spec.type, spec.kind, spec.role,
+            json.dumps(spec.skills) if spec.skills else None,
+            json.dumps(spec.input, separators=(",", ":"), ensure_ascii=False),
+            spec.capability, spec.max_retries, int(spec.proof_required),
+            int(spec.approval_required), json.dumps(spec.proof_types), spec.sla_due_ms,
+            spec.recurring, json.dumps(spec.blockers) if spec.blockers else None,
+        ),
+    )  # fmt: skip
+
+
+def set_input(tx: Tx, task: str, value: dict[str, Any]) -> None:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    tx.run("update task_spec set input=? where task=?", (text, task))
+
+
+def set_blockers(tx: Tx, task: str, blockers: tuple[str, ...]) -> None:
+    tx.run("update task_spec set blockers=? where task=?", (json.dumps(blockers), task))
+
+
+def listed(
+    rx: Rx,
+    company: str,
+    *,
+    limit: int,
+    states: tuple[State, ...] = (),
+    project: str | None = None,
+    agent: str | None = None,
+    before: int | None = None,
+) -> list[tuple[Task, Spec]]:
+    """Newest first, archived ones left out; `before` is the number of the last one seen."""
+    where, params = ["t.company=?", "t.seq<?"], [company, before if before is not None else 2**62]
+    if states:
+        where.append(f"t.state in ({','.join('?' * len(states))})")
+        params += [s.value for s in states]
+    else:
+        where.append("t.state<>'archived'")
+    if project is not None:
+        where.append("t.project=?")
+        params.append(project)
+    if agent is not None:
+        where.append("t.agent=?")
+        params.append(agent)
+    tasks = ", ".join(f"t.{c}" for c in TASK_COLUMNS.split(", "))
+    specs = ", ".join(f"s.{c}" for c in _SPEC_COLUMNS.split(", "))
+    rows = rx.all(
+        f"select {tasks}, {specs} from task t join task_spec s on s.task=t.id "  # noqa: S608
+        f"where {' and '.join(where)} order by t.seq desc limit ?",
+        (*params, limit),
+    )
+    return [(task_of(row[:21]), _spec(row[21:])) for row in rows]
+
+
+def result_of(rx: Rx, task: str) -> Result | None:
+    row = rx.one(
+        "select task, output, comment, digest, agent, at_ms from task_result where task=?", (task,)
+    )
+    if row is None:
+        return None
+    output = None if row[1] is None else json.loads(row[1])
+    return Result(row[0], output, row[2], bytes(row[3]), row[4], row[5])
+
+
+def put_result(tx: Tx, result: Result) -> None:
+    output = None if result.output is None else json.dumps(result.output, ensure_ascii=False)
+    tx.run(
+        "insert into task_result(task, output, comment, digest, agent, at_ms) "
+        "values(?,?,?,?,?,?) on conflict(task) do update set output=excluded.output, "
+        "comment=excluded.comment, digest=excluded.digest, agent=excluded.agent, "
+        "at_ms=excluded.at_ms",
+        (result.task, output, result.comment, result.digest, result.agent, result.at_ms),
+    )
+
+
+def add_note(
+    tx: Tx, task: str, agent: str | None, text: str, handoff: dict[str, Any] | None
+) -> Note:
+    note = Note(tx.new_id(), task, agent, text, handoff, tx.now_ms)
+    tx.run(
+        "insert into task_note(id, task, agent, text, handoff, created_ms) values(?,?,?,?,?,?)",
+        (
+            note.id,
+            task,
+            agent,
+            text,
+            None if handoff is None else json.dumps(handoff, ensure_ascii=False),
+            note.created_ms,
+        ),
+    )
+    return note
+
+
+def notes_of(rx: Rx, task: str) -> dict[str, Note]:
+    """All notes of a task by id."""
+    rows = rx.all(
+        "select id, task, agent, text, handoff, created_ms from task_note where task=?", (task,)
+    )
+    return {
+        r[0]: Note(r[0], r[1], r[2], r[3], None if r[4] is None else json.loads(r[4]), r[5])
+        for r in rows
+    }
+
+
+def note(rx: Rx, note_id: str) -> Note | None:
+    r = rx.one(
+        "select id, task, agent, text, handoff, created_ms from task_note where id=?", (note_id,)
+    )
+    if r is None:
+        return None
+    return Note(r[0], r[1], r[2], r[3], None if r[4] is None else json.loads(r[4]), r[5])
+
+
+def done_items(rx: Rx, task: str) -> list[DoneItem]:
+    rows = rx.all(
+        "select n, kind, value, evidence from task_done_item where task=? order by n", (task,)
+    )
+    return [DoneItem(*row) for row in rows]
+
+
+def add_done_item(tx: Tx, task: str, n: int, kind: str, value: str) -> None:
+    tx.run(
+        "insert into task_done_item(task, n, kind, value) values(?,?,?,?)", (task, n, kind, value)
+    )
+
+
+def meet(tx: Tx, task: str, kind: str, value: str, evidence: str) -> int:
+    """Record evidence for the open items of a kind and value; how many it met."""
+    return tx.run(
+        "update task_done_item set evidence=?, met_ms=? "
+        "where task=? and kind=? and value=? and evidence is null",
+        (evidence, tx.now_ms, task, kind, value),
+    )
+
+
+def notify(tx: Tx, agent: str, kind: str, task: str | None, text: str) -> None:
+    """A notification row; the runtime service delivers it later."""
+    tx.run(
+        "insert into notification(id, company, agent, kind, task, text, created_ms) "
+        "values(?,?,?,?,?,?,?)",
+        (tx.new_id(), tx.company, agent, kind, task, text, tx.now_ms),
+    )
