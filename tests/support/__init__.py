@@ -1,0 +1,1 @@
+"""What several tests need: system programs, the run profile, a PostgreSQL server."""
