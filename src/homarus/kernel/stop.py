@@ -30,6 +30,15 @@ def active(rx: Rx, company: str) -> list[Stop]:
     return [Stop(*row) for row in rows]
 
 
+def covers(rx: Rx, company: str, scope: str, subject: str) -> bool:
+    """Whether a STOP of exactly this scope is in force."""
+    row = rx.one(
+        "select 1 from stop where company=? and scope=? and subject=? and lifted_ms is null",
+        (company, scope, subject),
+    )
+    return row is not None
+
+
 def put(tx: Tx, scope: str, subject: str, reason: str) -> Stop:
     """Raises `stop.scope`, `stop.active`. The caller takes the work of the scope out of reach."""
     if scope not in SCOPES:

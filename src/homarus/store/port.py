@@ -89,6 +89,10 @@ class Tx(Rx, Protocol):
         """Append to the feed. A unit that emits nothing has changed nothing worth a receipt."""
         ...
 
+    def last_seq(self) -> int:
+        """The feed number that the last emitted event gets when this unit commits."""
+        ...
+
     def about(self, *, task: str | None = None, trace: str | None = None) -> None:
         """Say what the unit turned out to concern, for its receipt (a claim learns it late)."""
         ...

@@ -107,6 +107,9 @@ class UnitTx:
     def emit(self, kind: str, subject: str, data: dict[str, Any] | None = None) -> None:
         self._events.append((kind, subject, data))
 
+    def last_seq(self) -> int:
+        return self.head.event_seq + len(self._events)
+
     def about(self, *, task: str | None = None, trace: str | None = None) -> None:
         if task is not None:
             self.task = task

@@ -1,0 +1,203 @@
+"""Routes of agents (control-plane contract, 4.2, 4.3)."""
+
+from typing import Any
+
+import msgspec
+
+from homarus.base.action import ActorKind
+from homarus.base.clock import iso_ms
+from homarus.base.errors import Invalid
+from homarus.company import agents, memory, sessions
+from homarus.control_plane import shapes_work as shapes
+from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.flows import work
+from homarus.kernel import tokens
+from homarus.kernel.facts import GOVERNED_ROLES
+from homarus.store.port import Event, Reply, Rx, Tx
+
+UNSET = msgspec.UNSET
+
+
+class AgentBody(msgspec.Struct, rename="camel"):
+    """POST and PATCH /agents; unknown fields are allowed."""
+
+    name: str | msgspec.UnsetType = UNSET
+    role: str | msgspec.UnsetType | None = UNSET
+    avatar_url: str | msgspec.UnsetType | None = UNSET
+    skills_json: list[Any] | msgspec.UnsetType | None = UNSET
+    memory: str | msgspec.UnsetType | None = UNSET
+    model_policy_json: dict[str, Any] | msgspec.UnsetType | None = UNSET
+    concurrency_limit: int | msgspec.UnsetType = UNSET
+    llm_provider: str | msgspec.UnsetType | None = UNSET
+    llm_model: str | msgspec.UnsetType | None = UNSET
+    monthly_budget_cents: int | msgspec.UnsetType = UNSET
+    monthly_cost_cents: int | msgspec.UnsetType = UNSET
+    monthly_token_usage: int | msgspec.UnsetType = UNSET
+    budget_status: str | msgspec.UnsetType = UNSET
+    suspended: bool | msgspec.UnsetType = UNSET
+
+    def change(self) -> agents.AgentChange:
+        return agents.AgentChange(
+            name=self.name,
+            role=self.role,
+            avatar_url=self.avatar_url,
+            skills_wire=self.skills_json,
+            memory=self.memory,
+            model_policy=self.model_policy_json,
+            concurrency_limit=self.concurrency_limit,
+            llm_provider=self.llm_provider,
+            llm_model=self.llm_model,
+            monthly_budget_cents=self.monthly_budget_cents,
+            monthly_cost_cents=self.monthly_cost_cents,
+            monthly_token_usage=self.monthly_token_usage,
+            budget_status=self.budget_status,
+            suspended=self.suspended,
+        )
+
+
+def _plain_fields(tx: Tx, body: AgentBody) -> None:
+    """Governed roles, suspension and rising budgets are not a token's to give (design, 5, 9)."""
+    if tx.actor.kind is ActorKind.OPERATOR:
+        return
+    if body.role is not UNSET and body.role in GOVERNED_ROLES:
+        work.only_operators(tx, f"give the governed role {body.role}")
+    if body.suspended is not UNSET:
+        work.only_operators(tx, "suspend or restore an agent")
+
+
+def create(tx: Tx, call: Call[AgentBody]) -> Reply:
+    body = call.body
+    if body.name is UNSET:
+        raise Invalid("request.schema", "Object missing required field `name`", "Give `name`.")
+    _plain_fields(tx, body)
+    agent = agents.create(tx, body.change())
+    if call.token.kind == "runtime":
+        tokens.grant(tx, call.token.id, agent.id, "created")
+    if isinstance(body.memory, str) and body.memory:
+        memory.write(tx, agent.id, memory.NewEntry(content=body.memory, snapshot=body.memory))
+    return json_reply({"message": "Agent created", "agent": shapes.agent(agent)}, 201)
+
+
+def update(tx: Tx, call: Call[AgentBody]) -> Reply:
+    agent_id = agents.need(tx, tx.company, call.id()).id
+    _plain_fields(tx, call.body)
+    if tx.actor.kind is not ActorKind.OPERATOR:
+        _lower_only(tx, agent_id, call.body)
+    agent = agents.update(tx, agent_id, call.body.change())
+    if isinstance(call.body.memory, str) and call.body.memory:
+        entry = memory.NewEntry(
+            content=call.body.memory, snapshot=call.body.memory, kind="checkpoint"
+        )
+        memory.write(tx, agent.id, entry)
+    return json_reply({"message": "Agent updated", "agent": shapes.agent(agent)})
+
+
+def _lower_only(tx: Tx, agent_id: str, body: AgentBody) -> None:
+    """Company and agent tokens may only lower a budget; 0 means no limit (design, 9)."""
+    before = agents.need(tx, tx.company, agent_id)
+    wanted = body.monthly_budget_cents
+    limit = before.monthly_budget_cents
+    if wanted is not UNSET and limit and (wanted == 0 or wanted > limit):
+        work.only_operators(tx, "raise an agent's budget")
+    if body.budget_status is not UNSET and before.budget_status == "paused":
+        work.only_operators(tx, "resume an agent whose budget is used up")
+
+
+def delete(tx: Tx, call: Call[None]) -> Reply:
+    agent = agents.delete(tx, agents.need(tx, tx.company, call.id()).id)
+    return json_reply({"message": "Agent deleted", "agent": shapes.agent(agent)})
+
+
+def listed(rx: Rx, call: Call[None]) -> Reply:
+    rows = agents.listed(rx, call.company, limit=call.limit(), before=call.cursor())
+    more = {"nextCursor": str(rows[-1].no)} if len(rows) == call.limit() else {}
+    return json_reply({"agents": [shapes.agent(a) for a in rows]} | more)
+
+
+def show(rx: Rx, call: Call[None]) -> Reply:
+    return json_reply({"agent": shapes.agent(agents.need(rx, call.company, call.id()))})
+
+
+class Heartbeat(msgspec.Struct, rename="camel"):
+    agent_id: str
+    current_load: float
+    task_id: str | None = None
+
+
+def heartbeat(tx: Tx, call: Call[Heartbeat]) -> Reply:
+    """The three effects of contract 4.3; leases only of work claimed by this access token."""
+    agents.beat(tx, tx.actor.id, int(call.body.current_load))
+    renewed = work.renew(tx, tx.actor.id, call.body.task_id)
+    sessions.heartbeat(tx, tx.actor.id)
+    return json_reply(
+        {"message": "Heartbeat received", "lastSeenAt": iso_ms(tx.now_ms), "renewed": renewed}
+    )
+
+
+class Usage(msgspec.Struct, rename="camel"):
+    agent_id: str
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens_used: int | None = None
+
+
+def usage(tx: Tx, call: Call[Usage]) -> Reply:
+    """Count tokens; prices come with the pricing table, so the cost is 0 until then."""
+    body = call.body
+    counts = (body.input_tokens or 0) + (body.output_tokens or 0) or (body.tokens_used or 0)
+    if not 0 <= counts <= 10**12:
+        raise Invalid("usage.tokens", "token counts are out of range", "0 to 10^12.")
+    agent = agents.add_usage(tx, tx.actor.id, counts, 0)
+    return json_reply(
+        {
+            "ok": True,
+            "agentId": agent.id,
+            "monthlyTokenUsage": agent.monthly_token_usage,
+            "monthlyCostCents": agent.monthly_cost_cents,
+            "budgetStatus": agent.budget_status,
+            "model": body.model,
+            "costCents": 0,
+        }
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    read_route("/agents", listed, "List agents, newest first", query=("limit", "cursor")),
+    read_route("/agents/{id}", show, "Show an agent"),
+    write_route(
+        "POST", "/agents", "agent.create", create, "Create an agent",
+        body=AgentBody, keyed="required", status=201, target="agent:new",
+    ),
+    write_route(
+        "PATCH", "/agents/{id}", "agent.update", update, "Change an agent",
+        body=AgentBody, keyed="required", target="agent:{id}",
+    ),
+    write_route(
+        "DELETE", "/agents/{id}", "agent.delete", delete, "Remove an agent",
+        keyed="required", target="agent:{id}",
+    ),
+    write_route(
+        "POST", "/agents/heartbeat", "agent.heartbeat", heartbeat, "Say that an agent lives",
+        body=Heartbeat, keyed="ignored", acting=lambda call: call.body.agent_id,
+        target="agent:self",
+    ),
+    write_route(
+        "POST", "/agents/report-usage", "agent.usage", usage, "Report tokens used",
+        body=Usage, keyed="accepted", acting=lambda call: call.body.agent_id, target="agent:self",
+    ),
+)  # fmt: skip
+
+
+def _agent_frame(kind: str) -> Any:
+    def frames(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
+        row = agents.by_id(rx, company, event.subject)
+        return [] if row is None else [{"type": kind, "agent": shapes.agent(row)}]
+
+    return frames
+
+
+FRAMES = {
+    "agent_registered": _agent_frame("agent_registered"),
+    "agent_updated": _agent_frame("agent_updated"),
+}
