@@ -10,6 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -131,7 +135,68 @@ def text(node: ast.expr) -> str:
             return ""
 
 
-GENERATORS: dict[str, Callable[[], str]] = {"errors": errors}
+# --- command line and settings --------------------------------------------------------------
+
+
+def cli() -> str:
+    """Every command with its synopsis and options, by section; then the exit codes."""
+    import click
+
+    from homarus.cli.app import SECTIONS, cli
+    from homarus.cli.exit_codes import MEANING
+
+    parts = []
+    with click.Context(cli, info_name="homarus") as root:
+        parts.append(f"Options of every command:\n\n{options(cli.params, root)}")
+        for section, names in SECTIONS.items():
+            parts.append(f"## {section}\n")
+            for name in names:
+                command = cli.get_command(root, name)
+                if command is not None:
+                    parts.extend(command_parts(command, name, root))
+    codes = [(str(int(code)), meaning) for code, meaning in MEANING.items()]
+    return "\n".join([*parts, "## Exit codes\n", table(("code", "meaning"), codes)])
+
+
+def command_parts(command: "click.Command", name: str, parent: "click.Context") -> Iterator[str]:
+    """One heading for a command, or for a group and each of its commands."""
+    import click
+
+    with click.Context(command, info_name=name, parent=parent) as here:
+        level = "###" if parent.parent is None else "####"
+        usage = " ".join(command.collect_usage_pieces(here))
+        yield f"{level} `{here.command_path} {usage}`\n"
+        yield f"{(command.help or '').strip()}\n"
+        own = options([item for item in command.params if item.name != "json"], here)
+        if own:
+            yield own
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(here):
+                child = command.get_command(here, inner)
+                if child is not None:
+                    yield from command_parts(child, inner, here)
+
+
+def options(params: "list[click.Parameter]", context: "click.Context") -> str:
+    """One line for each that has something to say."""
+    records = [found for item in params if (found := item.get_help_record(context))]
+    return "".join(f"- `{flags}` {about}\n" for flags, about in records if about)
+
+
+def settings() -> str:
+    from homarus.config.settings import rows
+
+    cells = [
+        (f"`{row.name}`", row.type, f"`{row.default}`", f"`{row.env}`", row.text) for row in rows()
+    ]
+    return table(("setting", "type", "default", "environment", "meaning"), cells)
+
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    "cli": cli,
+    "errors": errors,
+    "settings": settings,
+}
 
 
 def main() -> None:

@@ -1,16 +1,25 @@
 """The reference pages say what the code says; `nox -s docs` writes them."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from docs.generate import REFERENCE, Code, codes, fill
+from docs.generate import REFERENCE, ROOT, Code, codes, fill
+from homarus.cli.app import MODULES
 
 
 @pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.stem)
 def test_generated_parts_are_current(page: Path) -> None:
     text = page.read_text("utf-8")
     assert fill(text) == text, "run `nox -s docs` and commit what it wrote"
+
+
+def test_docs_name_commands_that_exist() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        named = re.findall(r"(?:`|^    )homarus ([a-z]+)", page.read_text("utf-8"), re.M)
+        assert set(named) <= {*MODULES}, page
 
 
 @pytest.mark.parametrize(
