@@ -6,12 +6,15 @@ A handler is a synchronous function over a transaction. A writing route's handle
     def create(tx: Tx, call: Call[NewAgent]) -> Reply: ...          writes
     def listed(rx: Rx, call: Call[None]) -> Reply: ...              reads
 
+A `StreamRoute` is for bodies too large for memory: its handler is async and gets a `Stream`.
+
 From the table of routes come dispatch, OpenAPI, the reference page and the test that walks all
 surfaces (governance contract, 1).
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +24,7 @@ from homarus.kernel.tokens import Token
 from homarus.store.port import Reply
 
 B = TypeVar("B")
+T = TypeVar("T")
 
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
@@ -141,3 +145,76 @@ def write_route(
         kind="write",
         **more,
     )
+
+
+class FileReply(msgspec.Struct, frozen=True):
+    """A file as the body of a 200: sent in chunks, with these headers and `Content-Length: size`.
+
+    The surface sends `headers` as they are, opens `path` before the status line goes out (a
+    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes.
+    """
+
+    path: Path
+    size: int
+    headers: tuple[tuple[str, str], ...]
+
+
+class Stream(Protocol):
+    """What an async handler gets beside the call; the edge implements it, authenticated already.
+
+    `home` the state directory; `headers` of the request, names in lower case.
+    """
+
+    home: Path
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `request.disconnected` when the client goes away.
+
+        Not bounded: the handler counts, and stops reading when its own bound is passed.
+        """
+        ...
+
+    async def read(self, fn: Callable[..., T], *args: Any) -> T:
+        """`fn(rx, *args)` in `store.read`, after the route's capability was judged."""
+        ...
+
+    async def write(
+        self,
+        fn: Callable[..., Reply],
+        *args: Any,
+        digest: bytes,
+        acting: str | None = None,
+        task: str | None = None,
+    ) -> Reply:
+        """`fn(tx, *args)` through the one door, under the request's key when it has one.
+
+        `digest`: 32 bytes that stand for the body: the receipt's `arguments`, and what tells the
+        same key with another body apart (a multipart body's own bytes change with its boundary).
+        `acting`, `task`: the agent and task named in the body, as in `Route`.
+        """
+        ...
+
+
+class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the surface whose handler streams. Fields as in `Route`.
+
+    The edge authenticates, checks the key's presence (`keyed`), then awaits
+    `handler(stream, call)`; `call.body` is None and `call.raw` empty. `multipart` names the form
+    fields for OpenAPI (`file*`: required), empty for none.
+    A bounded number of them runs at once; a `HomarusError` is answered as on any route.
+    """
+
+    method: str
+    path: str
+    capability: str
+    handler: Callable[[Stream, Call[None]], Awaitable[Reply | FileReply]]
+    kind: str
+    summary: str
+    keyed: str = "accepted"
+    strict: bool = False
+    target: str = "company:"
+    status: int = 200
+    multipart: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
