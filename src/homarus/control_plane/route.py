@@ -21,7 +21,8 @@ import msgspec
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
 from homarus.kernel.tokens import Token
-from homarus.store.port import Reply
+from homarus.records.blobs import Blobs
+from homarus.store.port import Reply, Store
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -90,6 +91,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `target`     URI-like target of the action, with path names: `task:{id}`
     `task`       finds the id of the task it concerns
     `status`     of success, for OpenAPI; `reply` its msgspec type, where there is one
+    `scope`      which company it acts on: "caller" the caller's (or the one that its header names);
+                 "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
+                 the instance; "path" the company that `{id}` of the path names
     """
 
     method: str
@@ -109,6 +113,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reply: Any = None
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    scope: str = "caller"
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:
@@ -162,10 +167,14 @@ class FileReply(msgspec.Struct, frozen=True):
 class Stream(Protocol):
     """What an async handler gets beside the call; the edge implements it, authenticated already.
 
-    `home` the state directory; `headers` of the request, names in lower case.
+    `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
+    what the caller wants goes through `read` and `write` below); `headers` of the request, names
+    in lower case.
     """
 
     home: Path
+    store: Store
+    blobs: Blobs
     headers: Mapping[str, str]
 
     def chunks(self) -> AsyncIterator[bytes]:
@@ -218,3 +227,4 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     multipart: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    scope: str = "caller"

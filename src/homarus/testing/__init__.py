@@ -1,0 +1,1 @@
+"""Tier 7: fakes and harnesses; tests may import it, the product does not."""

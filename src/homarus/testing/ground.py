@@ -1,0 +1,103 @@
+"""A real store with one company in a scratch home, for tests that need no daemon.
+
+    async with ground(tmp_path) as g:
+        await g.write("task.create", fn)
+
+Actions are done by the daemon itself (`system`) unless a token is named. The clock stands still
+until a test moves it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from homarus.base.action import Action
+from homarus.base.ids import new_id
+from homarus.company import agents
+from homarus.kernel.facts import AgentFacts, TaskFacts
+from homarus.kernel.kernel import Kernel
+from homarus.kernel.keys import MasterKey
+from homarus.store.port import Rx, Tx
+from homarus.store.sqlite.engine import SqliteStore
+from homarus.tasks import sql as task_sql
+
+START_MS: Final = 1_767_322_800_000
+MASTER_KEY: Final = "run/master.key"
+
+
+class ManualClock:
+    """Time that passes when told to."""
+
+    def __init__(self, at_ms: int = START_MS) -> None:
+        self.at_ms = at_ms
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def advance(self, ms: int) -> None:
+        self.at_ms += ms
+
+
+class TableFacts:
+    """`kernel.facts.Facts` over the real tables."""
+
+    def agent(self, rx: Rx, company: str, ref: str) -> AgentFacts | None:
+        row = agents.find(rx, company, ref)
+        return None if row is None else AgentFacts(row.id, row.name, row.role, row.suspended)
+
+    def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
+        row = task_sql.by_id(rx, company, task)
+        return None if row is None else TaskFacts(row.id, row.project, row.agent, row.trace)
+
+
+def found(tx: Tx, company: str, no: int, slug: str) -> str:
+    """A company and its head, as rows."""
+    tx.run(
+        "insert into company(no, id, slug, name, created_ms) values(?,?,?,?,?)",
+        (no, company, slug, slug, tx.now_ms),
+    )
+    tx.run("insert into company_head(company_no) values(?)", (no,))
+    tx.emit("company_created", company, {"slug": slug})
+    return company
+
+
+class Ground:
+    """The store of one scratch home and the company in it (number 1, slug `acme`)."""
+
+    def __init__(self, home: Path, clock: ManualClock) -> None:
+        self.home = home
+        self.clock = clock
+        self.kernel = Kernel(TableFacts(), MasterKey.from_file(home / MASTER_KEY))
+        self.store = SqliteStore(home, self.kernel, clock)
+        self.company = ""
+
+    async def start(self) -> None:
+        await self.store.start()
+        row = await self.store.read(lambda rx: rx.one("select id from company where no=1"))
+        if row is not None:
+            self.company = row[0]
+            return
+        action = Action("", "company.create", "company:acme", system="tests")
+        self.company = await self.store.write(action, found, new_id(), 1, "acme")
+
+    def action(self, capability: str, target: str = "company:", **more: Any) -> Action:
+        by = {} if "credential" in more else {"system": "tests"}
+        return Action(self.company, capability, target, **(by | more))
+
+    async def write(self, capability: str, fn: Callable[..., Any], *args: Any) -> Any:
+        return await self.store.write(self.action(capability), fn, *args)
+
+    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return await self.store.read(fn, *args)
+
+
+@asynccontextmanager
+async def ground(home: Path, clock: ManualClock | None = None) -> AsyncIterator[Ground]:
+    """Started when entered, stopped when left; enter again on the same home for a restart."""
+    made = Ground(home, clock or ManualClock())
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.store.stop()
