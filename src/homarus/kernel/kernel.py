@@ -65,9 +65,7 @@ class Kernel:
         task = tx.task if tx.task is not None and is_uuid(tx.task) else None
         trace = tx.trace if tx.trace is not None and is_uuid(tx.trace) else None
         if isinstance(verdict, Allow):
-            if failure is None and not changed:
-                return None
-            if failure is not None and effect is Effect.READ:
+            if effect is Effect.READ or (failure is None and not changed):
                 return None
             receipt = receipts.write(
                 tx, action, tx.actor, verdict, task=task, trace=trace, effect=effect
