@@ -73,9 +73,9 @@ class ProcessResult:
     `reason`: `exited` by itself with an exit code; `killed` by a signal that is not ours (a crash,
     a resource limit, the system's memory killer); `timeout` after `wall_s`; `cancelled` by a STOP.
     `exit_code` and `signal` are both None only for a process stuck in the kernel after SIGKILL.
-    `cpu_ms` counts the child and all descendants it waited for. `peak_rss_bytes` is the largest
-    single process among them; None when it stayed below our own peak, which hides smaller values
-    (Linux hands the high-water mark on through exec).
+    `cpu_ms` counts the child and all descendants it waited for; None: unknown. `peak_rss_bytes` is
+    the largest single process among them; None when it stayed below our own peak, which hides
+    smaller values (Linux hands the high-water mark on through exec).
     """
 
     exit_code: int | None
@@ -84,7 +84,7 @@ class ProcessResult:
     stderr: bytes
     truncated: bool
     wall_ms: int
-    cpu_ms: int
+    cpu_ms: int | None
     peak_rss_bytes: int | None
     reason: Reason
 
@@ -307,7 +307,7 @@ class _Child:
             stderr=stderr.value(),
             truncated=bool(stdout.left_out_bytes or stderr.left_out_bytes),
             wall_ms=round(self._wall_s * 1000),
-            cpu_ms=0 if usage is None else round((usage.ru_utime + usage.ru_stime) * 1000),
+            cpu_ms=None if usage is None else round((usage.ru_utime + usage.ru_stime) * 1000),
             peak_rss_bytes=peak if peak is not None and peak > self._peak_before else None,
             reason="killed" if reason == "exited" and number else reason,
         )
