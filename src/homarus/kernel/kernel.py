@@ -1,5 +1,6 @@
 """The kernel as the store calls it: judge, record, seal (see `homarus.store.port.Governor`)."""
 
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -39,13 +40,18 @@ def no_consequences(tx: Tx, verdict: Verdict) -> None:
 
 
 class Kernel:
-    """One instance a daemon; its caches belong to the store's writer."""
+    """One instance a daemon.
+
+    Its caches belong to the store's writers: a company's entries are touched by the one writer that
+    the company has at the time; `_folding` guards what several of them, or the loop, walk over.
+    """
 
     def __init__(self, facts: Facts, master: MasterKey, applier: Applier = no_consequences) -> None:
         self._facts = facts
         self._keys = CompanyKeys(master)
         self._applier = applier
         self._folds: dict[tuple[str, str, str, str], _Fold] = {}
+        self._folding = threading.Lock()
         self.unknown_identities = 0
 
     def admit(self, tx: Tx, action: Action) -> Verdict:
@@ -99,8 +105,6 @@ class Kernel:
             return fold.receipt
         if fold is not None:
             self._write_count(tx, fold)
-        if len(self._folds) >= MAX_FOLDED:
-            self._folds.clear()
         receipt = receipts.write(
             tx, action, verdict.actor, verdict,
             task=action.task if is_uuid(action.task) else None,
@@ -109,7 +113,10 @@ class Kernel:
             if action.capability in BUILTIN
             else action.effect,
         )  # fmt: skip
-        self._folds[key] = _Fold(tx.now_ms, receipt, action, verdict, action.company)
+        with self._folding:
+            if len(self._folds) >= MAX_FOLDED:
+                self._folds.clear()
+            self._folds[key] = _Fold(tx.now_ms, receipt, action, verdict, action.company)
         return receipt
 
     def _write_count(self, tx: Tx, fold: _Fold) -> None:
@@ -126,18 +133,24 @@ class Kernel:
 
         A unit (`ledger.flush`) that the maintenance worker runs.
         """
-        for key, fold in list(self._folds.items()):
+        for key, fold in self._open_folds():
             if fold.company == tx.company and tx.now_ms - fold.at_ms >= receipts.FOLD_MS:
                 self._write_count(tx, fold)
-                del self._folds[key]
+                with self._folding:
+                    self._folds.pop(key, None)
 
     def waiting(self, now_ms: int) -> set[str]:
-        """Companies with counts to flush."""
-        return {f.company for f in self._folds.values() if now_ms - f.at_ms >= receipts.FOLD_MS}
+        """Companies with counts to flush. For any thread."""
+        return {f.company for _, f in self._open_folds() if now_ms - f.at_ms >= receipts.FOLD_MS}
+
+    def _open_folds(self) -> list[tuple[tuple[str, str, str, str], _Fold]]:
+        with self._folding:
+            return list(self._folds.items())
 
     def seal(self, tx: Tx) -> None:
         seals.seal(tx, self._keys)
 
     def forget(self) -> None:
-        self._folds.clear()
+        with self._folding:
+            self._folds.clear()
         self._keys.forget()

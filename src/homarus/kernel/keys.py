@@ -60,7 +60,10 @@ class MasterKey:
 
 
 class CompanyKeys:
-    """Signing keys by company number; made with the company's first seal."""
+    """Signing keys by company number; made with the company's first seal.
+
+    Used by several writers at once: each looks a key up in one step, and a lost one is read again.
+    """
 
     def __init__(self, master: MasterKey) -> None:
         self._master = master

@@ -24,51 +24,50 @@ class Heads:
     def __init__(self, tx: UnitTx) -> None:
         self._tx = tx
         self._heads: dict[str, Head] = {}
-        self._saved: dict[str, tuple[int, int]] = {}
+        self._used: dict[str, tuple[int, int]] = {}
 
     def get(self, company: str) -> Head:
-        """Raises `company.unknown`."""
+        """The head, for use in the open batch. Raises `company.unknown`."""
         head = self._heads.get(company)
-        if head is not None:
-            return head
+        if head is None:
+            if len(self._heads) >= MAX_CACHED:
+                self._heads = {c: h for c, h in self._heads.items() if c in self._used}
+            head = self._heads[company] = self._load(company)
+        if company not in self._used:
+            self._used[company] = (head.event_seq, head.receipt_seq)
+        return head
+
+    def _load(self, company: str) -> Head:
         row = self._tx.one(FIND, (company,))
         if row is None:
             raise NotFound(
                 "company.unknown", f"no company {company!r}", "List them: `homarus company list`."
             )
-        if len(self._heads) >= MAX_CACHED:
-            self._evict()
         no, events, receipts, seal_no, seal_hash, sealed = row
-        head = Head(no, company, events, receipts, seal_no, bytes(seal_hash), sealed)
-        self._heads[company] = head
-        self._saved[company] = (events, receipts)
-        return head
+        return Head(no, company, events, receipts, seal_no, bytes(seal_hash), sealed)
 
     def touched(self) -> list[Head]:
         """Heads that this batch moved on."""
-        saved = self._saved
-        return [h for c, h in self._heads.items() if saved[c] != (h.event_seq, h.receipt_seq)]
-
-    def _evict(self) -> None:
-        keep = {head.company for head in self.touched()}
-        self._heads = {c: h for c, h in self._heads.items() if c in keep}
-        self._saved = {c: s for c, s in self._saved.items() if c in keep}
+        heads = self._heads
+        return [
+            heads[company]
+            for company, before in self._used.items()
+            if before != (heads[company].event_seq, heads[company].receipt_seq)
+        ]
 
     def save(self) -> None:
+        """Write what the batch moved on; call once, before its commit."""
         for head in self.touched():
-            self._tx.run(
-                SAVE,
-                (
-                    head.event_seq,
-                    head.receipt_seq,
-                    head.seal_no,
-                    head.seal_hash,
-                    head.sealed_seq,
-                    head.no,
-                ),
-            )
-            self._saved[head.company] = (head.event_seq, head.receipt_seq)
+            save(self._tx, head)
+        self._used.clear()
 
     def clear(self) -> None:
         self._heads.clear()
-        self._saved.clear()
+        self._used.clear()
+
+
+def save(tx: UnitTx, head: Head) -> None:
+    tx.run(
+        SAVE,
+        (head.event_seq, head.receipt_seq, head.seal_no, head.seal_hash, head.sealed_seq, head.no),
+    )

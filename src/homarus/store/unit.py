@@ -12,7 +12,7 @@ import msgspec
 
 from homarus.base.action import Action, Actor, ActorKind, Allow, Divert, Refuse, Verdict
 from homarus.base.clock import Clock
-from homarus.base.errors import Conflict, HomarusError, Internal, Refused
+from homarus.base.errors import Conflict, HomarusError, Internal, Invalid, Refused, Unavailable
 from homarus.base.failpoint import failpoint
 from homarus.base.ids import new_id, to_blob
 from homarus.store.port import Governor, Head, Key, Params, Reply, Row
@@ -36,11 +36,17 @@ NEXT_NUMBER: Final = (
 
 
 class BatchLost(Exception):
-    """The whole batch transaction is gone; `error` is what every unit of it answers."""
+    """The whole batch transaction is gone.
 
-    def __init__(self, error: HomarusError) -> None:
+    `by_unit`: the running unit did that by its own fault, so that the others may run again and
+    only this one answers `error`; else every unit of the batch does. The engine fills in `unit`.
+    """
+
+    def __init__(self, error: HomarusError, *, by_unit: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
+        self.by_unit = by_unit
+        self.unit: Unit | None = None
 
 
 class UnitTx:
@@ -75,7 +81,7 @@ class UnitTx:
         raise NotImplementedError
 
     def rollback(self) -> None:
-        """Back to the savepoint, and let it go."""
+        """Back to the savepoint, and let it go. What follows has a fresh time allowance."""
         raise NotImplementedError
 
     def failure(self, raised: Exception) -> HomarusError:
@@ -143,9 +149,13 @@ class UnitTx:
 
 
 class Unit:
-    """A waiting write and the place where its answer goes."""
+    """A waiting write and the place where its answer goes.
 
-    __slots__ = ("action", "args", "error", "fn", "future", "key", "loop", "value")
+    `spoiled` is set by an engine when the unit took its batch down: it is judged and recorded
+    once more, as failed by this error, but its function does not run again.
+    """
+
+    __slots__ = ("action", "args", "error", "fn", "future", "key", "loop", "spoiled", "value")
 
     def __init__(
         self, action: Action, fn: Callable[..., Any], args: tuple[Any, ...], key: Key | None
@@ -158,12 +168,14 @@ class Unit:
         self.loop: Any = None
         self.value: Any = None
         self.error: BaseException | None = None
+        self.spoiled: HomarusError | None = None
 
 
 def execute(tx: UnitTx, governor: Governor, unit: Unit) -> None:
     """Run one unit inside the open batch transaction; leaves `value` or `error` on it.
 
-    Engine errors pass through: only the engine knows whether its transaction still stands.
+    Raises `BatchLost` when the transaction fell with it. Where the kernel itself fails on a unit,
+    there is no verdict to record: the unit leaves nothing behind, and its neighbours go on.
     """
     head = tx.head
     seqs = head.event_seq, head.receipt_seq
@@ -178,9 +190,19 @@ def execute(tx: UnitTx, governor: Governor, unit: Unit) -> None:
             unit.error = _refused(tx, governor, verdict)
         failpoint("unit.before_release")
         tx.release()
-    except BaseException:
-        head.event_seq, head.receipt_seq = seqs
+    except BatchLost:
         raise
+    except Exception as raised:  # noqa: BLE001 - the writer supervises units
+        unit.value = None
+        unit.error = _error(tx, raised)
+        tx.rollback()
+        head.event_seq, head.receipt_seq = seqs
+
+
+def _error(tx: UnitTx, raised: Exception) -> HomarusError:
+    if isinstance(raised, BatchLost):
+        raise raised
+    return raised if isinstance(raised, HomarusError) else tx.failure(raised)
 
 
 def _allowed(
@@ -188,6 +210,8 @@ def _allowed(
 ) -> None:
     key = unit.key
     try:
+        if unit.spoiled is not None:
+            raise unit.spoiled
         if key is not None:
             replayed = _replay(tx, key)
             if replayed is not None:
@@ -202,7 +226,7 @@ def _allowed(
         governor.record(tx, verdict, changed=changed, failure=None)
         unit.value = value
     except Exception as raised:  # noqa: BLE001 - the writer supervises units
-        error = raised if isinstance(raised, HomarusError) else tx.failure(raised)
+        error = _error(tx, raised)
         tx.rollback()
         tx.head.event_seq, tx.head.receipt_seq = seqs
         tx.savepoint()
@@ -257,6 +281,43 @@ def _keep(tx: UnitTx, key: Key, reply: Reply) -> None:
     if kept is None or not 200 <= reply.status < 300:
         return
     tx.run(KEEP_KEY, (tx.head.no, key.id, key.body, reply.status, kept, tx.now_ms))
+
+
+def bad_value(raised: Exception) -> HomarusError | None:
+    """The refusal of a value that no column can hold, on either engine; else None."""
+    match raised:
+        case UnicodeEncodeError():
+            return Invalid(
+                "store.bad_text",
+                "a text holds characters that cannot be stored (half of a surrogate pair)",
+                "Send well-formed Unicode.",
+            )
+        case OverflowError():
+            return Invalid(
+                "store.bad_number",
+                "a number does not fit into 64 bits",
+                "Send one between -2^63 and 2^63-1.",
+            )
+        case _:
+            return None
+
+
+def too_long(capability: str) -> HomarusError:
+    """A unit passed its hard time limit."""
+    return Unavailable(
+        "store.unit_too_long",
+        f"`{capability}` needed more time than one write may take; nothing was changed",
+        "Ask for less at once; if it is an ordinary request, report it.",
+    )
+
+
+def outcome_unknown(cause: str) -> HomarusError:
+    """The commit was under way when the engine failed: it may have happened or not."""
+    return Unavailable(
+        "store.outcome_unknown",
+        f"{cause} while the write was being committed; it may or may not have happened",
+        "Repeat it with the same Idempotency-Key, or look whether it happened.",
+    )
 
 
 def unexpected(raised: Exception) -> HomarusError:

@@ -1,5 +1,6 @@
 """The database file before it is trusted: header, creation by rename, migrations, lock."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -15,9 +16,26 @@ from homarus.store.sqlite.tx import pragma
 MAGIC: Final = b"SQLite format 3\x00"
 APPLICATION_ID: Final = 0x484F4D41  # "HOMA"
 HEADER_BYTES: Final = 100
+WAL_HEADER_BYTES: Final = 32
+WAL_FRAME_HEADER_BYTES: Final = 24
 PAGE_CHECKPOINT: Final = 1_000
 STATEMENT_CACHE: Final = 256
 RESTORE: Final = "The file was left as it is. Restore a backup with `homarus restore`."
+
+
+def folder_error(error: OSError) -> Unavailable:
+    """What it means that something in the state directory could not be made or written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(
+            "store.disk_full",
+            "the disk that holds the state directory is full",
+            "Free space on it, then start again.",
+        )
+    return Unavailable(
+        "store.read_only",
+        f"the state directory cannot be written: {error.strerror}",
+        "Make it writable for this user, or name another with --home.",
+    )
 
 
 class InstanceLock:
@@ -29,29 +47,34 @@ class InstanceLock:
 
     def take(self) -> None:
         """Raises `store.locked`, naming the process that holds it."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise Unavailable(
-                "store.read_only",
-                f"the state directory cannot be written: {error.strerror}",
-                "Make it writable for this user, or name another with --home.",
-            ) from error
+            raise folder_error(error) from error
+        try:
+            self._lock(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def _lock(self, fd: int) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
-            os.close(fd)
             raise Unavailable(
                 "store.locked",
                 f"another daemon already runs on this home: process {pid}",
                 "Use that one (`homarus status`), stop it, or name another home with --home.",
                 pid=pid,
             ) from error
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
-        self._fd = fd
+        try:
+            os.ftruncate(fd, 0)
+            os.write(fd, str(os.getpid()).encode())
+        except OSError as error:
+            raise folder_error(error) from error
 
     def drop(self) -> None:
         if self._fd >= 0:
@@ -62,8 +85,16 @@ class InstanceLock:
 def check_file(path: Path) -> None:
     """Refuse a file that is not ours or not whole, before anything opens it for writing.
 
-    Raises `store.truncated`, `store.corrupt` or `store.newer`; changes nothing.
+    Raises `store.truncated`, `store.corrupt` or `store.stray_wal`; changes nothing.
     """
+    if not path.exists():
+        if _size(wal_of(path)):
+            raise Unavailable(
+                "store.stray_wal",
+                f"{path.name} is missing, but its write-ahead log {path.name}-wal is there",
+                "Put the file back beside its log, or move the log away (it alone is no store).",
+            )
+        return
     size = path.stat().st_size
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
@@ -72,18 +103,51 @@ def check_file(path: Path) -> None:
     if header[:16] != MAGIC or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise Unavailable("store.corrupt", f"{path.name} is not a store of Homarus.", RESTORE)
     page = int.from_bytes(header[16:18], "big")
-    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-    if size < expected:
+    page = 65536 if page == 1 else page
+    pages = int.from_bytes(header[28:32], "big")
+    # A kill in the middle of a checkpoint leaves pages that are so far only in the log.
+    missing = set(range(size // page + 1, pages + 1))
+    if missing and missing - pages_in_wal(wal_of(path)):
         raise Unavailable(
-            "store.truncated", f"{path.name} has {size} of {expected} bytes.", RESTORE
+            "store.truncated", f"{path.name} has {size} of {page * pages} bytes.", RESTORE
         )
+
+
+def wal_of(path: Path) -> Path:
+    return Path(f"{path}-wal")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def pages_in_wal(wal: Path) -> set[int]:
+    """Numbers of the pages that the log's current frames carry (SQLite file format, 4.1)."""
+    if _size(wal) <= WAL_HEADER_BYTES:
+        return set()
+    with wal.open("rb") as file:
+        header = file.read(WAL_HEADER_BYTES)
+        page, salts = int.from_bytes(header[8:12], "big"), header[16:24]
+        found: set[int] = set()
+        while len(frame := file.read(WAL_FRAME_HEADER_BYTES)) == WAL_FRAME_HEADER_BYTES:
+            if frame[8:16] != salts:
+                break
+            found.add(int.from_bytes(frame[:4], "big"))
+            file.seek(page, os.SEEK_CUR)
+    return found
 
 
 def open_writer(path: Path) -> apsw.Connection:
     """The one connection that writes: WAL, synchronous FULL, own checkpoints."""
     conn = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
     conn.set_busy_timeout(2_000)
-    pragma(conn, "journal_mode", "wal")
+    if pragma(conn, "journal_mode", "wal") != "wal":
+        conn.close()
+        raise Unavailable(
+            "store.io",
+            "the file system of the state directory cannot do write-ahead logging",
+            "Put the home on a local disk (--home); network shares do not do.",
+        )
     pragma(conn, "synchronous", "full")
     pragma(conn, "foreign_keys", "off")
     pragma(conn, "temp_store", "memory")

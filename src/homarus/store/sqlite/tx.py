@@ -1,5 +1,6 @@
 """SQLite transactions: the writer's `SqliteTx` and the readers' `SqliteRx`."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,8 +10,8 @@ import structlog
 
 from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError, Unavailable
-from homarus.store.port import Params, Row
-from homarus.store.unit import BatchLost, UnitTx, unexpected
+from homarus.store.port import UNIT_HARD_CPU_S, Params, Row
+from homarus.store.unit import BatchLost, UnitTx, bad_value, too_long, unexpected
 
 log = structlog.get_logger("store")
 
@@ -38,6 +39,12 @@ def engine_error(raised: BaseException) -> HomarusError | None:
                 "the disk answered a write of the store with an error; nothing was written",
                 "Check the disk (system log, free space), then repeat the request.",
             )
+        case apsw.BusyError() | apsw.LockedError():
+            return Unavailable(
+                "store.contended",
+                "another program holds the store's file locked; nothing was written",
+                "Close what has it open (only the daemon may write it), then repeat the request.",
+            )
         case apsw.CorruptError() | apsw.NotADBError():
             return Unavailable(
                 "store.corrupt",
@@ -49,21 +56,28 @@ def engine_error(raised: BaseException) -> HomarusError | None:
 
 
 class CpuLimit:
-    """Ends SQL that burns more than its share of the thread's CPU time (store notes)."""
+    """Ends SQL that burns more than its share of the thread's CPU time (store notes).
 
-    def __init__(self, conn: apsw.Connection, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._end_s = float("inf")
+    Between `start` and `clear`; `ended` may end it sooner.
+    """
+
+    def __init__(self, conn: apsw.Connection) -> None:
+        self._end_s = math.inf
+        self._ended: Callable[[], bool] | None = None
         conn.set_progress_handler(self._passed, PROGRESS_STEPS)
 
     def _passed(self) -> bool:
+        if self._ended is not None and self._ended():
+            return True
         return time.thread_time() > self._end_s
 
-    def start(self) -> None:
-        self._end_s = time.thread_time() + self._limit_s
+    def start(self, limit_s: float, ended: Callable[[], bool] | None = None) -> None:
+        self._end_s = time.thread_time() + limit_s
+        self._ended = ended
 
     def clear(self) -> None:
-        self._end_s = float("inf")
+        self._end_s = math.inf
+        self._ended = None
 
 
 class SqliteRx:
@@ -98,6 +112,7 @@ class SqliteTx(UnitTx):
         self._conn = conn
         self._cursor = conn.cursor()
         self._execute = self._cursor.execute
+        self.limit = CpuLimit(conn)
         self.statements = 0
 
     def one(self, sql: str, params: Params = ()) -> Row | None:
@@ -122,22 +137,24 @@ class SqliteTx(UnitTx):
         self._execute("release unit")
 
     def rollback(self) -> None:
+        self.limit.start(UNIT_HARD_CPU_S)
         self._execute("rollback to unit")
         self._execute("release unit")
 
     def failure(self, raised: Exception) -> HomarusError:
-        error = engine_error(raised)
-        if error is not None or not self._conn.in_transaction:
-            raise BatchLost(error or unexpected(raised)) from raised
-        if isinstance(raised, apsw.InterruptError):
-            return Unavailable(
-                "store.unit_too_long",
-                f"`{self.action.capability}` needed more time than one write may take; "
-                "nothing was changed",
-                "Ask for less at once; if it is an ordinary request, report it.",
-            )
-        log.error("unit_failed", capability=self.action.capability, exc_info=raised)
-        return unexpected(raised)
+        interrupted = isinstance(raised, apsw.InterruptError)
+        error = too_long(self.action.capability) if interrupted else engine_error(raised)
+        if not self._conn.in_transaction:
+            # SQLite ends the whole transaction when it interrupts a statement that writes.
+            raise BatchLost(error or unexpected(raised), by_unit=interrupted) from raised
+        if interrupted:
+            return too_long(self.action.capability)
+        if error is not None:
+            raise BatchLost(error) from raised
+        error = bad_value(raised)
+        if error is None:
+            log.error("unit_failed", capability=self.action.capability, exc_info=raised)
+        return error or unexpected(raised)
 
 
 def pragma(conn: apsw.Connection, name: str, value: Any = None) -> Any:
