@@ -8,6 +8,7 @@ import pytest
 
 from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.store.port import Tx
+from homarus.testing.ground import ManualClock
 from homarus.testing.stores import Opener, OpenStore, opened
 from tests.contract_store import units
 
@@ -70,14 +71,22 @@ async def test_a_refusal_leaves_its_receipt_and_no_state(store: OpenStore) -> No
 
 
 async def test_equal_refusals_are_counted_and_leave_one_more_receipt(
-    store: OpenStore,
+    opener: Opener, tmp_path: Path
 ) -> None:
-    action = await store.refused_action(store.company)
-    refused = [store.store.write(action, units.put, "x") for _ in range(5)]
-    answers = await asyncio.gather(*refused, return_exceptions=True)
-    assert {a.receipt for a in answers if isinstance(a, Refused)} != {None}
-    rows = await store.store.read(units.receipts, store.company)
-    assert len([r for r in rows if r["code"]]) == 1
+    """The first is written at once, the others of a minute are one row (governance contract, 1)."""
+    clock = ManualClock()
+    async with opened(opener, tmp_path, clock) as made:
+        refused = await made.refused_action(made.company)
+        answers = await asyncio.gather(
+            *(made.store.write(refused, units.put, "x") for _ in range(5)), return_exceptions=True
+        )
+        assert len({a.receipt for a in answers if isinstance(a, Refused)}) == 1
+        clock.advance(60_000)
+        assert made.kernel.waiting(clock.now_ms()) == {made.company}
+        await made.store.write(made.action("ledger.flush"), made.kernel.flush)
+        assert made.kernel.waiting(clock.now_ms()) == set()
+        rows = await made.store.read(units.receipts, made.company)
+    assert [r["repeats"] for r in rows if r["code"]] == [None, 4]
 
 
 async def test_events_have_no_gap_under_64_producers(store: OpenStore) -> None:
