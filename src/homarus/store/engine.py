@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from homarus.base.action import Action
-from homarus.base.errors import HomarusError, Unavailable
+from homarus.base.errors import Busy, HomarusError, Unavailable
 from homarus.store.port import Key, Listener, Reply
 from homarus.store.unit import Unit
 
@@ -136,6 +136,10 @@ class Engine:
 
 def stopping() -> Unavailable:
     return Unavailable("store.stopping", "the daemon is stopping", "Repeat it after restart.")
+
+
+def busy(what: str, bound: int) -> Busy:
+    return Busy("store.busy", f"{bound} {what} are waiting", "Slow down, then repeat.")
 
 
 def copy_of(error: HomarusError) -> HomarusError:

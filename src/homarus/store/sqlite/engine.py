@@ -19,9 +19,9 @@ import apsw
 import structlog
 
 from homarus.base.clock import Clock, SystemClock
-from homarus.base.errors import Busy, HomarusError, Unavailable
+from homarus.base.errors import HomarusError, Unavailable
 from homarus.base.failpoint import failpoint
-from homarus.store.engine import Engine, stopping
+from homarus.store.engine import Engine, busy, stopping
 from homarus.store.heads import Heads
 from homarus.store.migrations import load
 from homarus.store.port import (
@@ -127,9 +127,7 @@ class SqliteStore(Engine):
 
     def _put(self, unit: Unit) -> None:
         if self._queue.qsize() >= MAX_WAITING_UNITS:
-            raise Busy(
-                "store.busy", f"{MAX_WAITING_UNITS} writes are waiting", "Slow down, then repeat."
-            )
+            raise busy("writes", MAX_WAITING_UNITS)
         self._queue.put(unit)
 
     def _take_left(self) -> list[Unit]:
@@ -263,7 +261,7 @@ class SqliteStore(Engine):
         if self._readers is None or self._stopping:
             raise stopping()
         if self._reading >= MAX_WAITING_READS:
-            raise Busy("store.busy", f"{MAX_WAITING_READS} reads are waiting", "Slow down, repeat.")
+            raise busy("reads", MAX_WAITING_READS)
         self._reading += 1
         try:
             loop = asyncio.get_running_loop()

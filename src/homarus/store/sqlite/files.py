@@ -10,7 +10,7 @@ import apsw
 
 from homarus.base.errors import Unavailable
 from homarus.base.failpoint import failpoint
-from homarus.store.migrations import OLDEST_CODE, Migration, load
+from homarus.store.migrations import OLDEST_CODE, Migration, load, verify
 from homarus.store.sqlite.tx import pragma
 
 MAGIC: Final = b"SQLite format 3\x00"
@@ -201,23 +201,8 @@ def applied(conn: apsw.Connection) -> dict[int, str]:
 
 def check_version(conn: apsw.Connection, known: list[Migration]) -> None:
     """Raises `store.newer` or `store.migration_changed`; only reads."""
-    have = applied(conn)
     row = conn.execute("select value from meta where key='oldest_code'").fetchall()
-    if row and int(str(row[0][0])) > OLDEST_CODE:
-        raise Unavailable(
-            "store.newer",
-            f"this store was written by a newer Homarus (needs code {row[0][0]}, "
-            f"this is {OLDEST_CODE})",
-            "Install the newer version again. The file was left as it is.",
-        )
-    for migration in known:
-        sha = have.get(migration.no)
-        if sha is not None and sha != migration.sha256:
-            raise Unavailable(
-                "store.migration_changed",
-                f"migration {migration.no} of this store differs from the one installed",
-                "Install the version that made this store. The file was left as it is.",
-            )
+    verify(applied(conn), int(str(row[0][0])) if row else None, known)
 
 
 def migrate(conn: apsw.Connection, known: list[Migration]) -> None:
