@@ -143,18 +143,17 @@ class Blobs:
             self._drafts.discard(draft)
 
     def put(self, draft: Path, sha256: str) -> None:
-        """Give a finished draft its name; equal contents are one file."""
+        """Give a finished draft its name; equal contents are one file. The caller holds it."""
         target = self.path(sha256)
-        with self._lock:
-            if target.exists() and self._sound(sha256):
-                return
-            made = not target.parent.exists()
-            target.parent.mkdir(exist_ok=True, mode=0o700)
-            draft.rename(target)
-            failpoint("blob.renamed")
-            _sync_folder(target.parent)
-            if made:
-                _sync_folder(self._root)
+        if target.exists() and self._sound(sha256):
+            return
+        made = not target.parent.exists()
+        target.parent.mkdir(exist_ok=True, mode=0o700)
+        draft.rename(target)
+        failpoint("blob.renamed")
+        _sync_folder(target.parent)
+        if made:
+            _sync_folder(self._root)
 
     @contextmanager
     def hold(self, sha256: str) -> Iterator[None]:
