@@ -182,13 +182,16 @@ class Blobs:
             self.path(sha256).unlink(missing_ok=True)
             return True
 
-    def old(self, now_s: float | None = None) -> list[str]:
-        """Contents at least an hour old, for the sweep to ask about; at most `MAX_SWEPT`."""
+    def old(self, after: str = "", now_s: float | None = None) -> list[str]:
+        """Contents at least an hour old, in order from the one after `after`; at most
+        `MAX_SWEPT`."""
         limit = (time.time() if now_s is None else now_s) - SWEEP_AGE_S
         found: list[str] = []
         for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            if folder.name < after[:2]:
+                continue
             for path in sorted(folder.iterdir()):
-                if path.stat().st_mtime < limit:
+                if path.name > after and path.stat().st_mtime < limit:
                     found.append(path.name)
                 if len(found) >= MAX_SWEPT:
                     return found
