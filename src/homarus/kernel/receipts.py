@@ -246,6 +246,12 @@ def by_id(rx: Rx, company: str, company_no: int, receipt: str) -> Receipt | None
     return found if found is not None and found.id == receipt else None
 
 
+def at(rx: Rx, company: str, company_no: int, seq: int) -> list[Receipt]:
+    """The receipt with this number, if there is one."""
+    row = rx.one(select_sql("company_no=? and seq=?"), (company_no, seq))
+    return [] if row is None else [present(company, company_no, row)]
+
+
 def outcomes_of(rx: Rx, company: str, company_no: int, seq: int) -> list[Receipt]:
     """Outcome rows that name receipt `seq`: within the next 1,000 rows of the ledger."""
     rows = rx.all(

@@ -143,18 +143,17 @@ class Blobs:
             self._drafts.discard(draft)
 
     def put(self, draft: Path, sha256: str) -> None:
-        """Give a finished draft its name; equal contents are one file."""
+        """Give a finished draft its name; equal contents are one file. The caller holds it."""
         target = self.path(sha256)
-        with self._lock:
-            if target.exists() and self._sound(sha256):
-                return
-            made = not target.parent.exists()
-            target.parent.mkdir(exist_ok=True, mode=0o700)
-            draft.rename(target)
-            failpoint("blob.renamed")
-            _sync_folder(target.parent)
-            if made:
-                _sync_folder(self._root)
+        if target.exists() and self._sound(sha256):
+            return
+        made = not target.parent.exists()
+        target.parent.mkdir(exist_ok=True, mode=0o700)
+        draft.rename(target)
+        failpoint("blob.renamed")
+        _sync_folder(target.parent)
+        if made:
+            _sync_folder(self._root)
 
     @contextmanager
     def hold(self, sha256: str) -> Iterator[None]:
@@ -183,13 +182,16 @@ class Blobs:
             self.path(sha256).unlink(missing_ok=True)
             return True
 
-    def old(self, now_s: float | None = None) -> list[str]:
-        """Contents at least an hour old, for the sweep to ask about; at most `MAX_SWEPT`."""
+    def old(self, after: str = "", now_s: float | None = None) -> list[str]:
+        """Contents at least an hour old, in order from the one after `after`; at most
+        `MAX_SWEPT`."""
         limit = (time.time() if now_s is None else now_s) - SWEEP_AGE_S
         found: list[str] = []
         for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            if folder.name < after[:2]:
+                continue
             for path in sorted(folder.iterdir()):
-                if path.stat().st_mtime < limit:
+                if path.name > after and path.stat().st_mtime < limit:
                     found.append(path.name)
                 if len(found) >= MAX_SWEPT:
                     return found
