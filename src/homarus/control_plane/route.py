@@ -213,6 +213,13 @@ class Stream(Protocol):
         """
         ...
 
+    async def wait(self, after_seq: int, timeout_s: float) -> int:
+        """Wait until the company's feed has passed `after_seq`; returns where it stands.
+
+        Wakes at once on a commit, and no later than `timeout_s`. For long polls.
+        """
+        ...
+
 
 class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the surface whose handler streams. Fields as in `Route`.

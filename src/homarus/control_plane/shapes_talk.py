@@ -3,7 +3,7 @@
 from typing import Any
 
 from homarus.base.clock import iso_ms
-from homarus.control_plane.times import opt_iso
+from homarus.control_plane.shapes_work import ts
 from homarus.conversations.model import Conversation, Message
 
 
@@ -20,7 +20,7 @@ def thread(row: Conversation) -> dict[str, Any]:
         "createdByType": row.created_by_type,
         "createdById": row.created_by,
         "createdAt": iso_ms(row.created_ms),
-        "archivedAt": opt_iso(row.archived_ms),
+        "archivedAt": ts(row.archived_ms),
     }
 
 

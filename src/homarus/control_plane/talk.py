@@ -10,7 +10,8 @@ from homarus.base.ids import is_uuid
 from homarus.company import agents, projects
 from homarus.control_plane import shapes_talk as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.control_plane.times import opt_iso, opt_ms
+from homarus.control_plane.shapes_work import ts
+from homarus.control_plane.times import opt_ms
 from homarus.conversations import rules, service, sql
 from homarus.conversations.model import (
     DIRECT,
@@ -344,7 +345,7 @@ def _participant(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
             "threadId": event.subject,
             "participantId": event.data["agent"],
             "typing": event.data["typing"],
-            "lastReadAt": opt_iso(event.data.get("read_ms")),
+            "lastReadAt": ts(event.data.get("read_ms")),
         }
     ]
 

@@ -3,15 +3,10 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
 
 MAX_CHARS: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def opt_iso(at_ms: int | None) -> str | None:
-    return None if at_ms is None else iso_ms(at_ms)
 
 
 def parse_ms(text: str | int, name: str) -> int:
