@@ -76,6 +76,12 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
         return int(text)
 
 
+class Sealer(Protocol):
+    """What seals small secrets: `kernel.keys.MasterKey`."""
+
+    def seal(self, clear: bytes, about: bytes) -> bytes: ...
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the surface.
 
@@ -88,6 +94,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `strict`     the same key with another body is 409
     `replay`     see `Key.replay`
     `acting`     finds the agent reference that the caller speaks for, in the decoded call
+    `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
+                 must not see in clear is sealed here
     `target`     URI-like target of the action, with path names: `task:{id}`
     `task`       finds the id of the task it concerns
     `status`     of success, for OpenAPI; `reply` its msgspec type, where there is one
@@ -107,6 +115,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     replay: Callable[..., Reply | None] | None = None
     acting: Callable[[Call[Any]], str | None] | None = None
+    prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
     status: int = 200

@@ -1,16 +1,51 @@
 """What surrounds a task in its context: resources in scope, related threads (contract, 6.2)."""
 
-from typing import Any
+from typing import Any, Final
 
+from homarus.company import projects, resources
+from homarus.company.resources import Filter
+from homarus.control_plane import shapes_resources, shapes_talk
+from homarus.conversations import sql as talk
 from homarus.store.port import Rx
 from homarus.tasks.model import Task
 
+MAX_RESOURCES: Final = 20
+MAX_THREADS: Final = 10
+MAX_MESSAGES: Final = 20
+
 
 def resources_for(rx: Rx, company: str, task: Task) -> dict[str, list[dict[str, Any]]]:
-    """Resources in the task's scopes, at most 20 each, never a secret."""
-    return {"project": [], "customer": [], "shared": [], "company": [], "agent": []}
+    """Resources in the task's scopes, at most 20 each, newest first, never a secret."""
+    project = projects.by_id(rx, company, task.project)
+    customer = None if project is None else project.customer
+    chosen = {
+        "project": Filter(scopes=(task.project,), scope_type="project"),
+        "customer": None if customer is None else Filter((customer,), "customer"),
+        "shared": Filter(scope_type="company", is_shared=True),
+        "company": Filter(scope_type="company", is_shared=False),
+        "agent": None if task.agent is None else Filter((task.agent,), "agent"),
+    }
+    return {
+        name: []
+        if wanted is None
+        else [
+            shapes_resources.resource(row)
+            for row in resources.listed(rx, company, wanted, limit=MAX_RESOURCES)
+        ]
+        for name, wanted in chosen.items()
+    }
 
 
 def threads_of(rx: Rx, company: str, task: Task) -> list[dict[str, Any]]:
-    """Threads about the task, each with its newest messages."""
-    return []
+    """Threads about the task, newest first, each with its newest messages, oldest first."""
+    found = talk.conversations(rx, company, limit=MAX_THREADS, before=2**62, task=task.id)
+    return [
+        {
+            "thread": shapes_talk.thread(place),
+            "recentMessages": [
+                shapes_talk.message(row)
+                for row in reversed(talk.page(rx, place.id, limit=MAX_MESSAGES))
+            ],
+        }
+        for place in found
+    ]

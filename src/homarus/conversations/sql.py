@@ -201,11 +201,11 @@ def page(
     conversation: str,
     *,
     limit: int,
-    from_ms: int | None,
-    after_seq: int | None,
-    before_ms: int | None,
-    before_seq: int | None,
-    forward: bool,
+    from_ms: int | None = None,
+    after_seq: int | None = None,
+    before_ms: int | None = None,
+    before_seq: int | None = None,
+    forward: bool = False,
 ) -> list[Message]:
     """Messages of one conversation between the bounds, in the reading direction."""
     where, params = ["m.conversation=?"], [conversation]

@@ -229,3 +229,9 @@ def notify(tx: Tx, agent: str, kind: str, task: str | None, text: str) -> None:
         "values(?,?,?,?,?,?,?)",
         (tx.new_id(), tx.company, agent, kind, task, text, tx.now_ms),
     )
+
+
+def count(rx: Rx, company: str) -> int:
+    """Tasks of a company that lists show."""
+    row = rx.one("select count(*) from task where company=? and state<>'archived'", (company,))
+    return 0 if row is None else int(row[0])
