@@ -9,6 +9,8 @@ from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.store.port import Row, Rx, Tx
 
+_decode = msgspec.json.Decoder().decode
+
 MAX_NAME: Final = 200
 MAX_SKILLS: Final = 200
 MAX_SKILL: Final = 100
@@ -74,9 +76,9 @@ class AgentChange(msgspec.Struct, frozen=True):
 
 def _agent(row: Row) -> Agent:
     values = list(row)
-    values[6] = tuple(json.loads(values[6]))
-    values[7] = None if values[7] is None else json.loads(values[7])
-    values[9] = None if values[9] is None else json.loads(values[9])
+    values[6] = tuple(_decode(values[6]))
+    values[7] = None if values[7] is None else _decode(values[7])
+    values[9] = None if values[9] is None else _decode(values[9])
     values[18] = bool(values[18])
     return Agent(*values)
 
@@ -90,14 +92,14 @@ def by_id(rx: Rx, company: str, agent: str) -> Agent | None:
 
 
 def find(rx: Rx, company: str, ref: str) -> Agent | None:
-    """By exact name first, then by id (control-plane contract, 4.2)."""
+    """By exact name or by id; no name looks like an id (control-plane contract, 4.2)."""
+    if is_uuid(ref):
+        return by_id(rx, company, ref)
     row = rx.one(
         f"select {COLUMNS} from agent where company=? and name=? and deleted_ms is null",  # noqa: S608
         (company, ref),
     )
-    if row is not None:
-        return _agent(row)
-    return by_id(rx, company, ref) if is_uuid(ref) else None
+    return None if row is None else _agent(row)
 
 
 def need(rx: Rx, company: str, ref: str) -> Agent:

@@ -321,7 +321,7 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     sql.put_result(tx, Result(task.id, output, request.comment, digest, tx.actor.id, tx.now_ms))
     keep = target is not State.QUEUED
     after = service.leave(tx, task, target, keep_agent=keep, reason=None, retries=task.retries)
-    let_go(tx, task)
+    let_go(tx, task, capped=project.max_active_agents is not None)
     _announce_result(tx, after, target, request.comment)
     return after
 
@@ -379,11 +379,12 @@ def check_holder(tx: Tx, task: Task, lease_token: int | None, reviewing: bool) -
         raise service.lost(task)
 
 
-def let_go(tx: Tx, before: Task) -> None:
+def let_go(tx: Tx, before: Task, *, capped: bool = True) -> None:
     """Free what a task in progress occupied: the agent's slot, the project's place."""
     if before.state is State.IN_PROGRESS and before.agent is not None:
         agents.free_slot(tx, before.agent)
-        lanes.leave(tx, before.project, before.agent)
+        if capped:
+            lanes.leave(tx, before.project, before.agent)
 
 
 def _illegal(task: Task, target: State) -> Conflict:

@@ -21,7 +21,7 @@ from homarus.base.action import (
     Verdict,
     VerdictKind,
 )
-from homarus.base.canonical import canonical
+from homarus.base.canonical import canonical_row
 from homarus.base.clock import iso_ms
 from homarus.base.ids import from_blob, row_address, row_id, to_blob
 from homarus.store.port import Row, Rx, Tx
@@ -73,7 +73,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 def leaf(company: str, fields: tuple[Any, ...]) -> bytes:
     """SHA-256 of the canonical row; `fields` in column order without the leaf itself."""
     plain = [company, *(f.hex() if isinstance(f, bytes) else f for f in fields)]
-    return hashlib.sha256(canonical(plain)).digest()
+    return hashlib.sha256(canonical_row(plain)).digest()
 
 
 def _append(tx: Tx, fields: tuple[Any, ...]) -> None:

@@ -3,12 +3,15 @@
 import json
 from typing import Any, Final
 
+import msgspec
+
 from homarus.base.errors import Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.store.port import Row, Rx, Tx
 from homarus.tasks.model import TASK_COLUMNS, DoneItem, Note, Result, Spec, State, Task
 
-MAX_TIMELINE: Final = 500
+_decode = msgspec.json.Decoder().decode
+
 _SPEC_COLUMNS: Final = (
     "task, type, kind, role, skills, input, capability, max_retries, proof_required, "
     "approval_required, proof_types, sla_due_ms, recurring, blockers"
@@ -63,16 +66,16 @@ def _spec(row: Row) -> Spec:
         type=row[1],
         kind=row[2],
         role=row[3],
-        skills=tuple(json.loads(row[4])) if row[4] else (),
-        input=json.loads(row[5]),
+        skills=tuple(_decode(row[4])) if row[4] else (),
+        input=_decode(row[5]),
         capability=row[6],
         max_retries=row[7],
         proof_required=bool(row[8]),
         approval_required=bool(row[9]),
-        proof_types=json.loads(row[10]),
+        proof_types=_decode(row[10]),
         sla_due_ms=row[11],
         recurring=row[12],
-        blockers=tuple(json.loads(row[13])) if row[13] else (),
+        blockers=tuple(_decode(row[13])) if row[13] else (),
     )
 
 

@@ -137,9 +137,16 @@ def pages_in_wal(wal: Path) -> set[int]:
     return found
 
 
+def _keep_plans(conn: apsw.Connection) -> None:
+    """Plan a statement once. Without this, a parameter compared while SQLite looks for a partial
+    index makes it prepare the statement anew at each use: 36 us instead of 4 for a claim's pick."""
+    conn.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+
+
 def open_writer(path: Path) -> apsw.Connection:
     """The one connection that writes: WAL, synchronous FULL, own checkpoints."""
     conn = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
+    _keep_plans(conn)
     conn.set_busy_timeout(2_000)
     if pragma(conn, "journal_mode", "wal") != "wal":
         conn.close()
@@ -160,6 +167,7 @@ def open_reader(path: Path) -> apsw.Connection:
     conn = apsw.Connection(
         str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
     )
+    _keep_plans(conn)
     conn.set_busy_timeout(2_000)
     pragma(conn, "query_only", "on")
     return conn

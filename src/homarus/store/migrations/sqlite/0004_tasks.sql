@@ -26,7 +26,8 @@ create table task (
 ) without rowid;
 create index task_claimable on task (lane, priority desc, seq) where state = 'queued' and blocked = 0;
 create index task_lease on task (lease_until_ms) where lease_until_ms is not null;
-create index task_agent on task (agent, state) where agent is not null;
+create index task_agent on task (agent, seq) where agent is not null;
+create index task_held on task (agent) where state = 'in_progress';
 create index task_list on task (company, seq);
 create index task_project on task (project, seq);
 
