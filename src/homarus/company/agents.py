@@ -15,12 +15,14 @@ MAX_NAME: Final = 200
 MAX_SKILLS: Final = 200
 MAX_SKILL: Final = 100
 MAX_CONCURRENCY: Final = 1_000
+EXECUTORS: Final = ("external", "command")
+"""Who does an agent's work: a bridge that claims it, or this daemon (design, 7)."""
 
 COLUMNS: Final = (
     "id, no, company, name, role, avatar_url, skills, skills_wire, memory, model_policy, "
     "concurrency_limit, active, llm_provider, llm_model, monthly_budget_cents, "
     "monthly_cost_cents, monthly_token_usage, budget_status, suspended, status, current_load, "
-    "last_seen_ms, created_ms, updated_ms, deleted_ms"
+    "last_seen_ms, created_ms, updated_ms, deleted_ms, executor"
 )
 
 
@@ -53,6 +55,7 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
     created_ms: int
     updated_ms: int
     deleted_ms: int | None
+    executor: str
 
 
 class AgentChange(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ class AgentChange(msgspec.Struct, frozen=True):
     monthly_token_usage: int | msgspec.UnsetType = msgspec.UNSET
     budget_status: str | msgspec.UnsetType = msgspec.UNSET
     suspended: bool | msgspec.UnsetType = msgspec.UNSET
+    executor: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def _agent(row: Row) -> Agent:
@@ -166,6 +170,8 @@ def _checked(change: AgentChange) -> dict[str, Any]:
         raise Invalid("agent.limit", "concurrencyLimit is out of range", f"0 to {MAX_CONCURRENCY}.")
     if values.get("budget_status", "active") not in ("active", "warning", "paused"):
         raise Invalid("agent.status", "unknown budgetStatus", "active, warning or paused.")
+    if values.get("executor", "external") not in EXECUTORS:
+        raise Invalid("agent.executor", "unknown executor", f"One of {list(EXECUTORS)}.")
     if any(not 0 <= values.get(c, 0) < 2**53 for c in _COUNTS):
         raise Invalid("agent.budget", "budget figures must not be negative", "Cents, tokens.")
     return values
@@ -236,6 +242,15 @@ def delete(tx: Tx, agent: str) -> Agent:
     tx.run("update agent set deleted_ms=?, status='offline' where id=?", (tx.now_ms, agent))
     tx.emit("agent_deleted", agent, {"name": row.name})
     return row
+
+
+def run_here(rx: Rx) -> list[tuple[str, str]]:
+    """`(company, agent)` of all agents whose work this daemon does and who may take more."""
+    rows = rx.all(
+        "select company, id from agent where executor='command' and deleted_ms is null "
+        "and suspended=0 and active<concurrency_limit order by active, id"
+    )
+    return [(company, agent) for company, agent in rows]
 
 
 def take_slot(tx: Tx, agent: str) -> bool:

@@ -35,6 +35,7 @@ class AgentBody(msgspec.Struct, rename="camel"):
     monthly_token_usage: int | msgspec.UnsetType = UNSET
     budget_status: str | msgspec.UnsetType = UNSET
     suspended: bool | msgspec.UnsetType = UNSET
+    executor: str | msgspec.UnsetType = UNSET
 
     def change(self) -> agents.AgentChange:
         return agents.AgentChange(
@@ -52,6 +53,7 @@ class AgentBody(msgspec.Struct, rename="camel"):
             monthly_token_usage=self.monthly_token_usage,
             budget_status=self.budget_status,
             suspended=self.suspended,
+            executor=self.executor,
         )
 
 
@@ -61,6 +63,8 @@ def _plain_fields(tx: Tx, body: AgentBody) -> None:
         return
     if body.role is not UNSET and body.role in GOVERNED_ROLES:
         work.only_operators(tx, f"give the governed role {body.role}")
+    if body.executor is not UNSET and body.executor != "external":
+        work.only_operators(tx, "let the daemon run an agent's commands")
     if body.suspended is not UNSET:
         work.only_operators(tx, "suspend or restore an agent")
 

@@ -45,6 +45,7 @@ def agent(row: Agent) -> dict[str, Any]:
         "currentLoad": row.current_load,
         "activeTasks": row.active,
         "suspended": row.suspended,
+        "executor": row.executor,
         "createdAt": iso_ms(row.created_ms),
         "deletedAt": ts(row.deleted_ms),
     }

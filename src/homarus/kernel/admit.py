@@ -70,7 +70,7 @@ def identity(case: Case) -> Judgement:
     action = case.action
     if action.system is not None:
         case.actor = Actor(ActorKind.SYSTEM, action.system, proof=Proof.SYSTEM)
-        return None
+        return None if action.acting is None else _worker_for(case, action.acting)
     case.load_credential()
     token = case.token
     if token is None:
@@ -105,6 +105,18 @@ def identity(case: Case) -> Judgement:
             f"`{action.capability}` is done by an agent, and none is named",
             "Name the agent (`agentId`: id or name).",
         )
+    return None
+
+
+def _worker_for(case: Case, ref: str) -> Judgement:
+    """A worker of the daemon doing an agent's work has that agent's permissions, not its own."""
+    agent = case.facts.agent(case.rx, case.action.company, ref)
+    if agent is None:
+        return case.refuse(
+            "agent.unknown", "identity", f"no agent {ref!r} in this company", "Nothing to do."
+        )
+    case.agent = agent
+    case.actor = Actor(ActorKind.AGENT, agent.id, agent.name, agent.role, Proof.SYSTEM)
     return None
 
 

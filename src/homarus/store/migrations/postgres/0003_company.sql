@@ -20,6 +20,7 @@ create table agent (
     monthly_token_usage bigint not null default 0,
     budget_status text not null default 'active',
     suspended bigint not null default 0,
+    executor text not null default 'external', -- external | command (design, 7)
     status text not null default 'offline',
     current_load bigint not null default 0,
     last_seen_ms bigint,

@@ -20,6 +20,7 @@ create table agent (
     monthly_token_usage integer not null default 0,
     budget_status text not null default 'active',
     suspended integer not null default 0,
+    executor text not null default 'external', -- external | command (design, 7)
     status text not null default 'offline',
     current_load integer not null default 0,
     last_seen_ms integer,

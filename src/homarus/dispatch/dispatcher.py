@@ -1,0 +1,233 @@
+"""The dispatcher: does the work of agents whose executor is `command` (design, 7).
+
+It wakes on commits, claims for each such agent what it may take, runs the task's capability in the
+sandbox and records the outcome. Claim, intent and outcome are units; nothing is held in memory
+that a crash could lose. A task that no executor fits gets a note and stays open.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from homarus.backends import layers, local
+from homarus.backends.argv import Template
+from homarus.backends.limits import RANGES, Limits
+from homarus.base.action import Action, Effect
+from homarus.base.errors import Conflict, HomarusError, Refused
+from homarus.company import agents
+from homarus.flows import running, work
+from homarus.kernel import registry
+from homarus.records.blobs import Blobs
+from homarus.store.port import Store, Tx
+from homarus.tasks.model import LEASE_MS
+
+log = structlog.get_logger("dispatcher")
+
+WORKER: Final = "dispatcher"
+MAX_RUNS: Final = 8
+MAX_FILES: Final = 20
+OUTPUT_CHARS: Final = 32_768
+RENEW_S: Final = LEASE_MS / 3000
+RETRY_S: Final = 30.0
+"""After a fault of ours the queue is looked at again; otherwise only commits wake it."""
+RECOVER_ROWS: Final = 100
+CHUNK_BYTES: Final = 1_048_576
+
+
+class Dispatcher:
+    """One a daemon. `run` is its only task; runs are children of its TaskGroup."""
+
+    def __init__(self, store: Store, blobs: Blobs, home: Path) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._home = home
+        self._layers: layers.SandboxLayers | None = None
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(MAX_RUNS)
+        self._busy: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled: settle what a dead daemon left, then work."""
+        undo = self._store.listen(lambda _: self._wake.set())
+        try:
+            await self._recover()
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._wake.clear()
+                    wait_s: float | None = None
+                    try:
+                        await self._offer(group)
+                    except HomarusError as error:
+                        log.warning("dispatch_failed", code=error.code)
+                        wait_s = RETRY_S
+                    await self._woken(wait_s)
+        finally:
+            undo()
+
+    async def _woken(self, wait_s: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait_s)
+        except TimeoutError:
+            return
+
+    async def _recover(self) -> None:
+        for company in await self._store.read(running.companies_with_runs):
+            action = Action(company, "task.dispatch", "task:", system=WORKER)
+            while await self._store.write(action, running.recover, RECOVER_ROWS) == RECOVER_ROWS:
+                pass
+
+    async def _offer(self, group: asyncio.TaskGroup) -> None:
+        """Claim one task for each idle agent of ours; each claim that succeeds is a run."""
+        for company, agent in await self._store.read(agents.run_here):
+            if agent in self._busy or self._slots.locked():
+                continue
+            action = Action(company, "task.claim", "task:", acting=agent, system=WORKER)
+            try:
+                claimed = await self._store.write(action, _claim, agent)
+            except Refused as refusal:
+                log.info("claim_refused", agent=agent, code=refusal.code)
+                continue
+            if claimed is not None:
+                self._busy.add(agent)
+                await self._slots.acquire()
+                group.create_task(self._work(company, agent, claimed))
+
+    async def _work(self, company: str, agent: str, claimed: work.Claim) -> None:
+        """One claimed task to its end. A fault of ours leaves it to its lease."""
+        renewal = asyncio.create_task(self._renew(company, agent, claimed.task.id))
+        try:
+            await self._execute(company, agent, claimed)
+        except HomarusError as error:
+            log.warning("run_failed", task=claimed.task.number, code=error.code)
+        finally:
+            renewal.cancel()
+            self._slots.release()
+            self._busy.discard(agent)
+            self._wake.set()
+
+    async def _renew(self, company: str, agent: str, task: str) -> None:
+        action = Action(company, "agent.heartbeat", "agent:self", acting=agent, system=WORKER)
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await self._store.write(action, work.renew, agent, task)
+
+    async def _execute(self, company: str, agent: str, claimed: work.Claim) -> None:
+        task, spec = claimed.task, claimed.spec
+        capability = await self._store.read(registry.by_id, company, spec.capability or "")
+        if capability is None or not capability.enabled:
+            why = (
+                f"the capability {spec.capability!r} is not registered or is disabled"
+                if spec.capability
+                else "the task names no capability, and this agent only runs capabilities"
+            )
+            await self._hand_off(company, agent, claimed, why)
+            return
+        workspace = self._home / "agents" / agent / "workspace" / task.number
+        try:
+            command = await asyncio.to_thread(_prepare, capability, claimed, workspace, self._home)
+            intent = Action(
+                company, capability.id, f"task:{task.id}", Effect.EXEC, acting=agent,
+                task=task.id, trace=task.trace, system=WORKER,
+            )  # fmt: skip
+            run = await self._store.write(
+                intent, running.start, task.id, task.token, capability.id, command.argv
+            )
+        except Conflict:
+            raise
+        except HomarusError as error:
+            await self._hand_off(company, agent, claimed, str(error))
+            return
+        ended = await self._run(run.id, command, capability, workspace)
+        report = Action(
+            company, "task.result", f"task:{task.id}", acting=agent, task=task.id, system=WORKER
+        )
+        await self._store.write(report, running.end, ended)
+
+    async def _hand_off(self, company: str, agent: str, claimed: work.Claim, why: str) -> None:
+        task = claimed.task
+        action = Action(
+            company, "task.note", f"task:{task.id}", acting=agent, task=task.id, system=WORKER
+        )
+        await self._store.write(action, running.hand_off, task.id, task.token, why)
+
+    async def _run(
+        self,
+        run: str,
+        command: local.SandboxedCommand,
+        capability: registry.Capability,
+        workspace: Path,
+    ) -> running.Ended:
+        if self._layers is None:
+            self._layers = await asyncio.to_thread(layers.probe)
+        try:
+            result = await local.run_command(command, self._layers, trusted=capability.trusted)
+        except HomarusError as error:
+            facts = {"sandbox": self._layers.sandbox, "reason": error.code}
+            return running.Ended(run, False, facts, {"error": error.code}, str(error))
+        files = await asyncio.to_thread(_collect, self._blobs, workspace / "out")
+        output = {
+            "exitCode": result.exit_code,
+            "sandbox": result.sandbox,
+            "stdout": _text(result.stdout),
+            "stderr": _text(result.stderr),
+            "files": [file.filename for file in files],
+        }
+        word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
+        comment = f"{capability.id}: {word}, sandbox: {result.sandbox}"
+        return running.Ended(run, result.ok, result.facts(), output, comment, files)
+
+
+def _claim(tx: Tx, agent: str) -> work.Claim | None:
+    return work.claim(tx, work.ClaimRequest(owner=agent))
+
+
+def _prepare(
+    capability: registry.Capability, claimed: work.Claim, workspace: Path, home: Path
+) -> local.SandboxedCommand:
+    """The command line and what it may see. Raises `argv.*`, `limits.*`."""
+    (workspace / "out").mkdir(parents=True, exist_ok=True, mode=0o700)
+    template = Template.parse(capability.argv, capability.slots)
+    arguments = claimed.spec.input.get("args") or {}
+    argv = template.render(arguments, workspace)
+    limits = {k: v for k, v in capability.limits.items() if k in RANGES}
+    return local.SandboxedCommand(
+        argv=tuple(argv),
+        workspace=workspace,
+        inputs=template.inputs,
+        hidden=(home,) if not workspace.is_relative_to(home) else _private(home),
+        limits=Limits.from_json(limits),
+    )
+
+
+def _private(home: Path) -> tuple[Path, ...]:
+    """What of the state directory no command may see, when its workspace lies inside."""
+    return tuple(home / name for name in ("run", "local-ssot", "blobs", "backups", "logs"))
+
+
+def _collect(blobs: Blobs, out: Path) -> tuple[running.Produced, ...]:
+    """Take the plain files of `out/` into the blobs, at most MAX_FILES."""
+    produced: list[running.Produced] = []
+    if not out.is_dir() or out.is_symlink():
+        return ()
+    for entry in sorted(os.scandir(out), key=lambda e: e.name)[:MAX_FILES]:
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        draft = blobs.draft()
+        if draft is None:
+            break
+        fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                draft.write(chunk)
+        size = draft.size
+        name = entry.name.encode("utf-8", "replace").decode()
+        produced.append(running.Produced(name, draft.keep(), size))
+    return tuple(produced)
+
+
+def _text(data: bytes) -> str:
+    text = data.decode("utf-8", "replace")
+    return text if len(text) <= OUTPUT_CHARS else text[:OUTPUT_CHARS] + "…"
