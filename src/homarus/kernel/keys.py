@@ -1,5 +1,6 @@
 """Keys: the home's master key (a file) and each company's Ed25519 key (sealed in the store)."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -22,26 +23,40 @@ class MasterKey:
         self._cipher = AESGCM(secret)
 
     @classmethod
-    def from_file(cls, path: Path) -> "MasterKey":
-        """Read the key, or make it (0600) at the first start. Raises `keys.master`."""
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(os.urandom(MASTER_BYTES).hex())
-                file.flush()
-                os.fsync(file.fileno())
+    def from_hex(cls, text: str, where: str) -> "MasterKey":
+        """From 64 hexadecimal digits; `where` they were found, for the message.
+
+        Raises `keys.master`.
+        """
         try:
-            secret = bytes.fromhex(path.read_text().strip())
+            secret = bytes.fromhex(text.strip())
         except ValueError:
             secret = b""
         if len(secret) != MASTER_BYTES:
             raise Unavailable(
                 "keys.master",
-                f"{path.name} does not hold a key of {MASTER_BYTES} bytes",
+                f"{where} does not hold a key of {MASTER_BYTES} bytes",
                 "Restore it from a backup; without it the ledger cannot be sealed.",
             )
         return cls(secret)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "MasterKey":
+        """Read the key, or make it (0600) at the first start.
+
+        Raises `keys.master`, `keys.unreadable`.
+        """
+        try:
+            if not path.exists():
+                _make(path)
+            text = path.read_text(encoding="ascii", errors="replace")
+        except OSError as error:
+            raise Unavailable(
+                "keys.unreadable",
+                f"the master key {path.name} can neither be read nor made: {error.strerror}",
+                "Make the state directory readable and writable for the daemon's user.",
+            ) from error
+        return cls.from_hex(text, path.name)
 
     def seal(self, clear: bytes, about: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -57,6 +72,27 @@ class MasterKey:
                 "a sealed secret cannot be opened with this home's master key",
                 "Restore run/master.key of the home that wrote this store.",
             ) from error
+
+
+def _make(path: Path) -> None:
+    """A new key under its name, whole and on disk, unless another process was quicker."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(os.urandom(MASTER_BYTES).hex())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class CompanyKeys:

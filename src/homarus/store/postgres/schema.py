@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from psycopg import errors
+from psycopg import errors, sql
 
 from homarus.base.errors import Unavailable
 from homarus.base.failpoint import failpoint
@@ -26,6 +26,28 @@ def check_server(conn: Connection) -> None:
             "store.server",
             f"the database's encoding is {encoding}",
             "Make a database with `encoding 'UTF8' template template0`.",
+        )
+
+
+def compare_bytewise(conn: Connection) -> None:
+    """Texts sort and compare as on SQLite, whatever the database's own collation."""
+    columns = rows_of(
+        conn,
+        "select c.relname, a.attname from pg_attribute a "
+        "join pg_class c on c.oid=a.attrelid join pg_collation l on l.oid=a.attcollation "
+        "where c.relnamespace=current_schema()::regnamespace and c.relkind='r' "
+        "and a.attnum>0 and not a.attisdropped and l.collname not in ('C', 'POSIX') "
+        "and not (l.collname='default' and exists(select 1 from pg_database d "
+        "where d.datname=current_database() and d.datlocprovider='c' "
+        "and d.datcollate in ('C', 'POSIX'))) order by 1, 2",
+    )
+    changes: dict[str, list[sql.Composed]] = {}
+    for table, column in columns:
+        change = sql.SQL('alter column {} type text collate "C"').format(sql.Identifier(column))
+        changes.setdefault(table, []).append(change)
+    for table, alters in changes.items():
+        conn.execute(
+            sql.SQL("alter table {} {}").format(sql.Identifier(table), sql.SQL(", ").join(alters))
         )
 
 
@@ -57,6 +79,7 @@ def prepare(conn: Connection, known: list[Migration]) -> None:
                 (migration.no, migration.name, migration.sha256),
             )
         if missing:
+            compare_bytewise(conn)
             conn.execute(
                 b"insert into meta(key, value) values('oldest_code', $1) "
                 b"on conflict(key) do update set value=excluded.value",

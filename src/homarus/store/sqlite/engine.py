@@ -94,8 +94,14 @@ class SqliteStore(Engine):
             finally:
                 look.close()
             conn = files.open_writer(self.path)
-            files.migrate(conn, known)
-        except (apsw.Error, OSError) as raised:
+            try:
+                files.migrate(conn, known)
+            except BaseException:
+                conn.close()
+                raise
+        except OSError as raised:
+            raise files.folder_error(raised) from raised
+        except apsw.Error as raised:
             error = engine_error(raised) or Unavailable(
                 "store.io", f"the store could not be opened: {raised}", files.RESTORE
             )
@@ -298,16 +304,12 @@ class SqliteStore(Engine):
                 conn.execute("rollback")
 
     async def snapshot(self, target: Path) -> None:
-        """A consistent, compact copy of the store in a new file, while writes go on."""
+        """A consistent, compact copy of the store in a new file (0600), while writes go on.
 
-        def copy() -> None:
-            conn = files.open_reader(self.path)
-            try:
-                conn.execute("vacuum into ?", (str(target),))
-            finally:
-                conn.close()
+        Raises `backup.exists`, `backup.failed`; then nothing is left at `target`.
+        """
 
-        await asyncio.to_thread(copy)
+        await asyncio.to_thread(files.copy_store, self.path, target)
 
     def wal_bytes(self) -> int:
         wal = files.wal_of(self.path)

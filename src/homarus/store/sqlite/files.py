@@ -8,7 +8,7 @@ from typing import Final
 
 import apsw
 
-from homarus.base.errors import Unavailable
+from homarus.base.errors import Conflict, Unavailable
 from homarus.base.failpoint import failpoint
 from homarus.store.migrations import OLDEST_CODE, Migration, load, verify
 from homarus.store.sqlite.tx import pragma
@@ -16,6 +16,7 @@ from homarus.store.sqlite.tx import pragma
 MAGIC: Final = b"SQLite format 3\x00"
 APPLICATION_ID: Final = 0x484F4D41  # "HOMA"
 HEADER_BYTES: Final = 100
+PAGE_SIZES: Final = frozenset(2**n for n in range(9, 17))
 WAL_HEADER_BYTES: Final = 32
 WAL_FRAME_HEADER_BYTES: Final = 24
 PAGE_CHECKPOINT: Final = 1_000
@@ -104,10 +105,12 @@ def check_file(path: Path) -> None:
         raise Unavailable("store.corrupt", f"{path.name} is not a store of Homarus.", RESTORE)
     page = int.from_bytes(header[16:18], "big")
     page = 65536 if page == 1 else page
-    pages = int.from_bytes(header[28:32], "big")
+    if page not in PAGE_SIZES:
+        raise Unavailable("store.corrupt", f"{path.name} has a damaged header.", RESTORE)
+    whole, pages = size // page, int.from_bytes(header[28:32], "big")
     # A kill in the middle of a checkpoint leaves pages that are so far only in the log.
-    missing = set(range(size // page + 1, pages + 1))
-    if missing and missing - pages_in_wal(wal_of(path)):
+    logged = pages_in_wal(wal_of(path)) if whole < pages else set()
+    if pages - whole > len(logged) or not logged.issuperset(range(whole + 1, pages + 1)):
         raise Unavailable(
             "store.truncated", f"{path.name} has {size} of {page * pages} bytes.", RESTORE
         )
@@ -163,13 +166,15 @@ def open_writer(path: Path) -> apsw.Connection:
     return conn
 
 
-def open_reader(path: Path) -> apsw.Connection:
+def open_reader(path: Path, *, query_only: bool = True) -> apsw.Connection:
+    """A connection that cannot write the store; `vacuum into` needs more than `query_only`."""
     conn = apsw.Connection(
         str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
     )
     _keep_plans(conn)
     conn.set_busy_timeout(2_000)
-    pragma(conn, "query_only", "on")
+    if query_only:
+        pragma(conn, "query_only", "on")
     return conn
 
 
@@ -189,6 +194,39 @@ def create(path: Path) -> None:
     failpoint("store.created")
     draft.rename(path)
     _sync_folder(path.parent)
+
+
+def copy_store(path: Path, target: Path) -> None:
+    """Write a compact copy of the store as it is now. Raises `backup.exists`, `backup.failed`."""
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError as raised:
+        raise Conflict(
+            "backup.exists", f"{target} is there already", "Name a new file."
+        ) from raised
+    except OSError as raised:
+        raise _not_copied(target, raised.strerror) from raised
+    try:
+        conn = open_reader(path, query_only=False)
+        try:
+            conn.execute("vacuum into ?", (str(target),))
+        finally:
+            conn.close()
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+        _sync_folder(target.parent)
+    except (apsw.Error, OSError) as raised:
+        for left in (target, target.with_name(f"{target.name}-journal")):
+            left.unlink(missing_ok=True)
+        raise _not_copied(target, str(raised)) from raised
+
+
+def _not_copied(target: Path, why: str | None) -> Unavailable:
+    return Unavailable(
+        "backup.failed",
+        f"the copy {target} could not be written: {why}",
+        "Free space there or name another place; the store itself is as it was.",
+    )
 
 
 def _sync_folder(folder: Path) -> None:
