@@ -30,18 +30,30 @@ def by_number(rx: Rx, company: str, seq: int) -> Task | None:
     return None if row is None else task_of(row)
 
 
-def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
-    """By id or number (`T-192`). Raises `request.bad_id`, `task.unknown`."""
+def _address(ref: str) -> str | int | None:
+    """The id or number that a reference means; None: it is neither."""
     text = ref.strip()
-    number = text[2:] if text[:2].upper() == "T-" else ""
     if is_uuid(text.lower()):
-        task = by_id(rx, company, text.lower())
-    elif number.isascii() and number.isdecimal() and len(number) <= 15:
-        task = by_number(rx, company, int(number))
-    else:
+        return text.lower()
+    number = text[2:] if text[:2].upper() == "T-" else ""
+    return int(number) if number.isascii() and number.isdecimal() and len(number) <= 15 else None
+
+
+def find(rx: Rx, company: str, ref: str) -> Task | None:
+    """By id in any case or by number (`T-192`), archived ones too."""
+    at = _address(ref)
+    if isinstance(at, int):
+        return by_number(rx, company, at)
+    return None if at is None else by_id(rx, company, at)
+
+
+def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
+    """As `find`. Raises `request.bad_id`, `task.unknown`."""
+    if _address(ref) is None:
         raise Invalid(
             "request.bad_id", f"{ref[:80]!r} is not a task's id", "Give the UUID or T-number."
         )
+    task = find(rx, company, ref)
     if task is None or (task.state is State.ARCHIVED and not archived):
         raise NotFound(
             "task.unknown", f"no task {ref[:80]} in this company", "See `homarus task list`."
