@@ -10,7 +10,7 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import done
+from homarus.flows import done, stopping
 from homarus.kernel import stop
 from homarus.records import incidents
 from homarus.store.port import Tx
@@ -20,6 +20,7 @@ from homarus.tasks.model import (
     LEASE_MS_LEAST,
     LEASE_MS_MOST,
     MAX_RETRIES,
+    WAITING,
     Mover,
     Result,
     Spec,
@@ -30,7 +31,7 @@ from homarus.tasks.model import (
 
 MAX_PRIORITY: Final = 1_000_000
 MAX_PUT_ASIDE: Final = 100
-"""Tasks of a stopped trace that one claim blocks before it answers that nothing fits."""
+"""Stopped tasks that one claim blocks before it answers that nothing fits."""
 
 RENEW_MS: Final = LEASE_MS // 10
 """A heartbeat rewrites a lease only when this much of it has passed."""
@@ -163,7 +164,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         raise Internal("claim.agent", "the acting agent has no row")
     lease = service.Lease(agent.id, tx.actor.credential, request.owner, request.lease_ms)
     if request.readopt:
-        own = service.readopt(tx, lease)
+        own = service.readopt(tx, lease, stopping.held(tx, tx.company))
         if own is not None:
             return _claimed(tx, own)
     if request.allowed_roles and agent.role not in request.allowed_roles:
@@ -192,7 +193,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
 
 
 def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | None:
-    """The head of the agent's lanes; tasks of a stopped trace are put aside on the way."""
+    """The head of the agent's lanes; stopped tasks are put aside on the way."""
     for _ in range(MAX_PUT_ASIDE):
         head = lanes.best_head(
             tx,
@@ -203,14 +204,11 @@ def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | No
         )
         if head is None:
             return None
-        stopped = {s.subject for s in stop.active(tx, tx.company) if s.scope == "trace"}
-        task = sql.need(tx, tx.company, head.task) if stopped else None
-        if task is None or task.trace not in stopped:
+        held = stopping.held(tx, tx.company)
+        task = sql.need(tx, tx.company, head.task) if held else None
+        if task is None or held.isdisjoint((task.id, task.trace)):
             return head
-        after = service.leave(
-            tx, task, State.BLOCKED, keep_agent=True, reason="stop", retries=task.retries
-        )
-        service.emit(tx, "task_updated", after)
+        stopping.put_aside(tx, task)
     return None
 
 
@@ -252,12 +250,13 @@ def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int
 
 def _claim_review(tx: Tx, agent: agents.Agent, lease: service.Lease) -> Claim | None:
     """A reviewer's claim takes a lease and leaves the state `review`; nobody reviews their own."""
+    outside, subjects = sql.outside(stopping.held(tx, tx.company), "t.")
     row = tx.one(
-        "select t.id from task t join task_done_item d on d.task=t.id and d.kind='review' "
+        "select t.id from task t join task_done_item d on d.task=t.id and d.kind='review' "  # noqa: S608
         "and d.value=? and d.evidence is null where t.company=? and t.state='review' "
-        "and t.lease_until_ms is null and coalesce(t.agent, '')<>? "
+        f"and t.lease_until_ms is null and coalesce(t.agent, '')<>?{outside} "
         "order by t.priority desc, t.seq limit 1",
-        (agent.role or "", tx.company, agent.id),
+        (agent.role or "", tx.company, agent.id, *subjects),
     )
     if row is None:
         return None
@@ -462,7 +461,7 @@ def assign(tx: Tx, task_ref: str, agent_ref: str) -> Task:
     task = sql.need(tx, tx.company, task_ref)
     if task.state is State.IN_PROGRESS and task.agent == agent.id:
         return task
-    if task.state not in (State.QUEUED, State.BLOCKED, State.INBOX):
+    if task.state not in WAITING:
         raise Conflict(
             "task.claimed",
             f"{task.number} is {task.state.value}; it cannot be assigned now",
@@ -492,7 +491,7 @@ def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
         return task
     if not may_move(task.state, to, Mover.OPERATOR):
         raise _illegal(task, to)
-    keep = to is not State.QUEUED
+    keep = to is not State.QUEUED or task.state in WAITING
     retries = 0 if to is State.QUEUED else task.retries
     after = service.leave(tx, task, to, keep_agent=keep, reason=reason, retries=retries)
     let_go(tx, task)

@@ -88,6 +88,26 @@ def _spec(row: Row) -> Spec:
     )
 
 
+def outside(subjects: frozenset[str], alias: str = "") -> tuple[str, tuple[str, ...]]:
+    """A condition that leaves out these tasks, traces and projects, and its parameters."""
+    if not subjects:
+        return "", ()
+    marks, ids = ",".join("?" * len(subjects)), tuple(sorted(subjects))
+    columns = [f"{alias}{name}" for name in ("id", "trace", "project")]
+    return "".join(f" and {column} not in ({marks})" for column in columns), ids * 3
+
+
+def stopped(rx: Rx, company: str, still: frozenset[str], limit: int) -> list[Task]:
+    """Tasks that a STOP blocked and none of the subjects `still` holds, oldest first."""
+    free, params = outside(still)
+    rows = rx.all(
+        f"select {TASK_COLUMNS} from task where company=? and state='blocked' "  # noqa: S608
+        f"and reason='stop'{free} order by seq limit ?",
+        (company, *params, limit),
+    )
+    return [task_of(row) for row in rows]
+
+
 def insert(tx: Tx, task: Task, spec: Spec) -> None:
     tx.run(
         f"insert into task({TASK_COLUMNS}) values({','.join('?' * 21)})",

@@ -179,6 +179,11 @@ class Shop:
     async def lift(self, stop_id: str) -> None:
         await self.do("stop.lift", OWNER, stopping.lift, stop_id)
 
+    async def give_back(self) -> int:
+        """One round of the worker that queues what a lifted STOP still holds."""
+        count: int = await self.do("task.expire", SYSTEM, stopping.give_back, 500)
+        return count
+
     # -- time ------------------------------------------------------------------------------
 
     async def beat(self, agent: str) -> int:

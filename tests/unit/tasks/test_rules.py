@@ -63,9 +63,7 @@ def test_every_listed_state_is_found_by_its_own_word():
             assert state in rules.wire_states(rules.to_wire(state))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "Done", "recurrent", "archived", "blocked", " done", "x" * 9]
-)
+@pytest.mark.parametrize("text", ["", "Done", "recurrent", "archived", "blocked", " done", "x" * 9])
 def test_other_words_are_refused(text):
     with pytest.raises(Invalid) as caught:
         rules.wire_states(text)

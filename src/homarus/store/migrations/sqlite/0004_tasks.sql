@@ -28,6 +28,8 @@ create index task_claimable on task (lane, priority desc, seq) where state = 'qu
 create index task_lease on task (lease_until_ms) where lease_until_ms is not null;
 create index task_agent on task (agent, state) where agent is not null;
 create index task_list on task (company, seq);
+create index task_review on task (company, priority desc, seq) where state = 'review';
+create index task_stopped on task (company, seq) where state = 'blocked' and reason = 'stop';
 create index task_project on task (project, seq);
 
 -- What does not change at every move lives beside the task, so that a claim rewrites few bytes.
