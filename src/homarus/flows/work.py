@@ -125,12 +125,17 @@ def create(tx: Tx, new: NewTask) -> Claim:
     )
     items = rules.done_items(stored.get("definitionOfDone"))
     task = service.create(tx, task, spec, items, project.max_active_agents)
-    if project.status != "active" or stop.covers(tx, tx.company, "project", project.id):
-        lanes.set_project(tx, project.id, is_open=False, cap=project.max_active_agents)
+    _keep_closed(tx, project)
     service.emit(tx, "task_generated", task)
     if agent is not None:
         sql.notify(tx, agent, "task_assigned", task.id, f"{task.number} is yours")
     return Claim(task, spec)
+
+
+def _keep_closed(tx: Tx, project: projects.Project) -> None:
+    """The first lane of a project does not know that it is paused or stopped."""
+    if project.status != "active" or stop.covers(tx, tx.company, "project", project.id):
+        lanes.set_project(tx, project.id, is_open=False, cap=project.max_active_agents)
 
 
 # -- claim ---------------------------------------------------------------------------------
@@ -151,7 +156,7 @@ class ClaimRequest(msgspec.Struct, frozen=True):
 def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
     """The best claimable task for the acting agent; None: nothing fits now.
 
-    Raises `claim.lease`; for a named task also `task.unknown`, `task.not_claimable`.
+    Raises `claim.lease`, `claim.agent_missing`; for a named task also `task.unknown`, `task.not_claimable`.
     """
     if not LEASE_MS_LEAST <= request.lease_ms <= LEASE_MS_MOST:
         raise Invalid(
@@ -161,7 +166,11 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         )
     agent = agents.by_id(tx, tx.company, tx.actor.id)
     if agent is None:
-        raise Internal("claim.agent", "the acting agent has no row")
+        raise Invalid(
+            "claim.agent_missing",
+            f"{tx.actor.kind} {tx.actor.name or tx.actor.id} is no agent, and only agents claim",
+            "Name the agent that is to have the task (`agentId`).",
+        )
     lease = service.Lease(agent.id, tx.actor.credential, request.owner, request.lease_ms)
     if request.readopt:
         own = service.readopt(tx, lease, stopping.held(tx, tx.company))
@@ -480,8 +489,11 @@ def reassign(tx: Tx, task: Task, *, agent: str | None, member: str | None) -> Ta
         "update task set agent=?, member=?, updated_ms=? where id=?",
         (agent, member, tx.now_ms, task.id),
     )
+    project = projects.need(tx, tx.company, task.project)
     after = sql.need(tx, tx.company, task.id)
-    return service.into_lane(tx, after, service.cap_of(tx, task.project))
+    after = service.into_lane(tx, after, project.max_active_agents)
+    _keep_closed(tx, project)
+    return after
 
 
 def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:

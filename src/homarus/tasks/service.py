@@ -22,7 +22,7 @@ _TAKE: Final = (
     f"where id=? and state='queued' and blocked=0 returning {TASK_COLUMNS}"
 )
 _READOPT: Final = (
-    "update task set token=token+1, lease_until_ms=?, lease_owner=?, updated_ms=? "
+    "update task set token=token+1, lease_until_ms=?, lease_owner=?, updated_ms=? "  # noqa: S608
     "where id=(select id from task where agent=? and state='in_progress' and lease_proof=?{} "
     f"order by started_ms, seq limit 1) returning {TASK_COLUMNS}"
 )
