@@ -1,13 +1,26 @@
-"""STOP and what it takes out of reach at once: lanes of a project, a waiting task."""
+"""STOP and what it takes out of reach at once: lanes of a project, a waiting task.
 
-from homarus.base.errors import NotFound
+Work that comes back later (a lease that ends, a move by hand) is put aside by the claim that finds
+it. When nothing holds it any more, `give_back` queues it again.
+"""
+
+from typing import Final
+
 from homarus.company import agents, projects
 from homarus.kernel import stop
-from homarus.store.port import Tx
+from homarus.store.port import Rx, Tx
 from homarus.tasks import lanes, service, sql
-from homarus.tasks.model import State
+from homarus.tasks.model import State, Task
 
-REASON = "stop"
+REASON: Final = "stop"
+MAX_GIVEN_BACK: Final = 200
+"""Tasks that one unit queues again; the maintenance worker goes on where more are left."""
+
+
+def held(rx: Rx, company: str) -> frozenset[str]:
+    """Tasks, traces and projects under STOP: no claim, review or readoption hands them out."""
+    scopes = ("task", "trace", "project")
+    return frozenset(s.subject for s in stop.active(rx, company) if s.scope in scopes)
 
 
 def put(tx: Tx, scope: str, subject: str, reason: str) -> stop.Stop:
@@ -23,35 +36,37 @@ def put(tx: Tx, scope: str, subject: str, reason: str) -> stop.Stop:
         task = sql.need(tx, tx.company, subject)
         subject = task.id
         if task.state is State.QUEUED:
-            after = service.leave(
-                tx, task, State.BLOCKED, keep_agent=True, reason=REASON, retries=task.retries
-            )
-            service.emit(tx, "task_updated", after)
+            put_aside(tx, task)
     return stop.put(tx, scope, subject, reason)
 
 
+def put_aside(tx: Tx, task: Task) -> None:
+    """A stopped task leaves the queue."""
+    after = service.leave(
+        tx, task, State.BLOCKED, keep_agent=True, reason=REASON, retries=task.retries
+    )
+    service.emit(tx, "task_updated", after)
+
+
 def lift(tx: Tx, stop_id: str) -> stop.Stop:
-    """Give back what `put` took. Raises `stop.unknown`."""
+    """Give back what the STOP took. Raises `stop.unknown`."""
     lifted = stop.lift(tx, stop_id)
     if lifted.scope == "project":
         project = projects.by_id(tx, tx.company, lifted.subject)
         if project is not None and project.status == "active":
             lanes.set_project(tx, project.id, is_open=True, cap=project.max_active_agents)
-    elif lifted.scope == "trace":
-        for (task_id,) in tx.all(
-            "select id from task where company=? and state='blocked' and reason=? and trace=? "
-            "limit 500",
-            (tx.company, REASON, lifted.subject),
-        ):
-            task = sql.need(tx, tx.company, task_id)
-            after = service.leave(tx, task, State.QUEUED, keep_agent=True, retries=task.retries)
-            service.emit(tx, "task_updated", after)
-    elif lifted.scope == "task":
-        try:
-            task = sql.need(tx, tx.company, lifted.subject)
-        except NotFound:
-            return lifted
-        if task.state is State.BLOCKED and task.reason == REASON:
-            after = service.leave(tx, task, State.QUEUED, keep_agent=True, retries=task.retries)
-            service.emit(tx, "task_updated", after)
+    elif lifted.scope in ("task", "trace"):
+        give_back(tx, MAX_GIVEN_BACK)
     return lifted
+
+
+def give_back(tx: Tx, limit: int) -> int:
+    """Queue tasks that a STOP blocked and no STOP of task or trace holds now; how many."""
+    holding = frozenset(
+        s.subject for s in stop.active(tx, tx.company) if s.scope in ("task", "trace")
+    )
+    tasks = sql.stopped(tx, tx.company, holding, limit)
+    for task in tasks:
+        after = service.leave(tx, task, State.QUEUED, keep_agent=True, retries=task.retries)
+        service.emit(tx, "task_updated", after)
+    return len(tasks)

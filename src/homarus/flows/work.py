@@ -10,7 +10,7 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import done
+from homarus.flows import done, stopping
 from homarus.kernel import stop
 from homarus.records import incidents
 from homarus.store.port import Tx
@@ -20,6 +20,7 @@ from homarus.tasks.model import (
     LEASE_MS_LEAST,
     LEASE_MS_MOST,
     MAX_RETRIES,
+    WAITING,
     Mover,
     Result,
     Spec,
@@ -30,7 +31,7 @@ from homarus.tasks.model import (
 
 MAX_PRIORITY: Final = 1_000_000
 MAX_PUT_ASIDE: Final = 100
-"""Tasks of a stopped trace that one claim blocks before it answers that nothing fits."""
+"""Stopped tasks that one claim blocks before it answers that nothing fits."""
 
 RENEW_MS: Final = LEASE_MS // 10
 """A heartbeat rewrites a lease only when this much of it has passed."""
@@ -124,12 +125,17 @@ def create(tx: Tx, new: NewTask) -> Claim:
     )
     items = rules.done_items(stored.get("definitionOfDone"))
     task = service.create(tx, task, spec, items, project.max_active_agents)
-    if project.status != "active" or stop.covers(tx, tx.company, "project", project.id):
-        lanes.set_project(tx, project.id, is_open=False, cap=project.max_active_agents)
+    _keep_closed(tx, project)
     service.emit(tx, "task_generated", task)
     if agent is not None:
         sql.notify(tx, agent, "task_assigned", task.id, f"{task.number} is yours")
     return Claim(task, spec)
+
+
+def _keep_closed(tx: Tx, project: projects.Project) -> None:
+    """The first lane of a project does not know that it is paused or stopped."""
+    if project.status != "active" or stop.covers(tx, tx.company, "project", project.id):
+        lanes.set_project(tx, project.id, is_open=False, cap=project.max_active_agents)
 
 
 # -- claim ---------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ class ClaimRequest(msgspec.Struct, frozen=True):
 def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
     """The best claimable task for the acting agent; None: nothing fits now.
 
-    Raises `claim.lease`; for a named task also `task.unknown`, `task.not_claimable`.
+    Raises `claim.lease`, `claim.agent_missing`; for a named task also `task.unknown`, `task.not_claimable`.
     """
     if not LEASE_MS_LEAST <= request.lease_ms <= LEASE_MS_MOST:
         raise Invalid(
@@ -160,10 +166,14 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         )
     agent = agents.by_id(tx, tx.company, tx.actor.id)
     if agent is None:
-        raise Internal("claim.agent", "the acting agent has no row")
+        raise Invalid(
+            "claim.agent_missing",
+            f"{tx.actor.kind} {tx.actor.name or tx.actor.id} is no agent, and only agents claim",
+            "Name the agent that is to have the task (`agentId`).",
+        )
     lease = service.Lease(agent.id, tx.actor.credential, request.owner, request.lease_ms)
     if request.readopt:
-        own = service.readopt(tx, lease)
+        own = service.readopt(tx, lease, stopping.held(tx, tx.company))
         if own is not None:
             return _claimed(tx, own)
     if request.allowed_roles and agent.role not in request.allowed_roles:
@@ -192,7 +202,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
 
 
 def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | None:
-    """The head of the agent's lanes; tasks of a stopped trace are put aside on the way."""
+    """The head of the agent's lanes; stopped tasks are put aside on the way."""
     for _ in range(MAX_PUT_ASIDE):
         head = lanes.best_head(
             tx,
@@ -203,14 +213,11 @@ def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | No
         )
         if head is None:
             return None
-        stopped = {s.subject for s in stop.active(tx, tx.company) if s.scope == "trace"}
-        task = sql.need(tx, tx.company, head.task) if stopped else None
-        if task is None or task.trace not in stopped:
+        held = stopping.held(tx, tx.company)
+        task = sql.need(tx, tx.company, head.task) if held else None
+        if task is None or held.isdisjoint((task.id, task.trace)):
             return head
-        after = service.leave(
-            tx, task, State.BLOCKED, keep_agent=True, reason="stop", retries=task.retries
-        )
-        service.emit(tx, "task_updated", after)
+        stopping.put_aside(tx, task)
     return None
 
 
@@ -252,12 +259,13 @@ def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int
 
 def _claim_review(tx: Tx, agent: agents.Agent, lease: service.Lease) -> Claim | None:
     """A reviewer's claim takes a lease and leaves the state `review`; nobody reviews their own."""
+    outside, subjects = sql.outside(stopping.held(tx, tx.company), "t.")
     row = tx.one(
-        "select t.id from task t join task_done_item d on d.task=t.id and d.kind='review' "
+        "select t.id from task t join task_done_item d on d.task=t.id and d.kind='review' "  # noqa: S608
         "and d.value=? and d.evidence is null where t.company=? and t.state='review' "
-        "and t.lease_until_ms is null and coalesce(t.agent, '')<>? "
+        f"and t.lease_until_ms is null and coalesce(t.agent, '')<>?{outside} "
         "order by t.priority desc, t.seq limit 1",
-        (agent.role or "", tx.company, agent.id),
+        (agent.role or "", tx.company, agent.id, *subjects),
     )
     if row is None:
         return None
@@ -463,7 +471,7 @@ def assign(tx: Tx, task_ref: str, agent_ref: str) -> Task:
     task = sql.need(tx, tx.company, task_ref)
     if task.state is State.IN_PROGRESS and task.agent == agent.id:
         return task
-    if task.state not in (State.QUEUED, State.BLOCKED, State.INBOX):
+    if task.state not in WAITING:
         raise Conflict(
             "task.claimed",
             f"{task.number} is {task.state.value}; it cannot be assigned now",
@@ -482,8 +490,11 @@ def reassign(tx: Tx, task: Task, *, agent: str | None, member: str | None) -> Ta
         "update task set agent=?, member=?, updated_ms=? where id=?",
         (agent, member, tx.now_ms, task.id),
     )
+    project = projects.need(tx, tx.company, task.project)
     after = sql.need(tx, tx.company, task.id)
-    return service.into_lane(tx, after, service.cap_of(tx, task.project))
+    after = service.into_lane(tx, after, project.max_active_agents)
+    _keep_closed(tx, project)
+    return after
 
 
 def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
@@ -493,7 +504,7 @@ def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
         return task
     if not may_move(task.state, to, Mover.OPERATOR):
         raise _illegal(task, to)
-    keep = to is not State.QUEUED
+    keep = to is not State.QUEUED or task.state in WAITING
     retries = 0 if to is State.QUEUED else task.retries
     after = service.leave(tx, task, to, keep_agent=keep, reason=reason, retries=retries)
     let_go(tx, task)

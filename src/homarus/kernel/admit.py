@@ -204,7 +204,9 @@ def _covers(case: Case, row: Stop) -> bool:
         case "agent":
             return case.actor is not None and case.actor.id == row.subject
         case "task":
-            return row.subject in (action.task, action.target.partition(":")[2])
+            task = case.task()
+            named = (action.task, action.target.partition(":")[2])
+            return row.subject in named or (task is not None and task.id == row.subject)
         case "trace":
             task = case.task()
             return row.subject in (action.trace, task.trace if task else None)
@@ -301,7 +303,7 @@ def r1_ssot_authority(case: Case) -> Judgement:
     if case.action.capability not in _CLAIMS:
         return None
     noun, _, ref = case.action.target.partition(":")
-    if noun != "task" or not ref or is_uuid(ref) or _is_number(ref):
+    if noun != "task" or not ref or is_uuid(ref.lower()) or _is_number(ref):
         return None
     return case.refuse(
         "R1.external_id",

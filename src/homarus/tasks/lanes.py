@@ -114,7 +114,8 @@ def leave(tx: Tx, project: str, agent: str) -> None:
     ):
         return
     if tx.run("delete from project_active where project=? and agent=?", (project, agent)):
-        tx.run("update lane set is_full=0 where project=? and is_full=1", (project,))
+        row = tx.one("select cap from lane where project=? limit 1", (project,))
+        _set_full(tx, project, None if row is None else row[0])
 
 
 def _set_full(tx: Tx, project: str, cap: int | None) -> None:

@@ -59,6 +59,9 @@ MOVES: Final[dict[tuple[State, State], frozenset[Mover]]] = {
 FINISHED: Final = frozenset({State.DONE, State.ARCHIVED})
 """States that release dependents."""
 
+WAITING: Final = frozenset({State.INBOX, State.QUEUED, State.BLOCKED})
+"""States in which nobody has worked on it (or no longer), and who shall may change."""
+
 LEASE_MS: Final = 600_000
 LEASE_MS_LEAST: Final = 5_000
 LEASE_MS_MOST: Final = 3_600_000

@@ -23,7 +23,7 @@ _TAKE: Final = (
 )
 _READOPT: Final = (
     "update task set token=token+1, lease_until_ms=?, lease_owner=?, updated_ms=? "  # noqa: S608
-    "where id=(select id from task where agent=? and state='in_progress' and lease_proof=? "
+    "where id=(select id from task where agent=? and state='in_progress' and lease_proof=?{} "
     f"order by started_ms, seq limit 1) returning {TASK_COLUMNS}"
 )
 _LEAVE: Final = (
@@ -184,11 +184,15 @@ def take(tx: Tx, task: str, lease: Lease) -> Task | None:
     return None if row is None else sql.task_of(row)
 
 
-def readopt(tx: Tx, lease: Lease) -> Task | None:
-    """The oldest task that this agent already holds with this access token, under a new fence."""
+def readopt(tx: Tx, lease: Lease, without: frozenset[str]) -> Task | None:
+    """The oldest task that this agent already holds with this access token, under a new fence.
+
+    `without`: ids of tasks, traces and projects that STOP holds.
+    """
+    outside, subjects = sql.outside(without)
     row = tx.one(
-        _READOPT,
-        (tx.now_ms + lease.length_ms, lease.owner, tx.now_ms, lease.agent, lease.proof),
+        _READOPT.format(outside),
+        (tx.now_ms + lease.length_ms, lease.owner, tx.now_ms, lease.agent, lease.proof, *subjects),
     )
     return None if row is None else sql.task_of(row)
 

@@ -33,18 +33,30 @@ def by_number(rx: Rx, company: str, seq: int) -> Task | None:
     return None if row is None else task_of(row)
 
 
-def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
-    """By id or number (`T-192`). Raises `request.bad_id`, `task.unknown`."""
+def _address(ref: str) -> str | int | None:
+    """The id or number that a reference means; None: it is neither."""
     text = ref.strip()
-    number = text[2:] if text[:2].upper() == "T-" else ""
     if is_uuid(text.lower()):
-        task = by_id(rx, company, text.lower())
-    elif number.isascii() and number.isdecimal() and len(number) <= 15:
-        task = by_number(rx, company, int(number))
-    else:
+        return text.lower()
+    number = text[2:] if text[:2].upper() == "T-" else ""
+    return int(number) if number.isascii() and number.isdecimal() and len(number) <= 15 else None
+
+
+def find(rx: Rx, company: str, ref: str) -> Task | None:
+    """By id in any case or by number (`T-192`), archived ones too."""
+    at = _address(ref)
+    if isinstance(at, int):
+        return by_number(rx, company, at)
+    return None if at is None else by_id(rx, company, at)
+
+
+def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
+    """As `find`. Raises `request.bad_id`, `task.unknown`."""
+    if _address(ref) is None:
         raise Invalid(
             "request.bad_id", f"{ref[:80]!r} is not a task's id", "Give the UUID or T-number."
         )
+    task = find(rx, company, ref)
     if task is None or (task.state is State.ARCHIVED and not archived):
         raise NotFound(
             "task.unknown", f"no task {ref[:80]} in this company", "See `homarus task list`."
@@ -77,6 +89,26 @@ def _spec(row: Row) -> Spec:
         recurring=row[12],
         blockers=tuple(_decode(row[13])) if row[13] else (),
     )
+
+
+def outside(subjects: frozenset[str], alias: str = "") -> tuple[str, tuple[str, ...]]:
+    """A condition that leaves out these tasks, traces and projects, and its parameters."""
+    if not subjects:
+        return "", ()
+    marks, ids = ",".join("?" * len(subjects)), tuple(sorted(subjects))
+    columns = [f"{alias}{name}" for name in ("id", "trace", "project")]
+    return "".join(f" and {column} not in ({marks})" for column in columns), ids * 3
+
+
+def stopped(rx: Rx, company: str, still: frozenset[str], limit: int) -> list[Task]:
+    """Tasks that a STOP blocked and none of the subjects `still` holds, oldest first."""
+    free, params = outside(still)
+    rows = rx.all(
+        f"select {TASK_COLUMNS} from task where company=? and state='blocked' "  # noqa: S608
+        f"and reason='stop'{free} order by seq limit ?",
+        (company, *params, limit),
+    )
+    return [task_of(row) for row in rows]
 
 
 def insert(tx: Tx, task: Task, spec: Spec) -> None:

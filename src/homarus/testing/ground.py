@@ -19,8 +19,8 @@ from homarus.kernel.facts import AgentFacts, TaskFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.store.port import Rx, Tx
-from homarus.store.sqlite.engine import SqliteStore
 from homarus.tasks import sql as task_sql
+from homarus.testing.stores import Opener, sqlite_store
 
 START_MS: Final = 1_767_322_800_000
 MASTER_KEY: Final = "run/master.key"
@@ -47,7 +47,7 @@ class TableFacts:
         return None if row is None else AgentFacts(row.id, row.name, row.role, row.suspended)
 
     def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
-        row = task_sql.by_id(rx, company, task)
+        row = task_sql.find(rx, company, task)
         return None if row is None else TaskFacts(row.id, row.project, row.agent, row.trace)
 
 
@@ -65,11 +65,11 @@ def found(tx: Tx, company: str, no: int, slug: str) -> str:
 class Ground:
     """The store of one scratch home and the company in it (number 1, slug `acme`)."""
 
-    def __init__(self, home: Path, clock: ManualClock) -> None:
+    def __init__(self, home: Path, clock: ManualClock, opener: Opener) -> None:
         self.home = home
         self.clock = clock
         self.kernel = Kernel(TableFacts(), MasterKey.from_file(home / MASTER_KEY))
-        self.store = SqliteStore(home, self.kernel, clock)
+        self.store = opener(home, self.kernel, clock)
         self.company = ""
 
     async def start(self) -> None:
@@ -93,9 +93,11 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(home: Path, clock: ManualClock | None = None) -> AsyncIterator[Ground]:
+async def ground(
+    home: Path, clock: ManualClock | None = None, opener: Opener = sqlite_store
+) -> AsyncIterator[Ground]:
     """Started when entered, stopped when left; enter again on the same home for a restart."""
-    made = Ground(home, clock or ManualClock())
+    made = Ground(home, clock or ManualClock(), opener)
     await made.start()
     try:
         yield made
