@@ -165,6 +165,7 @@ async def test_threads(s):
         ({"type": "direct", "agentId": UNKNOWN}, 404, "agent.unknown"),
         ({"type": "project", "projectId": UNKNOWN}, 404, "project.unknown"),
         ({"type": "task", "taskId": UNKNOWN}, 404, "task.unknown"),
+        ({"type": "incident", "incidentId": UNKNOWN}, 404, "incident.unknown"),
         ({"type": "task", "taskId": "'; drop table task"}, 400, "request.bad_id"),
         ({"type": " "}, 400, "thread.type"),
         ({"type": "x" * 65}, 400, "thread.type"),

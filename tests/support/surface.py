@@ -1,8 +1,8 @@
 """Routes without a socket: what the HTTP edge does for one request, in a real store.
 
-    async with surface(tmp_path) as s:
-        bridge = await s.token(acts_for=[await s.agent("ada")])
-        answer = await s.call(talk.ROUTES, "POST", "/messages/send", {...}, token=bridge)
+async with surface(tmp_path) as s:
+    bridge = await s.token(acts_for=[await s.agent("ada")])
+    answer = await s.call(talk.ROUTES, "POST", "/messages/send", {...}, token=bridge)
 """
 
 import json

@@ -23,6 +23,7 @@ from homarus.conversations.model import (
     Sender,
     SenderType,
 )
+from homarus.records import incidents
 from homarus.store.port import Event, Reply, Rx, Tx
 from homarus.tasks import sql as tasks
 
@@ -152,8 +153,9 @@ def create_thread(tx: Tx, call: Call[ThreadBody]) -> Reply:
 def _about_something(tx: Tx, company: str, body: ThreadBody) -> Conversation:
     project = projects.need(tx, company, body.project_id).id if body.project_id else None
     task = tasks.need(tx, company, body.task_id).id if body.task_id else None
+    incident = incidents.need(tx, company, body.incident_id).id if body.incident_id else None
     return service.create(
-        tx, body.type, title=body.title, project=project, task=task, incident=body.incident_id
+        tx, body.type, title=body.title, project=project, task=task, incident=incident
     )
 
 

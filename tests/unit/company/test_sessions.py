@@ -1,4 +1,4 @@
-"""Sessions: generations, deadlines that do not flap, and the monitor (control-plane contract, 4.4)."""
+"""Sessions: generations, deadlines that do not flap, and the monitor (contract, 4.4)."""
 
 import pytest
 
