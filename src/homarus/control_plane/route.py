@@ -95,7 +95,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `replay`     see `Key.replay`
     `acting`     finds the agent reference that the caller speaks for, in the decoded call
     `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
-                 must not see in clear is sealed here
+                 must not see in clear is sealed here. Action and key are made of the call before
     `target`     URI-like target of the action, with path names: `task:{id}`
     `task`       finds the id of the task it concerns
     `status`     of success, for OpenAPI; `reply` its msgspec type, where there is one

@@ -23,11 +23,11 @@ from homarus.conversations.model import (
     Sender,
     SenderType,
 )
+from homarus.records import incidents
 from homarus.store.port import Event, Reply, Rx, Tx
 from homarus.tasks import sql as tasks
 
 _TAGS: Final = ("talk",)
-_NEWEST: Final = 2**62
 
 
 class ThreadBody(msgspec.Struct, rename="camel"):
@@ -117,7 +117,7 @@ def threads(rx: Rx, call: Call[None]) -> Reply:
         rx,
         call.company,
         limit=limit + 1,
-        before=call.cursor() or _NEWEST,
+        before=call.cursor() or sql.LAST,
         kind=query.get("type") or None,
         agent=_agent(rx, call.company, query.get("agentId")),
         project=query.get("projectId") or None,
@@ -152,8 +152,9 @@ def create_thread(tx: Tx, call: Call[ThreadBody]) -> Reply:
 def _about_something(tx: Tx, company: str, body: ThreadBody) -> Conversation:
     project = projects.need(tx, company, body.project_id).id if body.project_id else None
     task = tasks.need(tx, company, body.task_id).id if body.task_id else None
+    incident = incidents.need(tx, company, body.incident_id).id if body.incident_id else None
     return service.create(
-        tx, body.type, title=body.title, project=project, task=task, incident=body.incident_id
+        tx, body.type, title=body.title, project=project, task=task, incident=incident
     )
 
 
@@ -163,20 +164,16 @@ def messages(rx: Rx, call: Call[None]) -> Reply:
     With `since` (inclusive) or `sinceSeq` (exclusive) and no end: from there on. Else the newest,
     before `before` or `beforeSeq` (exclusive). `hasMore`: there are more in that direction.
     """
-    query, limit = call.query, call.limit()
+    limit = call.limit()
     place = service.need(rx, call.company, call.id())
-    from_ms, before_ms = (opt_ms(query.get(name), name) for name in ("since", "before"))
-    after_seq, before_seq = (_seq(query.get(name)) for name in ("sinceSeq", "beforeSeq"))
-    started = from_ms is not None or after_seq is not None
-    forward = started and before_ms is None and before_seq is None
+    after, before = _after(rx, call), _before(rx, call)
+    forward = after is not None and before is None
     rows = sql.page(
         rx,
         place.id,
         limit=limit + 1,
-        from_ms=from_ms,
-        after_seq=after_seq,
-        before_ms=before_ms,
-        before_seq=before_seq,
+        after=0 if after is None else after,
+        before=sql.LAST if before is None else before,
         forward=forward,
     )
     more = len(rows) > limit
@@ -188,6 +185,22 @@ def messages(rx: Rx, call: Call[None]) -> Reply:
             "hasMore": more,
         }
     )
+
+
+def _after(rx: Rx, call: Call[None]) -> int | None:
+    """The `seq` after which a page begins; times and sequences rise together."""
+    from_ms = opt_ms(call.query.get("since"), "since")
+    if from_ms is not None:
+        return sql.seq_at(rx, call.company, from_ms - 1)
+    return _seq(call.query.get("sinceSeq"))
+
+
+def _before(rx: Rx, call: Call[None]) -> int | None:
+    """The `seq` before which a page ends."""
+    before_ms = opt_ms(call.query.get("before"), "before")
+    if before_ms is not None:
+        return sql.seq_at(rx, call.company, before_ms - 1) + 1
+    return _seq(call.query.get("beforeSeq"))
 
 
 def _seq(text: str | None) -> int | None:

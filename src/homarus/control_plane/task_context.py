@@ -38,7 +38,7 @@ def resources_for(rx: Rx, company: str, task: Task) -> dict[str, list[dict[str, 
 
 def threads_of(rx: Rx, company: str, task: Task) -> list[dict[str, Any]]:
     """Threads about the task, newest first, each with its newest messages, oldest first."""
-    found = talk.conversations(rx, company, limit=MAX_THREADS, before=2**62, task=task.id)
+    found = talk.conversations(rx, company, limit=MAX_THREADS, before=talk.LAST, task=task.id)
     return [
         {
             "thread": shapes_talk.thread(place),

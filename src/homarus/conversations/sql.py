@@ -11,6 +11,9 @@ from homarus.conversations.model import (
 )
 from homarus.store.port import Row, Rx, Tx
 
+LAST: Final = 2**62
+"""Above every number of the feed."""
+
 _CONVERSATION: Final = (
     "c.id, c.no, c.company, c.type, c.agent, c.title, c.project, c.task, c.incident, "
     "c.created_by_type, c.created_by, c.created_ms, c.archived_ms"
@@ -201,27 +204,15 @@ def page(
     conversation: str,
     *,
     limit: int,
-    from_ms: int | None = None,
-    after_seq: int | None = None,
-    before_ms: int | None = None,
-    before_seq: int | None = None,
+    after: int = 0,
+    before: int = LAST,
     forward: bool = False,
 ) -> list[Message]:
-    """Messages of one conversation between the bounds, in the reading direction."""
-    where, params = ["m.conversation=?"], [conversation]
-    for condition, value in (
-        ("m.created_ms>=?", from_ms),
-        ("m.seq>?", after_seq),
-        ("m.created_ms<?", before_ms),
-        ("m.seq<?", before_seq),
-    ):
-        if value is not None:
-            where.append(condition)
-            params.append(value)  # type: ignore[arg-type]
+    """Messages of one conversation with `after < seq < before`, in the reading direction."""
     rows = rx.all(
-        f"select {_MESSAGE} {_FROM} where {' and '.join(where)} "
+        f"select {_MESSAGE} {_FROM} where m.conversation=? and m.seq>? and m.seq<? "
         f"order by m.seq {'asc' if forward else 'desc'} limit ?",
-        (*params, limit),
+        (conversation, after, before, limit),
     )
     return [message_of(row) for row in rows]
 

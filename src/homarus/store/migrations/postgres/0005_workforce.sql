@@ -44,6 +44,7 @@ create table agent_session (
 create unique index agent_session_live on agent_session (agent, openclaw_session)
     where ended_ms is null;
 create index agent_session_agent on agent_session (agent, created_ms);
+create index agent_session_ended on agent_session (agent, ended_ms);
 create index agent_session_deadline on agent_session (company, checkin_deadline_ms)
     where checkin_deadline_ms is not null;
 
@@ -118,6 +119,7 @@ create table resource (
     deleted_ms bigint
 );
 create index resource_list on resource (company, no) where deleted_ms is null;
+create index resource_path on resource (company, path) where deleted_ms is null;
 create index resource_scope on resource (scope, no) where deleted_ms is null;
 
 create table action_run (

@@ -19,7 +19,7 @@ create table conversation (
 create unique index conversation_team on conversation (company) where type = 'team';
 create unique index conversation_direct on conversation (company, agent) where type = 'direct';
 create index conversation_list on conversation (company, no);
-create index conversation_task on conversation (task) where task is not null;
+create index conversation_task on conversation (task, no) where task is not null;
 create index conversation_project on conversation (project, no) where project is not null;
 
 create table participant (
@@ -52,7 +52,7 @@ create table message (
     primary key (company, seq)
 );
 create index message_conversation on message (conversation, seq);
-create index message_human on message (company, seq) where sender_type = 'human';
+create index message_sender on message (company, sender_type, seq);
 create index message_open on message (conversation, seq) where sender_type = 'human';
 create unique index message_platform on message (company, platform_message)
     where platform_message is not null;
