@@ -3,8 +3,8 @@
     async with ground(tmp_path) as g:
         await g.write("task.create", fn)
 
-Actions are done by the daemon itself (`system`) unless a token is named. The clock stands still
-until a test moves it.
+What only the daemon's workers may do is done by `system`, the rest by an owner's token, unless a
+test names another. The clock stands still until a test moves it.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +15,8 @@ from typing import Any, Final
 from homarus.base.action import Action
 from homarus.base.ids import new_id
 from homarus.company import agents
+from homarus.kernel import tokens
+from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.facts import AgentFacts, TaskFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
@@ -23,6 +25,7 @@ from homarus.tasks import sql as task_sql
 from homarus.testing.stores import Opener, sqlite_store
 
 START_MS: Final = 1_767_322_800_000
+OWNER: Final = "tests' owner"
 MASTER_KEY: Final = "run/master.key"
 
 
@@ -62,6 +65,11 @@ def found(tx: Tx, company: str, no: int, slug: str) -> str:
     return company
 
 
+def owner_token(tx: Tx) -> str:
+    """The id of an owner's token of the instance."""
+    return tokens.mint(tx, company="", kind="operator", role="owner", name=OWNER)[0].id
+
+
 class Ground:
     """The store of one scratch home and the company in it (number 1, slug `acme`)."""
 
@@ -71,19 +79,26 @@ class Ground:
         self.kernel = Kernel(TableFacts(), MasterKey.from_file(home / MASTER_KEY))
         self.store = opener(home, self.kernel, clock)
         self.company = ""
+        self.owner = ""
 
     async def start(self) -> None:
         await self.store.start()
-        row = await self.store.read(lambda rx: rx.one("select id from company where no=1"))
+        row = await self.store.read(
+            lambda rx: rx.one("select c.id, t.id from company c, token t where c.no=1 and t.name=?",
+                              (OWNER,))
+        )  # fmt: skip
         if row is not None:
-            self.company = row[0]
+            self.company, self.owner = row
             return
         action = Action("", "company.create", "company:acme", system="tests")
         self.company = await self.store.write(action, found, new_id(), 1, "acme")
+        action = Action("", "token.create", "token:", system="tests")
+        self.owner = await self.store.write(action, owner_token)
 
     def action(self, capability: str, target: str = "company:", **more: Any) -> Action:
-        by = {} if "credential" in more else {"system": "tests"}
-        return Action(self.company, capability, target, **(by | more))
+        builtin = BUILTIN.get(capability)
+        by = {"system": "tests"} if builtin and not builtin.operator else {"credential": self.owner}
+        return Action(self.company, **({"capability": capability, "target": target} | by | more))
 
     async def write(self, capability: str, fn: Callable[..., Any], *args: Any) -> Any:
         return await self.store.write(self.action(capability), fn, *args)
