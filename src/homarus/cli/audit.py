@@ -61,7 +61,9 @@ def export(ctx: Context, to: Path | None) -> None:
 
 
 @command.command()
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option("--anchors", "anchors_file", type=click.Path(exists=True, path_type=Path),
               help="Anchors to check against; the home's own if left out.")  # fmt: skip
 @click.option("--key", "pinned", help="The company's public key as you know it, in hexadecimal.")
@@ -93,7 +95,9 @@ def check(
     """Anchors are read first: one newer than the export would look like a cut tail."""
     from homarus.kernel.verify import Verifier
 
-    verifier = Verifier(pinned=pinned, anchors=_anchors(ctx, anchors_file, offline=file is not None))
+    verifier = Verifier(
+        pinned=pinned, anchors=_anchors(ctx, anchors_file, offline=file is not None)
+    )
     if file is None:
         for line in exported(ctx):
             verifier.feed_bytes(line)

@@ -72,7 +72,7 @@ class Root(click.Group):
             sys.stdout.flush()
             code = int(result) if isinstance(result, int) else int(Exit.OK)
         except click.exceptions.Abort:
-            print("interrupted", file=sys.stderr)
+            click.echo("interrupted", err=True)
             code = int(Exit.INTERRUPTED)
         except click.ClickException as problem:
             code = _usage(problem, as_json="--json" in given)

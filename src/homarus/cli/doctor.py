@@ -140,7 +140,9 @@ def sandbox(_: Context) -> list[Check]:
     ]
     summary = f"sandbox: {layers.sandbox}"
     if layers.sandbox == "none":
-        remedy = "Only capabilities marked trusted run. Install bubblewrap (apt install bubblewrap)."
+        remedy = (
+            "Only capabilities marked trusted run. Install bubblewrap (apt install bubblewrap)."
+        )
         return [Check("sandbox", "warn", summary, remedy), *checks]
     return [ok("sandbox", summary), *checks]
 

@@ -8,7 +8,7 @@ from homarus import __version__
 
 def main() -> NoReturn:
     if sys.argv[1:] in (["--version"], ["-V"]):
-        print(f"homarus {__version__}")
+        sys.stdout.write(f"homarus {__version__}\n")
         sys.exit(0)
     from homarus.cli.app import cli
 

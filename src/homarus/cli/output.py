@@ -114,8 +114,8 @@ def error(problem: HomarusError, *, as_json: bool) -> None:
         missing = problem.details.get("missingFields")
         if missing:
             text += f"\nMissing: {', '.join(map(str, missing))}"
-    print(clean(text), file=sys.stderr)
+    sys.stderr.write(clean(text) + "\n")
 
 
 def _print(text: str) -> None:
-    print(text)
+    sys.stdout.write(text + "\n")

@@ -80,7 +80,9 @@ def json_value(text: str | None, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Invalid("cli.json", f"{what} is no JSON: {error}", "Quote it, or use @FILE.") from None
+        raise Invalid(
+            "cli.json", f"{what} is no JSON: {error}", "Quote it, or use @FILE."
+        ) from None
 
 
 def reference(ctx: Context, ref: str, path: str, noun: str, *fields: str) -> str:

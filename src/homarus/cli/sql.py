@@ -1,8 +1,6 @@
 """homarus sql: the store's file, opened for reading by this process."""
 
-import json
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +22,8 @@ STEPS_BETWEEN_LOOKS: Final = 10_000
 
 VIEWS: Final = """
 create temp table _company as
-    select no, id from main.company where deleted_ms is null and no > 0 and (slug = ?1 or ?1 is null)
-    order by no limit 1;
+    select no, id from main.company
+    where deleted_ms is null and no > 0 and (slug = ?1 or ?1 is null) order by no limit 1;
 create temp view tasks as
     select t.id, 'T-' || t.seq as number,
         case when t.state in ('inbox', 'queued') then 'pending' else t.state end as status,
@@ -121,7 +119,9 @@ def _explained(error: Exception) -> HomarusError:
 
     match error:
         case apsw.InterruptError():
-            return HomarusError("sql.too_long", f"the query took more than {MAX_S:g} s", "Narrow it.")
+            return HomarusError(
+                "sql.too_long", f"the query took more than {MAX_S:g} s", "Narrow it."
+            )
         case apsw.AuthError() | apsw.ReadOnlyError():
             return Invalid("sql.read_only", f"{error}", "Only queries are allowed here.")
         case apsw.SQLError():

@@ -88,7 +88,7 @@ def list_(ctx: Context, state: str | None, project: str | None, limit: int) -> N
 @click.option("--args", help="The command's arguments: a JSON object or @FILE.")
 @click.option("--underspecified", is_flag=True, help="Accept a task that lacks some of these.")
 @pass_context
-def create(ctx: Context, title: str, project: str, **options: Any) -> None:
+def create(ctx: Context, /, title: str, project: str, **options: Any) -> None:
     """Create a task; it lands in `queued`."""
     body = given(
         title=title,

@@ -6,25 +6,26 @@ import click
 
 from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
-from homarus.cli.resource import Row, table
+from homarus.cli.resource import Columns, Row, table
 from homarus.client.http import path_part
-
-RECEIPTS = (
-    ("at", "at"),
-    ("who", lambda row: row.get("actorName") or row.get("actor")),
-    ("proof", "proof"),
-    ("did", "capability"),
-    ("to", "target"),
-    ("verdict", lambda row: verdict(row)),
-    ("rule", lambda row: row.get("rule") or row.get("code")),
-    ("receipt", "id"),
-)
 
 
 def verdict(row: Row) -> Any:
     """`allow`, `refuse`, … with the outcome where one is recorded."""
     outcome = row.get("outcome")
     return f"{row.get('verdict')}, {outcome}" if outcome else row.get("verdict")
+
+
+RECEIPTS: Columns = (
+    ("at", "at"),
+    ("who", lambda row: row.get("actorName") or row.get("actor")),
+    ("proof", "proof"),
+    ("did", "capability"),
+    ("to", "target"),
+    ("verdict", verdict),
+    ("rule", lambda row: row.get("rule") or row.get("code")),
+    ("receipt", "id"),
+)
 
 
 @click.command("why", cls=Command)

@@ -25,7 +25,16 @@ class Unreachable(Unavailable):
 
 _BY_STATUS: Final[dict[int, type[HomarusError]]] = {
     kind.status: kind
-    for kind in (Invalid, Unauthenticated, NotFound, Conflict, TooLarge, Busy, Unavailable, Internal)
+    for kind in (
+        Invalid,
+        Unauthenticated,
+        NotFound,
+        Conflict,
+        TooLarge,
+        Busy,
+        Unavailable,
+        Internal,
+    )
 }
 
 
@@ -51,9 +60,7 @@ def from_reply(status: int, body: Any) -> HomarusError:
     code = _text(body, "code") or f"http.{status}"
     remedy = _text(body, "remedy")
     if status == Refused.status:
-        return Refused(
-            code, message, remedy, rule=_text(body, "rule"), receipt=body.get("receipt")
-        )
+        return Refused(code, message, remedy, rule=_text(body, "rule"), receipt=body.get("receipt"))
     details = {key: value for key, value in body.items() if key not in _OWN and key.isidentifier()}
     if body.get("details") is not None:
         details["details"] = body["details"]

@@ -97,7 +97,10 @@ class Client:
     def upload(
         self, path: str, fields: Mapping[str, str], file: Path, *, key: str | None = None
     ) -> dict[str, Any]:
-        """Send a file as multipart field `file`, read in chunks. Raises `OSError` for the file."""
+        """Send a file as multipart field `file`, read in chunks.
+
+        Raises OSError when the file cannot be opened, `client.file_changed` when it shrinks.
+        """
         key = key or new_id()
         form = Form(fields, file, key)
         return _parsed(*self._exchange("POST", path, form, form.content_type, key))
@@ -187,7 +190,7 @@ class Client:
                 reply = self._read(response)
             except (OSError, HTTPException) as error:
                 self.close()
-                if reused and safe and attempts.made == 1:
+                if reused and safe and not isinstance(error, TimeoutError):
                     continue  # the daemon had closed the idle connection: no attempt was made
                 refused = isinstance(error, ConnectionRefusedError)
                 if not ((safe or refused) and attempts.again()):
@@ -210,17 +213,18 @@ class Client:
             sent[COMPANY_HEADER] = self._company
         if isinstance(body, Form):
             sent["Content-Length"] = str(body.size)
-            connection.request(method, self._prefix + API + path, body.chunks(), sent)
-        else:
-            connection.request(method, self._prefix + API + path, body, sent)
+        data = body.chunks() if isinstance(body, Form) else body
+        try:
+            connection.request(method, self._prefix + API + path, data, sent)
+        except HomarusError:
+            self.close()
+            raise
         return connection.getresponse()
 
     def _connect(self) -> HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()
-            return HTTPSConnection(
-                self._host, self._port, timeout=self._timeout_s, context=context
-            )
+            return HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
         return HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def _read(self, response: HTTPResponse) -> bytes:

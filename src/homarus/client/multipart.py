@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from homarus.base.errors import Conflict
+
 CHUNK_BYTES: Final = 256 * 1024
 
 
@@ -37,14 +39,18 @@ class Form:
         self.size = len(self._head) + self._file_bytes + len(self._tail)
 
     def chunks(self) -> Iterator[bytes]:
-        """The body. Exactly `size` bytes, or OSError: the file changed while it was read."""
+        """The body, exactly `size` bytes. Raises `client.file_changed`."""
         yield self._head
         left = self._file_bytes
         with self._file.open("rb") as stream:
             while left:
                 chunk = stream.read(min(CHUNK_BYTES, left))
                 if not chunk:
-                    raise OSError(f"{self._file} became shorter while it was read")
+                    raise Conflict(
+                        "client.file_changed",
+                        f"{self._file} became shorter while it was read",
+                        "Send it again when nothing writes to it.",
+                    )
                 left -= len(chunk)
                 yield chunk
         yield self._tail
