@@ -122,9 +122,8 @@ def test_a_repeat_is_the_same_request(method: str, answers: list[Answer], attemp
     ],
 )
 def test_repeats_end(answer: Answer, kind: type[HomarusError]) -> None:
-    with scripted(answer) as server, client(server.url) as c:
-        with pytest.raises(kind):
-            c.post("/x", {})
+    with scripted(answer) as server, client(server.url) as c, pytest.raises(kind):
+        c.post("/x", {})
     assert len(server.asked) == QUICK.attempts
 
 
