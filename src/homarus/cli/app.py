@@ -71,7 +71,7 @@ class Lazy(Root):
 cli = Lazy(
     "homarus",
     params=[
-        *global_options(hidden=False),
+        *global_options(),
         click.Option(
             ["--version", "-V"],
             is_flag=True,

@@ -1,5 +1,6 @@
 """homarus audit: the ledger, checked in this process and not by the daemon that wrote it."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,7 +43,7 @@ def show(ctx: Context, receipt: str | None, limit: int) -> None:
 def export(ctx: Context, to: Path | None) -> None:
     """Write the company's ledger as JSON lines, which `audit verify FILE` checks offline."""
     if to is None:
-        stdout = click.get_binary_stream("stdout")
+        stdout = sys.stdout.buffer
         for line in exported(ctx):
             stdout.write(line + b"\n")
         return

@@ -26,15 +26,15 @@ def _home(value: str) -> Path:
     return Path(value).expanduser()
 
 
-def global_options(*, hidden: bool) -> list[click.Option]:
+def global_options() -> list[click.Option]:
     """Accepted before the command and after it; the later one wins."""
 
     def option(flag: str, name: str, help: str, **more: Any) -> click.Option:
-        return click.Option([flag], expose_value=False, help=help, hidden=hidden, **more)
+        return click.Option([flag], expose_value=False, help=help, **more)
 
     return [
         option("--home", "home", "State directory [HOMARUS_HOME, ~/.homarus].", metavar="DIR",
-               callback=_keep("home", _home)),
+               callback=_keep("given_home", _home)),
         option("--url", "url", "Address of the daemon [HOMARUS_URL, the home's].",
                callback=_keep("url")),
         option("--token", "token", "Access token [HOMARUS_TOKEN, the home's owner token].",
@@ -47,11 +47,13 @@ def global_options(*, hidden: bool) -> list[click.Option]:
 
 
 class Command(click.Command):
-    """A command that also takes the global options."""
+    """A command that also takes the global options; its --help names those in `shows`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, shows: Sequence[str] = ("json",), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.extend(global_options(hidden=True))
+        for option in global_options():
+            option.hidden = option.name not in shows
+            self.params.append(option)
 
 
 class Group(click.Group):

@@ -27,11 +27,15 @@ class Context:
     """The global options, and what follows from them when first asked for."""
 
     def __init__(self) -> None:
-        self.home = Path(os.environ.get("HOMARUS_HOME") or DEFAULT_HOME).expanduser()
+        self.given_home: Path | None = None
         self.url: str | None = os.environ.get("HOMARUS_URL") or None
         self.token: str | None = os.environ.get("HOMARUS_TOKEN") or None
         self.company: str | None = os.environ.get("HOMARUS_COMPANY") or None
         self.json = False
+
+    @property
+    def home(self) -> Path:
+        return self.given_home or Path(os.environ.get("HOMARUS_HOME") or DEFAULT_HOME).expanduser()
 
     @property
     def out(self) -> Output:

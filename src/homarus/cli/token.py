@@ -58,7 +58,7 @@ def create(
         role=role,
         scope=scope,
     )
-    reply = ctx.api.post("/tokens", body)
+    reply = ctx.api.post_once("/tokens", body)
     ctx.out.document(reply)
     ctx.out.line(reply["secret"])
 

@@ -61,9 +61,9 @@ def from_reply(status: int, body: Any) -> HomarusError:
     remedy = _text(body, "remedy")
     if status == Refused.status:
         return Refused(code, message, remedy, rule=_text(body, "rule"), receipt=body.get("receipt"))
-    details = {key: value for key, value in body.items() if key not in _OWN and key.isidentifier()}
-    if body.get("details") is not None:
-        details["details"] = body["details"]
+    details = {key: value for key, value in body.items() if key not in _OWN}
+    given = body.get("details")
+    details.update(given if isinstance(given, dict) else {"details": given} if given else {})
     error = _kind(status)(code, message, remedy)
     error.details.update(details)
     return error

@@ -82,11 +82,13 @@ class Client:
         """Parsed JSON. `query` values of None are left out, as everywhere here."""
         return self._json("GET", _with_query(path, query), None, None)
 
-    def post(
-        self, path: str, body: Any = None, *, key: str | None = None, **query: Any
-    ) -> dict[str, Any]:
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> dict[str, Any]:
         """`key` None: a fresh idempotency key, kept for the repeats of this call."""
-        return self._json("POST", _with_query(path, query), body, key or new_id())
+        return self._json("POST", path, body, key or new_id())
+
+    def post_once(self, path: str, body: Any = None) -> dict[str, Any]:
+        """For a route that honours no key (it answers with a secret): never sent twice."""
+        return self._json("POST", path, body, None)
 
     def patch(self, path: str, body: Any, *, key: str | None = None) -> dict[str, Any]:
         return self._json("PATCH", path, body, key or new_id())
