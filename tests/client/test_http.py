@@ -72,27 +72,36 @@ def test_absent_query_values_are_left_out() -> None:
 def test_errors_come_back_as_what_they_were(
     status: int, body: Any, kind: type[HomarusError], code: str
 ) -> None:
-    with scripted(Answer(status, body)) as server, client(server.url) as c:
-        with pytest.raises(kind) as caught:
-            c.get("/x")
+    with (
+        scripted(Answer(status, body)) as server,
+        client(server.url) as c,
+        pytest.raises(kind) as caught,
+    ):
+        c.get("/x")
     assert type(caught.value) is kind
     assert caught.value.code == code
 
 
 def test_a_refusal_keeps_rule_receipt_and_remedy() -> None:
     body = {"error": "no", "code": "r1", "rule": "R1", "receipt": "abc", "remedy": "Ask."}
-    with scripted(Answer(403, body)) as server, client(server.url) as c:
-        with pytest.raises(Refused) as caught:
-            c.post("/x")
+    with (
+        scripted(Answer(403, body)) as server,
+        client(server.url) as c,
+        pytest.raises(Refused) as caught,
+    ):
+        c.post("/x")
     error = caught.value
     assert (error.rule, error.receipt, error.remedy) == ("R1", "abc", "Ask.")
 
 
 def test_other_fields_are_details() -> None:
     body = {"error": "no", "code": "c", "missingFields": ["title"], "remedy": ""}
-    with scripted(Answer(400, body)) as server, client(server.url) as c:
-        with pytest.raises(Invalid) as caught:
-            c.post("/x")
+    with (
+        scripted(Answer(400, body)) as server,
+        client(server.url) as c,
+        pytest.raises(Invalid) as caught,
+    ):
+        c.post("/x")
     assert caught.value.details == {"missingFields": ["title"]}
 
 
@@ -129,18 +138,23 @@ def test_repeats_end(answer: Answer, kind: type[HomarusError]) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 500])
 def test_a_verdict_is_not_asked_for_twice(status: int) -> None:
-    with scripted(Answer(status, {"error": "x"})) as server, client(server.url) as c:
-        with pytest.raises(HomarusError):
-            c.post("/x", {})
+    with (
+        scripted(Answer(status, {"error": "x"})) as server,
+        client(server.url) as c,
+        pytest.raises(HomarusError),
+    ):
+        c.post("/x", {})
     assert len(server.asked) == 1
 
 
 def test_an_idle_connection_that_was_closed_costs_no_attempt() -> None:
     once = Retry(attempts=1)
-    with scripted(Answer(), DROP, Answer()) as server:
-        with Client(server.url, "t", retry=once, timeout_s=5.0) as c:
-            c.get("/a")
-            c.get("/b")
+    with (
+        scripted(Answer(), DROP, Answer()) as server,
+        Client(server.url, "t", retry=once, timeout_s=5.0) as c,
+    ):
+        c.get("/a")
+        c.get("/b")
     assert [a.path for a in server.asked] == ["/api/v1/a", "/api/v1/b", "/api/v1/b"]
 
 
@@ -188,18 +202,20 @@ def test_an_upload_is_repeated_byte_for_byte(tmp_path: Path) -> None:
     assert first.body.count(b"x") >= 600_000
 
 
-def test_download_and_lines() -> None:
+def test_download() -> None:
     with scripted(Answer(200, b"one\ntwo\n\nfour")) as server, client(server.url) as c:
         into = io.BytesIO()
         assert c.download("/f", into) == 13
-        assert list(c.lines("/f")) == [b"one", b"two", b"", b"four"]
     assert into.getvalue() == b"one\ntwo\n\nfour"
 
 
 def test_a_download_that_is_refused_writes_nothing() -> None:
-    with scripted(Answer(404, {"error": "no", "code": "artifact.unknown"})) as server:
-        with client(server.url) as c, pytest.raises(NotFound):
-            c.download("/f", io.BytesIO())
+    with (
+        scripted(Answer(404, {"error": "no", "code": "artifact.unknown"})) as server,
+        client(server.url) as c,
+        pytest.raises(NotFound),
+    ):
+        c.download("/f", io.BytesIO())
 
 
 def test_path_part() -> None:

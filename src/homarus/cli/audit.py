@@ -1,5 +1,6 @@
 """homarus audit: the ledger, checked in this process and not by the daemon that wrote it."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 command = Group("audit", help="The ledger: show, export, verify.")
 
 ANCHORS: Final = Path("run/anchors.jsonl")
+MAX_PAGES: Final = 10_000_000
 
 
 @command.command()
@@ -110,8 +112,20 @@ def check(
 
 
 def exported(ctx: Context) -> Iterator[bytes]:
-    """The lines of the company's ledger, `homarus-audit/1`."""
-    return ctx.api.lines("/audit/export")
+    """The lines of the company's ledger, `homarus-audit/1`: the first header, then all the rest."""
+    after: int | None = 0
+    for _ in range(MAX_PAGES):
+        page = ctx.api.get("/audit/export", afterSeal=after)
+        if after == 0:
+            yield _line(page["header"])
+        yield from map(_line, page["lines"])
+        after = page.get("nextAfterSeal")
+        if after is None:
+            return
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _anchors(ctx: Context, given: Path | None, *, offline: bool) -> "list[Anchor]":
@@ -119,9 +133,10 @@ def _anchors(ctx: Context, given: Path | None, *, offline: bool) -> "list[Anchor
 
     if given is not None:
         return anchors.read(given)
-    if offline or ctx.url is None or ctx.daemon_file().get("url") == ctx.url:
+    if offline or ctx.is_own_daemon():
         return anchors.read(ctx.home / ANCHORS)
-    return []
+    rows = ctx.api.get("/audit/anchors")["anchors"]
+    return anchors.parse(_line(row) for row in rows)
 
 
 def _key(text: str | None) -> bytes | None:

@@ -58,14 +58,18 @@ class Context:
             return self.daemon_url(), self.token or self.owner_token()
         if self.token is not None:
             return self.url, self.token
-        own = self.daemon_file().get("url")
-        if isinstance(own, str) and _origin(own) == _origin(self.url):
+        if self.is_own_daemon():
             return self.url, self.owner_token()
         raise Invalid(
             "cli.no_token",
             f"{self.url} is not the daemon of {self.home}, so its owner token is not sent there",
             "Give --token or HOMARUS_TOKEN.",
         )
+
+    def is_own_daemon(self) -> bool:
+        """Whether the daemon asked is the one of this home."""
+        own = self.daemon_file().get("url")
+        return self.url is None or (isinstance(own, str) and _origin(own) == _origin(self.url))
 
     def daemon_url(self) -> str:
         url = self.daemon_file().get("url")

@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 import click
 
@@ -102,24 +103,27 @@ def disk(ctx: Context) -> list[Check]:
 def daemon(ctx: Context) -> list[Check]:
     """Reachable, its store, its clock: one answer says all three."""
     try:
+        version = ctx.api.get("/api/version").get("version", "unknown")
         began_ms = time.time() * 1000
-        health = ctx.api.get("/health")
+        meeting = ctx.api.get("/runtime/health")
         ended_ms = time.time() * 1000
     except HomarusError as error:
         return [Check("daemon", "fail", error.message, error.remedy)]
-    checks = [ok("daemon", f"{ctx.api.url}, version {health.get('version', 'unknown')}")]
-    checks.append(_store(health.get("store") or {}))
-    now_ms = health.get("nowMs")
-    if isinstance(now_ms, int):
-        checks.append(_clock(now_ms - (began_ms + ended_ms) / 2, (ended_ms - began_ms) / 2))
-    return checks
+    now_ms = datetime.fromisoformat(meeting["serverTime"]).timestamp() * 1000
+    return [
+        ok("daemon", f"{ctx.api.url}, version {version}"),
+        _store(ctx),
+        _clock(now_ms - (began_ms + ended_ms) / 2, (ended_ms - began_ms) / 2),
+    ]
 
 
-def _store(health: dict[str, Any]) -> Check:
-    facts = ", ".join(f"{name} {value}" for name, value in health.items() if name != "ok")
-    if health.get("ok", True):
-        return ok("store", facts or "healthy")
-    return Check("store", "fail", facts, "See the log; restore a backup if the file is damaged.")
+def _store(ctx: Context) -> Check:
+    try:
+        ctx.api.get("/api/health")
+    except HomarusError as error:
+        remedy = "See logs/homarus.log; restore a backup if the file is damaged."
+        return Check("store", "fail", error.message, remedy)
+    return ok("store", "healthy")
 
 
 def _clock(drift_ms: float, uncertain_ms: float) -> Check:

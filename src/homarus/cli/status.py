@@ -22,11 +22,10 @@ def command(ctx: Context) -> None:
             ("version", reply.get("version")),
             ("agents", _counts(reply.get("agents"))),
             ("tasks", _counts(reply.get("tasks"))),
-            ("stops", len(reply.get("stops") or [])),
+            ("stops", reply.get("stops")),
             ("incidents", reply.get("openIncidents")),
             ("receipts", reply.get("receipts")),
-            ("cost today", _cost(reply.get("cost"))),
-            ("sandbox", reply.get("sandbox")),
+            ("cost this month", _cost(reply.get("cost"))),
         ]
     )
 

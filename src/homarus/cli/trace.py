@@ -14,6 +14,14 @@ from homarus.client.http import path_part
 @pass_context
 def command(ctx: Context, ref: str) -> None:
     """Everything that belongs to one trace, in order. ID is a trace, or a task (T-192)."""
-    reply = ctx.api.get(f"/trace/{path_part(ref)}")
+    if ref[:2].upper() == "T-":
+        ref = ctx.api.get(f"/tasks/{path_part(ref)}")["task"]["traceId"]
+    reply = ctx.api.get(f"/traces/{path_part(ref)}")
     ctx.out.document(reply)
-    table(ctx, RECEIPTS, reply.get("receipts", []), "No receipt belongs to it.")
+    ctx.out.fields([("trace", reply.get("trace"))])
+    for task in reply.get("tasks", []):
+        ctx.out.line(f"\n{task.get('number') or task['id']}, {task.get('state') or 'gone'}")
+        table(ctx, RECEIPTS, task.get("receipts", []), "No receipt.")
+    if reply.get("receipts"):
+        ctx.out.line("\nbeside its tasks")
+        table(ctx, RECEIPTS, reply["receipts"], "")

@@ -1,5 +1,6 @@
 """homarus why"""
 
+import re
 from typing import Any
 
 import click
@@ -34,10 +35,15 @@ RECEIPTS: Columns = (
 def command(ctx: Context, ref: str) -> None:
     """Who did this, by which proof and rule, with what outcome.
 
-    ID is a receipt, an event, a task (T-192 or its id) or another thing's id.
+    ID is a receipt, an event, a task (T-192) or an artifact (A-7), by number or id.
     """
     reply = ctx.api.get(f"/why/{path_part(ref)}")
     ctx.out.document(reply)
-    for text in reply.get("answer", []):
-        ctx.out.line(str(text))
-    table(ctx, RECEIPTS, reply.get("receipts", []), "No receipt names it.")
+    ctx.out.fields(_words(reply.get("answer") or {}))
+    ctx.out.line()
+    table(ctx, RECEIPTS, reply.get("chain") or reply.get("receipts", []), "No receipt names it.")
+
+
+def _words(answer: Row) -> list[tuple[str, Any]]:
+    """`rulesVersion` as `rules version`."""
+    return [(re.sub("([A-Z])", r" \1", name).lower(), value) for name, value in answer.items()]

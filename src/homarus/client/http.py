@@ -4,8 +4,9 @@
     task = client.post("/tasks", {...})["task"]
     for agent in client.pages("/agents", "agents"): ...
 
-Paths are below `/api/v1`. Every write carries an idempotency key, so it may be sent again after a
-lost connection and takes effect once. Not safe for use by two threads at once.
+Paths are below `/api/v1`, unless they begin with `/api/`. Every write carries an idempotency key,
+so it may be sent again after a lost connection and takes effect once. Not safe for use by two
+threads at once.
 """
 
 import json
@@ -26,7 +27,6 @@ API: Final = "/api/v1"
 TIMEOUT_S: Final = 60.0
 """Longer than the longest wait of the daemon: 30 s for a key in flight, 25 s of a long poll."""
 MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
-MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 MAX_PAGES: Final = 100_000
 CHUNK_BYTES: Final = 256 * 1024
 PAGE_LIMIT: Final = 200
@@ -136,22 +136,6 @@ class Client:
             raise self._unreachable(error) from error
         return total
 
-    def lines(self, path: str, **query: Any) -> Iterator[bytes]:
-        """The lines of a streamed reply (NDJSON), without their ends."""
-        response = self._open("GET", _with_query(path, query))
-        try:
-            while line := response.readline(MAX_LINE_BYTES):
-                if len(line) == MAX_LINE_BYTES:
-                    raise TooLarge(
-                        "client.line", f"a line passes {MAX_LINE_BYTES} bytes", "Report this."
-                    )
-                yield line.rstrip(b"\n")
-        except (OSError, HTTPException) as error:
-            raise self._unreachable(error) from error
-        finally:
-            if not response.isclosed():
-                self.close()
-
     # --- one exchange -----------------------------------------------------------------------
 
     def _json(self, method: str, path: str, body: Any, key: str | None) -> dict[str, Any]:
@@ -217,7 +201,7 @@ class Client:
             sent["Content-Length"] = str(body.size)
         data = body.chunks() if isinstance(body, Form) else body
         try:
-            connection.request(method, self._prefix + API + path, data, sent)
+            connection.request(method, self._prefix + _full(path), data, sent)
         except HomarusError:
             self.close()
             raise
@@ -255,6 +239,10 @@ class Client:
             f"no daemon answers at {self.url} ({error or type(error).__name__})",
             "Start it: `homarus up`. Or name another with --url or --home.",
         )
+
+
+def _full(path: str) -> str:
+    return path if path.startswith("/api/") else API + path
 
 
 def path_part(value: str) -> str:
