@@ -31,6 +31,7 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
     """
     import asyncio
 
+    import_structlog_lean()
     from homarus.config.settings import load
     from homarus.service import serve
 
@@ -46,6 +47,20 @@ def _loop_factory():  # type: ignore[no-untyped-def]
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def import_structlog_lean() -> None:
+    """Import structlog without the pretty tracebacks that it would load Rich for.
+
+    The daemon logs JSON only; Rich, Pygments and attrs are a quarter of its start (200 of 900 ms).
+    """
+    if "rich" in sys.modules or "structlog" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
 
 
 def _say(ctx: Context, home: Path, ready: "Ready") -> None:

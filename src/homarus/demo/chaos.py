@@ -22,7 +22,7 @@ class Victim:
     task: str
 
     def __str__(self) -> str:
-        return f"{self.agent}, in the middle of {self.task}"
+        return f"{self.agent} in the middle of {self.task}"
 
 
 class Chaos:
@@ -31,6 +31,7 @@ class Chaos:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.over = False
+        self._first = ""
 
     def agent_to_kill(self, tasks: Tasks, names: dict[str, str]) -> Victim | None:
         if self.told or _done(tasks) < DONE_BEFORE_AGENT:
@@ -38,12 +39,14 @@ class Chaos:
         return _at_work(tasks, names)
 
     def daemon_to_kill(self, tasks: Tasks, names: dict[str, str]) -> Victim | None:
-        """Somebody is at work that was not the first victim's work."""
+        """Somebody is at work on another task than the one that lost its agent."""
         if len(self.told) != 1 or _done(tasks) < DONE_BEFORE_DAEMON:
             return None
-        return _at_work(tasks, names)
+        others = [task for task in tasks if task["number"] != self._first]
+        return _at_work(others, names)
 
-    def struck(self, text: str) -> str:
+    def struck(self, victim: Victim, text: str) -> str:
+        self._first = self._first or victim.task
         self.told.append(text)
         self.over = len(self.told) == STRIKES
         return text

@@ -178,13 +178,15 @@ class Demo:
         if victim is not None:
             agent = self._agents[victim.agent]
             agent.kill()
-            self._progress.say(chaos.struck(f"kill -9 {agent.pid}: {victim}"))
+            self._progress.say(chaos.struck(victim, f"kill -9 {agent.pid}: {victim}"))
             self._start_agent(victim.agent)
             return
         at = chaos.daemon_to_kill(tasks, names)
         if at is not None:
             self.daemon.kill()
-            self._progress.say(chaos.struck(f"kill -9 {self.daemon.pid}: the daemon, {at}"))
+            self._progress.say(
+                chaos.struck(at, f"kill -9 {self.daemon.pid}: the daemon, with {at}")
+            )
             self._start_daemon(self.daemon.ready.port)
         chaos.give_up_when_finished(tasks)
 
