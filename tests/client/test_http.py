@@ -20,7 +20,8 @@ from homarus.base.errors import (
     Unavailable,
 )
 from homarus.client.errors import Unreachable
-from homarus.client.http import Client, path_part
+from homarus.client.http import Client
+from homarus.client.paths import path_part
 from homarus.client.retry import Retry
 from tests.support.scripted_http import DROP, Answer, scripted
 

@@ -13,7 +13,7 @@ from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
 from homarus.cli.resource import limit_option, show_list
 from homarus.cli.why import RECEIPTS
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 if TYPE_CHECKING:
     from homarus.kernel.anchors import Anchor

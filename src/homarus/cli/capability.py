@@ -5,7 +5,7 @@ import click
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import given, json_value, limit_option, show_list, show_one
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 command = Group("capability", help="Commands that agents may run.")
 

@@ -7,7 +7,7 @@ import click
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import given, table
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 command = Group("note", help="Notes on tasks.")
 

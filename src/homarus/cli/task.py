@@ -18,7 +18,7 @@ from homarus.cli.resource import (
     show_one,
     table,
 )
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 command = Group("task", help="Tasks: create, claim, report, follow. TASK is T-192 or an id.")
 

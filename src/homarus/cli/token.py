@@ -5,7 +5,7 @@ import click
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import agent_id, given, limit_option, show_list
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 command = Group("token", help="Access tokens.")
 
@@ -64,21 +64,21 @@ def create(
 
 
 @command.command()
-@click.argument("token")
+@click.argument("token_id", metavar="TOKEN")
 @pass_context
-def revoke(ctx: Context, token: str) -> None:
+def revoke(ctx: Context, token_id: str) -> None:
     """End a token, by id. Its sockets close."""
-    reply = ctx.api.delete(f"/tokens/{path_part(token)}")
+    reply = ctx.api.delete(f"/tokens/{path_part(token_id)}")
     ctx.out.document(reply)
-    ctx.out.line(f"Revoked {reply.get('token', {}).get('name', token)}.")
+    ctx.out.line(f"Revoked {reply.get('token', {}).get('name', token_id)}.")
 
 
 @command.command()
-@click.argument("token")
+@click.argument("token_id", metavar="TOKEN")
 @click.argument("agent")
 @pass_context
-def grant(ctx: Context, token: str, agent: str) -> None:
+def grant(ctx: Context, token_id: str, agent: str) -> None:
     """Let the company token TOKEN (an id) act for AGENT."""
-    reply = ctx.api.post(f"/tokens/{path_part(token)}/grants", {"agentId": agent_id(ctx, agent)})
+    reply = ctx.api.post(f"/tokens/{path_part(token_id)}/grants", {"agentId": agent_id(ctx, agent)})
     ctx.out.document(reply)
     ctx.out.line(f"The token may now act for {agent}.")

@@ -6,7 +6,7 @@ from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import table
 from homarus.cli.why import RECEIPTS
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 
 @click.command("trace", cls=Command)

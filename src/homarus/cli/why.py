@@ -8,7 +8,7 @@ import click
 from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import Columns, Row, table
-from homarus.client.http import path_part
+from homarus.client.paths import path_part
 
 
 def verdict(row: Row) -> Any:

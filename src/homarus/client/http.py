@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from homarus.base.errors import HomarusError, Invalid, TooLarge
 from homarus.base.ids import new_id
@@ -243,11 +243,6 @@ class Client:
 
 def _full(path: str) -> str:
     return path if path.startswith("/api/") else API + path
-
-
-def path_part(value: str) -> str:
-    """A caller's text as one segment of a path."""
-    return quote(value, safe="")
 
 
 def _with_query(path: str, query: Mapping[str, Any]) -> str:
