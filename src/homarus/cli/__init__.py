@@ -1,0 +1,1 @@
+"""The command line: a thin client over HTTP. Start: main.py, then app.py."""

@@ -1,0 +1,94 @@
+"""The tree of commands. A command's module is imported when the command is used, not before."""
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from homarus import __version__
+from homarus.cli.command import Root, global_options
+
+SECTIONS: Final = {
+    "Start": {
+        "up": ("daemon", "Run the daemon in this terminal."),
+        "demo": ("demo", "Let a small company work on the files of a directory."),
+        "status": ("status", "The company in a few lines."),
+        "doctor": ("doctor", "What this machine and this home can do."),
+        "dashboard": ("dashboard", "Open the live page in a browser."),
+    },
+    "Work": {
+        "company": ("company", "Companies of this daemon."),
+        "agent": ("agent", "Agents of the company."),
+        "project": ("project", "Projects of the company."),
+        "task": ("task", "Tasks: create, claim, report, follow."),
+        "note": ("note", "Notes on tasks."),
+        "artifact": ("artifact", "Files that the work produced."),
+        "incident": ("incident", "What went wrong and who looks after it."),
+    },
+    "Control": {
+        "token": ("token", "Access tokens."),
+        "capability": ("capability", "Commands that agents may run."),
+        "stop": ("stop", "STOP a company, project, agent, task or trace."),
+    },
+    "Explain": {
+        "why": ("why", "Who did this, by which rule, with what outcome."),
+        "trace": ("trace", "Everything that belongs to one trace, in order."),
+        "audit": ("audit", "The ledger: show, export, verify."),
+        "sql": ("sql", "Ask the store of this home, reading only."),
+    },
+    "Keep": {
+        "backup": ("backup", "Copy the running daemon's store to one file."),
+        "restore": ("restore", "Put a backup in place; the daemon must be stopped."),
+        "completion": ("completion", "Print the completion script of a shell."),
+    },
+}  # fmt: skip
+"""Section -> command -> (module of homarus.cli that defines `command`, one line for --help)."""
+
+MODULES: Final = {name: row[0] for rows in SECTIONS.values() for name, row in rows.items()}
+
+
+class Lazy(Root):
+    """Finds commands in SECTIONS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = MODULES.get(cmd_name)
+        if module is None:
+            return None
+        found = import_module(f"homarus.cli.{module}").command
+        if not isinstance(found, click.Command):
+            raise TypeError(f"homarus.cli.{module}.command is no command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, rows in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, help) for name, (_, help) in rows.items()])
+
+
+cli = Lazy(
+    "homarus",
+    params=[
+        *global_options(),
+        click.Option(
+            ["--version", "-V"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            help="Print the version.",
+            callback=lambda ctx, _, value: _version(ctx) if value else None,
+        ),
+    ],
+    help="The operating system for a company of AI agents.\n\n"
+    "Most commands talk to the daemon of the home directory; `homarus up` starts it.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, "
+    "6 daemon not reachable, 7 not verified.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(ctx: click.Context) -> None:
+    click.echo(f"homarus {__version__}")
+    ctx.exit()

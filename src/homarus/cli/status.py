@@ -1,0 +1,45 @@
+"""homarus status"""
+
+from typing import Any
+
+import click
+
+from homarus.cli.command import Command
+from homarus.cli.context import Context, pass_context
+
+
+@click.command("status", cls=Command)
+@pass_context
+def command(ctx: Context) -> None:
+    """The company in a few lines."""
+    reply = ctx.api.get("/status")
+    ctx.out.document(reply)
+    company = reply.get("company") or {}
+    ctx.out.fields(
+        [
+            ("company", f"{company.get('name', '')} ({company.get('slug', '')})"),
+            ("address", ctx.api.url),
+            ("version", reply.get("version")),
+            ("agents", _counts(reply.get("agents"))),
+            ("tasks", _counts(reply.get("tasks"))),
+            ("stops", reply.get("stops")),
+            ("incidents", reply.get("openIncidents")),
+            ("receipts", reply.get("receipts")),
+            ("cost this month", _cost(reply.get("cost"))),
+        ]
+    )
+
+
+def _counts(value: Any) -> Any:
+    """`3 queued, 1 done` of {"queued": 3, "done": 1}."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{n} {name}" for name, n in value.items() if n) or "none"
+
+
+def _cost(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    budget = value.get("budgetCents")
+    spent = f"{(value.get('spentCents') or 0) / 100:.2f}"
+    return f"{spent} of {budget / 100:.2f}" if budget else f"{spent}, no budget set"

@@ -1,0 +1,213 @@
+"""The main paths, as a person walks them: each command against a real daemon."""
+
+import hashlib
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import Running, running
+
+__all__ = ["running"]
+
+NAMES = count(1)
+SPEC = ("--type", "count_lines", "--description", "Count.", "--done-when", "counted",
+        "--deliverable", "a number")  # fmt: skip
+
+
+@pytest.fixture
+def company(running: Running) -> str:
+    """A fresh company with an agent `pm` and a project."""
+    slug = f"harbour-{next(NAMES)}"
+    running.json("company", "create", slug)
+    running.json("--company", slug, "agent", "create", "pm", "--role", "pm", "--concurrency", "5")
+    running.json("--company", slug, "project", "create", "Know")
+    return slug
+
+
+@pytest.fixture
+def at(running: Running, company: str) -> Any:
+    """`at("task", "list")` -> the document, in the fresh company."""
+
+    def run(*arguments: str) -> Any:
+        return running.json("--company", company, *arguments)
+
+    return run
+
+
+def test_company(running: Running, company: str) -> None:
+    assert company in [row["slug"] for row in running.json("company", "list")["companies"]]
+    assert running.json("company", "show", company)["company"]["template"] == "studio"
+    assert running("company", "create", company).code == 5
+    assert running("company", "create", "Not A Slug").code == 2
+    assert running("company", "show", "nowhere").code == 3
+    assert running("--company", "nowhere", "agent", "list").code == 3
+
+
+def test_agent(at: Any, running: Running, company: str) -> None:
+    assert at("agent", "show", "pm")["agent"]["role"] == "pm"
+    updated = at("agent", "update", "pm", "--skill", "python", "--skill", "sql")["agent"]
+    assert updated["skillsJson"] == ["python", "sql"]
+    at("agent", "delete", "pm")
+    assert at("agent", "list")["agents"] == []
+    assert running("--company", company, "agent", "show", "pm").code == 3
+
+
+def test_project(at: Any) -> None:
+    assert at("project", "show", "P-1")["project"]["goal"] == "Know"
+    paused = at("project", "update", "Know", "--status", "paused", "--lead", "pm")["project"]
+    assert paused["status"] == "paused"
+    assert [row["number"] for row in at("project", "list", "--status", "paused")["projects"]] == [
+        "P-1"
+    ]
+
+
+def test_a_task_from_creation_to_done(at: Any, running: Running, company: str) -> None:
+    made = at("task", "create", "Count", "--project", "P-1", *SPEC, "--priority", "5")["task"]
+    assert (made["number"], made["canonicalState"]) == ("T-1", "queued")
+    after = at("task", "create", "Sum", "--project", "P-1", *SPEC, "--needs", "T-1")["task"]
+    assert after["blockedByTaskIds"] == [made["id"]]
+
+    claimed = at("task", "claim", "--agent", "pm")["task"]
+    assert claimed["number"] == "T-1"
+    assert at("task", "claim", "--agent", "pm")["task"] is None
+    at("task", "note", "T-1", "half way", "--agent", "pm")
+    at("note", "add", "T-1", "nearly there", "--agent", "pm")
+    assert len(at("note", "list", "T-1")["notes"]) == 2
+    done = at("task", "result", "T-1", "done", "--output", '{"lines": 7}', "--comment", "counted")
+    assert done["task"]["canonicalState"] == "done"
+    assert at("task", "show", "T-1")["task"]["outputJson"] == {"lines": 7}
+
+    kinds = [event["eventType"] for event in at("task", "log", "T-1")["events"]]
+    assert kinds == ["task_generated", "task_claimed", "task_note", "task_note", "task_done"]
+    assert at("task", "claim", "--agent", "pm")["task"]["number"] == "T-2"
+    refused = running("--company", company, "task", "result", "T-1", "failed", "--agent", "pm")
+    assert refused.code == 5
+
+
+def test_tasks_that_cannot_be(running: Running, company: str) -> None:
+    def fails(*arguments: str) -> tuple[int, str]:
+        done = running("--company", company, *arguments)
+        return done.code, done.err
+
+    code, said = fails("task", "create", "x", "--project", "P-1", "--type", "count_lines")
+    assert code == 2
+    assert "definitionOfDone" in said
+    assert fails("task", "show", "T-99")[0] == 3
+    assert fails("task", "show", "nonsense")[0] == 2
+    assert fails("task", "create", "x", "--project", "P-9", *SPEC)[0] == 3
+    assert fails("task", "claim", "--agent", "nobody")[0] == 3
+
+
+def test_moving_by_hand(at: Any) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    at("task", "claim", "--agent", "pm")
+    at("task", "result", "T-1", "failed", "--comment", "no")
+    assert at("task", "move", "T-1", "queued")["task"]["canonicalState"] == "queued"
+    assert at("task", "assign", "T-1", "pm")["task"]["assignedAgentId"]
+    at("task", "delete", "T-1")
+    assert at("task", "list")["tasks"] == []
+
+
+def test_artifact(at: Any, running: Running, company: str, tmp_path: Path) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    source = tmp_path / "lines.txt"
+    source.write_bytes(b"seven\n" * 100_000)
+    made = at("artifact", "upload", str(source), "--task", "T-1", "--kind", "count")["artifact"]
+    assert made["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert at("artifact", "show", made["id"])["artifact"]["sizeBytes"] == 600_000
+    assert [row["id"] for row in at("artifact", "list", "--task", "T-1")["artifacts"]] == [
+        made["id"]
+    ]
+    target = tmp_path / "copy.txt"
+    at("artifact", "download", made["id"], "--to", str(target))
+    assert target.read_bytes() == source.read_bytes()
+    again = ("--company", company, "artifact", "download", made["id"], "--to", str(target))
+    assert running(*again).code == 5
+    assert running(*again, "--force").code == 0
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_incident(at: Any) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    made = at("incident", "open", "It burns", "--task", "T-1", "--severity", "high")["incident"]
+    assert [row["id"] for row in at("incident", "list")["incidents"]] == [made["id"]]
+    assert at("incident", "show", made["id"])["incident"]["severity"] == "high"
+    assert at("incident", "resolve", made["id"])["incident"]["status"] == "resolved"
+    assert at("incident", "list", "--status", "open")["incidents"] == []
+
+
+def test_token(at: Any, running: Running, company: str) -> None:
+    made = at("token", "create", "pm's", "--kind", "agent", "--agent", "pm")
+    with running.client(made["secret"]) as api:
+        assert api.get("/agents")["agents"][0]["name"] == "pm"
+    bridge = at("token", "create", "bridge")
+    at("token", "grant", bridge["token"]["id"], "pm")
+    at("token", "revoke", made["token"]["id"])
+    done = running("--token", made["secret"], "agent", "list")
+    assert (done.code, done.err.split(":")[0]) == (4, "identity.revoked")
+    assert made["secret"] not in running("--company", company, "token", "list", "--json").out
+
+
+def test_stop(at: Any, running: Running, company: str) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    secret = at("token", "create", "pm's", "--kind", "agent", "--agent", "pm")["secret"]
+    stop = at("stop", "set", "agent", "pm", "--reason", "enough")["stop"]
+    assert [row["reason"] for row in at("stop", "list")["stops"]] == ["enough"]
+    done = running("--token", secret, "task", "claim", "--agent", "pm")
+    assert (done.code, done.err.split(":")[0]) == (4, "stop.agent")
+    at("stop", "lift", stop["id"])
+    assert running("--token", secret, "task", "claim", "--agent", "pm").code == 0
+
+
+def test_capability(at: Any, running: Running, company: str) -> None:
+    slots = '{"file": {"type": "path", "root": "/usr/share"}}'
+    made = at("capability", "register", "files.count", "--slots", slots, "--", "wc", "-l", "{file}")
+    assert made["capability"]["argv"] == ["wc", "-l", "{file}"]
+    assert at("capability", "disable", "files.count")["capability"]["enabled"] is False
+    bad = running("--company", company, "capability", "register", "files.bad", "--", "wc", "{nope}")
+    assert bad.code == 2
+
+
+def test_the_ledger_explains_and_verifies(at: Any, running: Running, company: str) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    at("task", "claim", "--agent", "pm")
+    receipts = at("audit", "show")["receipts"]
+    assert [row["capability"] for row in receipts[:2]] == ["task.claim", "task.create"]
+    assert at("audit", "show", receipts[0]["id"])["receipt"]["id"] == receipts[0]["id"]
+    assert at("why", "T-1")["answer"]["what"] == "task.claim"
+    assert [task["number"] for task in at("trace", "T-1")["tasks"]] == ["T-1"]
+    assert at("audit", "verify")["ok"] is True
+    assert "verified" in running("--company", company, "audit", "verify").out
+
+
+def test_a_changed_export_does_not_verify(at: Any, running: Running, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.jsonl"
+    at("audit", "export", "--to", str(file))
+    assert running("audit", "verify", str(file)).code == 0
+    file.write_text(file.read_text().replace("agent.create", "agent.delete"))
+    done = running("audit", "verify", str(file))
+    assert done.code == 7
+    assert "audit.row_changed" in done.out
+
+
+def test_status_and_doctor(at: Any, running: Running, company: str) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    status = at("status")
+    assert (status["company"]["slug"], status["tasks"]) == (company, {"queued": 1})
+    assert "1 queued" in running("--company", company, "status").out
+    checks = {check["name"]: check for check in running.json("doctor")["checks"]}
+    assert {"python", "sqlite", "home", "disk", "daemon", "store", "clock", "sandbox"} <= {*checks}
+    assert [name for name, check in checks.items() if check["verdict"] == "fail"] == []
+
+
+def test_sql(at: Any, running: Running, company: str) -> None:
+    at("task", "create", "Count", "--project", "P-1", *SPEC)
+    query = "select number, title, status from tasks where status = 'pending'"
+    assert at("sql", query)["rows"] == [["T-1", "Count", "pending"]]
+    for attempt in ("delete from task", "attach '/tmp/x' as x", "pragma query_only=off"):
+        done = running("--company", company, "sql", attempt)
+        assert (done.code, done.err.split(":")[0]) == (2, "sql.read_only"), attempt
+    assert running("sql", "select nonsense").code == 2
+    assert running("--company", "nowhere", "sql", "select 1").code == 3
