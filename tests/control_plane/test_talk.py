@@ -105,14 +105,14 @@ async def test_a_person_named_by_a_company_token_is_relayed(s):
 
 
 async def test_an_operator_speaks_for_himself_and_an_agent_never_as_a_person(s):
-    said = await send(s, token=s.owner, chat_id="main")
+    said = await send(s, token=s.owner_token, chat_id="main")
     message = (await read(s, said.body["thread_id"]))["messages"][0]
     assert message["metadataJson"] == {
         "chatId": "main",
         "senderName": OWNER,
         "senderRole": "owner",
     }
-    assert (message["senderType"], message["senderId"]) == ("human", s.owner.id)
+    assert (message["senderType"], message["senderId"]) == ("human", s.owner_token.id)
     own = await s.token("agent", agent=s.ada)
     assert (await send(s, token=own)).status == 200
     forged = await send(s, token=own, senderType="human")
@@ -224,8 +224,8 @@ async def test_posting_into_a_thread(s):
         (s.bridge, {"senderType": "agent", "agentId": s.bob}, ("agent", s.bob)),
         (s.bridge, {}, ("agent", None)),
         (s.bridge, {"senderType": "human", "senderId": "tg"}, ("human", "tg")),
-        (s.owner, {}, ("human", s.owner.id)),
-        (s.owner, {"senderId": "ada"}, ("agent", s.ada)),
+        (s.owner_token, {}, ("human", s.owner_token.id)),
+        (s.owner_token, {"senderId": "ada"}, ("agent", s.ada)),
     ]:
         answer = await s.call(ROUTES, "POST", path, {"text": "x"} | body, token=token)
         message = answer.body["message"]
@@ -250,7 +250,7 @@ async def test_another_company_sees_and_reaches_nothing(s):
 
 
 async def test_status_moves_the_latest_human_message_and_leaves_no_receipt(s):
-    asked = await send(s, token=s.owner, text="please", targetAgentId="ada")
+    asked = await send(s, token=s.owner_token, text="please", targetAgentId="ada")
     place, ref = asked.body["thread_id"], asked.body["message_id"]
     before = await s.read(lambda rx: rx.one("select count(*) from receipt"))
 

@@ -24,7 +24,7 @@ from homarus.kernel import tokens
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.tokens import Token
 from homarus.store.port import Event, Key, Reply, Rx, Tx
-from homarus.testing.ground import Ground, ManualClock, found
+from homarus.testing.ground import Ground, ManualClock, found, sqlite_store
 
 OWNER = "Olivia"
 
@@ -43,13 +43,13 @@ class Surface(Ground):
     """A ground with an owner, and calls by any token."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__(home, ManualClock())
+        super().__init__(home, ManualClock(), sqlite_store)
         self.sealer = MasterKey(b"\x07" * 32)
-        self.owner: Token = None  # type: ignore[assignment]
+        self.owner_token: Token = None  # type: ignore[assignment]
 
     async def start(self) -> None:
         await super().start()
-        self.owner = await self._mint("", kind="operator", name=OWNER, role="owner")
+        self.owner_token = await self._mint("", kind="operator", name=OWNER, role="owner")
 
     async def _mint(self, company: str, **fields: Any) -> Token:
         def mint(tx: Tx) -> Token:
@@ -61,7 +61,7 @@ class Surface(Ground):
     async def run(self, fn: Callable[..., Any], *args: Any, company: str = "") -> Any:
         """`fn(tx, *args)` by the owner."""
         action = Action(
-            company or self.company, "task.create", "company:", credential=self.owner.id
+            company or self.company, "task.create", "company:", credential=self.owner_token.id
         )
         return await self.store.write(action, fn, *args)
 
@@ -110,7 +110,7 @@ class Surface(Ground):
     ) -> Answer:
         route, values = match(routes, method, path)
         raw = b"" if body is None else json.dumps(body).encode()
-        token = token or self.owner
+        token = token or self.owner_token
         company = company or token.company or self.company
         try:
             decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
