@@ -1,0 +1,160 @@
+"""The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
+
+    home -> keys -> kernel -> store -> door -> feed -> edge -> front -> workers
+
+No globals: each part gets what it needs by constructor. The process around it is `service/`.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import structlog
+
+from homarus import __version__
+from homarus.base.clock import Clock, SystemClock
+from homarus.base.errors import Invalid
+from homarus.config.settings import Settings
+from homarus.control_plane import table
+from homarus.control_plane.auth import Door
+from homarus.control_plane.edge import Edge
+from homarus.control_plane.feed import Feed
+from homarus.control_plane.front import Front
+from homarus.dispatch.maintenance import Maintenance, Periods
+from homarus.flows import first_start
+from homarus.flows.facts import SqlFacts
+from homarus.kernel.kernel import Kernel
+from homarus.kernel.keys import MasterKey
+from homarus.records.blobs import Blobs
+from homarus.store.port import Store
+
+log = structlog.get_logger("app")
+
+FOLDERS: Final = ("run", "local-ssot", "blobs", "company", "agents", "shadow", "backups", "logs")
+CHECK_DELAY_S: Final = 1.0
+MASTER_KEY: Final = "master.key"
+
+
+class App:
+    """One daemon's parts. `asgi` is what the server serves; `home_facts` is set by `start`."""
+
+    def __init__(self, settings: Settings, clock: Clock, kernel: Kernel, store: Store) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.kernel = kernel
+        self.store = store
+        run_folder = settings.home / "run"
+        self.door = Door(store, clock)
+        self.feed = Feed(store)
+        self.blobs = Blobs(settings.home / "blobs")
+        self.edge = Edge(
+            store, kernel.admit, self.door, self.feed, table.routes(), settings.home, self.blobs
+        )
+        self.asgi = Front(self.edge, None, self.health, {}, {})
+        self.maintenance = Maintenance(
+            store,
+            kernel,
+            clock,
+            run_folder,
+            Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
+        )
+        self.home_facts = first_start.Home("", {})
+        self._workers: asyncio.Task[None] | None = None
+        self._began = time.monotonic()
+        self._ready = False
+
+    async def start(self) -> None:
+        """Open the store, make what a first start makes, take up the workers.
+
+        Raises `store.*` with the files untouched, or whatever part could not start; what had
+        started by then is stopped again.
+        """
+        self._began = time.monotonic()
+        await self.store.start()
+        try:
+            await asyncio.to_thread(self.blobs.start)
+            self.home_facts = await first_start.run(self.store, self.settings.home / "run")
+            self.door.default_company = self.home_facts.company
+            self.feed.start()
+            self._workers = asyncio.create_task(self._work(), name="workers")
+        except BaseException:
+            await self.store.stop()
+            raise
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Stop taking, let waiters go, end the workers, anchor, close. Idempotent."""
+        self._ready = False
+        self.feed.stop()
+        workers, self._workers = self._workers, None
+        if workers is None:
+            return
+        workers.cancel()
+        await asyncio.gather(workers, return_exceptions=True)
+        try:
+            await self.maintenance.anchor()
+        finally:
+            await self.store.stop()
+
+    async def _work(self) -> None:
+        """The one owner of every worker of this daemon."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.maintenance.run())
+            group.create_task(self._check_store())
+
+    async def _check_store(self) -> None:
+        """`quick_check`, once the daemon is ready (design, 4)."""
+        await asyncio.sleep(CHECK_DELAY_S)
+        check = getattr(self.store, "check", None)
+        if check is not None:
+            await check()
+
+    def health(self) -> dict[str, Any]:
+        """What the health endpoints tell anybody: no names, no counts."""
+        store = self.store.health()
+        failing = [] if store["state"] == "ok" else ["store"]
+        if self._workers is None or self._workers.done():
+            failing.append("workers")
+        return {
+            "ready": self._ready and not failing,
+            "failing": failing,
+            "uptimeMs": int((time.monotonic() - self._began) * 1000),
+            "version": __version__,
+            "database": "ok" if store["state"] == "ok" else str(store.get("error", "red")),
+        }
+
+
+def build(settings: Settings, clock: Clock | None = None) -> App:
+    """All parts of a daemon on `settings.home`. Raises `settings.*`, `keys.master`, `home.*`."""
+    make_home(settings)
+    clock = clock or SystemClock()
+    master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
+    kernel = Kernel(SqlFacts(), master)
+    store = open_store(settings, kernel, clock)
+    return App(settings, clock, kernel, store)
+
+
+def make_home(settings: Settings) -> None:
+    """The state directory and its folders, for their owner alone. Raises `home.unwritable`."""
+    try:
+        for folder in (settings.home, *(settings.home / name for name in FOLDERS)):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Invalid(
+            "home.unwritable",
+            f"{error.filename or settings.home} cannot be made: {error.strerror}",
+            "Make the place writable for this user, or name another with --home.",
+        ) from error
+
+
+def open_store(settings: Settings, kernel: Kernel, clock: Clock) -> Store:
+    """The engine that `settings.store` names. Raises `settings.value`."""
+    if settings.store == "sqlite":
+        from homarus.store.sqlite.engine import SqliteStore
+
+        return SqliteStore(settings.home, kernel, clock)
+    if settings.store.startswith(("postgresql://", "postgres://")):
+        from homarus.store.postgres.engine import PostgresStore
+
+        return PostgresStore(settings.store, kernel, clock)
+    raise Invalid("settings.value", "store is neither `sqlite` nor a PostgreSQL URL", "Correct it.")

@@ -1,0 +1,55 @@
+"""Secrets leave no trace: what a log line, an error or a report may not carry is blanked here.
+
+Recognised: access tokens by their prefix, bearer headers, `secret://` values are names and stay,
+and the values of keys whose name says that they are secret.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+BLANK: Final = "[redacted]"
+MAX_DEPTH: Final = 8
+MAX_ITEMS: Final = 200
+
+_TOKEN: Final = re.compile(r"\b(ec|ea|ho|hs)_[0-9A-Za-z]{8,}")
+_BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+")
+_ASSIGNED: Final = re.compile(
+    r"(?i)([\"']?\b[\w-]*(?:secret|token|password|passwd|api[_-]?key|authorization)[\w-]*[\"']?"
+    r"\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}\]]+)"
+)
+_SECRET_KEY: Final = re.compile(
+    r"(?i)(secret|password|passwd|authorization|api_?key|private_?key|cookie)|(^|_)token$|Token$"
+)
+
+
+def redact_text(text: str) -> str:
+    """`text` without tokens, bearer values and `password=…` pairs."""
+    text = _TOKEN.sub(lambda m: f"{m[1]}_{BLANK}", text)
+    text = _BEARER.sub(lambda m: f"{m[1]} {BLANK}", text)
+    return _ASSIGNED.sub(lambda m: m[1] + BLANK, text)
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether the value under this key is blanked whatever it looks like."""
+    return _SECRET_KEY.search(key) is not None
+
+
+def redact(value: Any, depth: int = 0) -> Any:
+    """A copy of plain data (dicts, lists, text, bytes) without secrets, bounded."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, bytes):
+        return redact_text(value.decode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        if depth >= MAX_DEPTH:
+            return BLANK
+        return {
+            str(k): BLANK if is_secret_key(str(k)) and v is not None else redact(v, depth + 1)
+            for k, v in list(value.items())[:MAX_ITEMS]
+        }
+    if isinstance(value, list | tuple):
+        if depth >= MAX_DEPTH:
+            return BLANK
+        return [redact(item, depth + 1) for item in value[:MAX_ITEMS]]
+    return value

@@ -1,0 +1,1 @@
+"""Settings of the daemon: typed, checked whole, explained in one table."""

@@ -1,0 +1,135 @@
+"""Who calls: the bearer token, and the company that the request concerns.
+
+The cache only spares a look-up. It authorises nothing: the kernel judges the credential again
+inside each transaction, so a revoked token fails there at once, and its entry is dropped then.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from homarus.base.clock import Clock
+from homarus.base.errors import HomarusError, NotFound, Refused, Unauthenticated
+from homarus.company import founding
+from homarus.kernel import tokens
+from homarus.kernel.tokens import Token
+from homarus.store.port import Rx, Store
+
+MAX_CACHED: Final = 10_000
+MAX_HEADER: Final = 512
+INSTANCE: Final = "@instance"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """An authenticated request: its token, and the id of the company ("" is the instance)."""
+
+    token: Token
+    company: str
+
+
+class Door:
+    """Authenticates. `default_company` is the id used when an instance token names none."""
+
+    def __init__(self, store: Store, clock: Clock, default_company: str = "") -> None:
+        self._store = store
+        self._clock = clock
+        self.default_company = default_company
+        self._tokens: dict[bytes, Token] = {}
+        self._companies: dict[str, str] = {}
+
+    async def authenticate(self, headers: Mapping[bytes, bytes], scope: str = "caller") -> Caller:
+        """Raises `identity.missing`, `identity.unknown`, `identity.expired`, `company.unknown`.
+
+        `scope` as in `Route.scope`, without "path" and "instance", which name the company later.
+        """
+        token = await self.token(headers)
+        named = headers.get(b"x-homarus-company")
+        if named is None:
+            return Caller(token, token.company or self.default_company)
+        return Caller(token, await self._named(token, named.decode("latin-1"), scope))
+
+    async def token(self, headers: Mapping[bytes, bytes]) -> Token:
+        """The live token of the `Authorization` header, whatever company it is for."""
+        header = headers.get(b"authorization")
+        if header is None:
+            raise Unauthenticated(
+                "identity.missing",
+                "no access token",
+                "Send `Authorization: Bearer <token>`; `homarus token show` prints yours.",
+            )
+        words = header[:MAX_HEADER].split()
+        if len(words) < 2 or words[0].lower() != b"bearer":
+            raise _unknown()
+        key = hashlib.sha256(words[1]).digest()
+        token = self._tokens.get(key)
+        if token is None:
+            token = await self._store.read(tokens.by_secret, words[1].decode("latin-1"))
+            if token is None:
+                raise _unknown()
+            if len(self._tokens) >= MAX_CACHED:
+                self._tokens.clear()
+            self._tokens[key] = token
+        if not token.live(self._clock.now_ms()):
+            self.forget(token.id)
+            word = "revoked" if token.revoked_ms is not None else "expired"
+            raise Unauthenticated(
+                f"identity.{word}",
+                f"the access token is {word}",
+                "Ask an owner for a new one: `homarus token create`.",
+            )
+        return token
+
+    async def _named(self, token: Token, ref: str, scope: str) -> str:
+        if ref == INSTANCE:
+            if scope != "any":
+                raise NotFound("company.unknown", "this is not for the instance", "Name a company.")
+            return ""
+        company = await self.company(ref)
+        if company is not None:
+            return company
+        if token.company:
+            raise Refused(
+                "identity.company",
+                "the token belongs to another company",
+                "Leave X-Homarus-Company out.",
+                rule="identity",
+            )
+        raise NotFound(
+            "company.unknown",
+            f"no company {ref[: founding.MAX_NAME]!r}",
+            "List them: `homarus company list`.",
+        )
+
+    async def company(self, ref: str) -> str | None:
+        """The id of a company by slug or id; found ones are kept (neither ever changes)."""
+        known = self._companies.get(ref)
+        if known is None:
+            known = await self._store.read(_company_id, ref)
+            if known is not None:
+                if len(self._companies) >= MAX_CACHED:
+                    self._companies.clear()
+                self._companies[ref] = known
+        return known
+
+    def forget(self, token: str) -> None:
+        """Drop what is kept of a token's id."""
+        for key in [k for k, t in self._tokens.items() if t.id == token]:
+            del self._tokens[key]
+
+    def heed(self, error: HomarusError, token: Token) -> None:
+        """After a refusal: a token that the kernel no longer accepts is not kept."""
+        if isinstance(error, Refused) and error.rule == "identity":
+            self.forget(token.id)
+
+
+def _company_id(rx: Rx, ref: str) -> str | None:
+    company = founding.by_ref(rx, ref)
+    return None if company is None else company.id
+
+
+def _unknown() -> Unauthenticated:
+    return Unauthenticated(
+        "identity.unknown", "no such access token", "Use a token that exists and is not mistyped."
+    )

@@ -1,0 +1,272 @@
+"""The edge: HTTP under `/api/mcp` and `/api/v1`, from bytes to a unit and back.
+
+    match -> authenticate -> parse -> action -> run -> answer        (`Edge._answer`, top down)
+
+A writing route runs in `store.write`, a reading one in `store.read`, each judged by the kernel in
+the same transaction. Routes are data (`route.py`); this module knows none of them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from homarus.base.action import Action
+from homarus.base.errors import HomarusError, NotFound
+from homarus.base.ids import is_uuid
+from homarus.control_plane import idempotency, parse
+from homarus.control_plane.answers import (
+    Receive,
+    Scope,
+    Send,
+    send_error,
+    send_reply,
+    unforeseen,
+)
+from homarus.control_plane.auth import Caller, Door
+from homarus.control_plane.feed import Feed
+from homarus.control_plane.judged import Admit, judged
+from homarus.control_plane.match import Bound, Found, Matcher
+from homarus.control_plane.route import Call, FileReply, Route, StreamRoute
+from homarus.control_plane.stream import EdgeStream, StreamSlots, send_file
+from homarus.records.blobs import Blobs
+from homarus.store.port import Reply, Store
+
+log = structlog.get_logger("edge")
+
+MAX_HOST: Final = 300
+_BODYLESS: Final = frozenset({"GET", "HEAD"})
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request as it came: route, path values, headers; `receive` gives the body."""
+
+    bound: Bound
+    found: Found
+    headers: Mapping[bytes, bytes]
+    scope: Scope
+    receive: Receive
+
+
+class Edge:
+    """The ASGI application of the JSON routes."""
+
+    def __init__(
+        self,
+        store: Store,
+        admit: Admit,
+        door: Door,
+        feed: Feed,
+        routes: tuple[Route | StreamRoute, ...],
+        home: Path,
+        blobs: Blobs,
+    ) -> None:
+        self._store = store
+        self._admit = admit
+        self._door = door
+        self._feed = feed
+        self._matcher = Matcher(routes)
+        self._home = home
+        self._blobs = blobs
+        self._slots = StreamSlots()
+        self.failures = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._matcher.find(scope["path"])
+        if found is None:
+            await send_error(send, no_route(scope["path"]))
+            return
+        bound = found.methods.get(scope["method"])
+        if bound is None:
+            await self._wrong_method(found, scope["method"], send)
+            return
+        try:
+            asked = Asked(bound, found, dict(scope["headers"]), scope, receive)
+            reply = await self._answer(asked)
+        except HomarusError as error:
+            await send_error(send, error)
+            return
+        except Exception as error:
+            self.failures += 1
+            log.error("request_failed", route=bound.route.path, exc_info=error)
+            await send_error(send, unforeseen())
+            return
+        if isinstance(reply, FileReply):
+            await send_file(send, reply, self._slots)
+        else:
+            await send_reply(send, reply)
+
+    async def _answer(self, asked: Asked) -> Reply | FileReply:
+        route = asked.bound.route
+        caller = await self._authenticate(asked)
+        key = idempotency.key_text(asked.headers, route.keyed)
+        if isinstance(route, StreamRoute):
+            return await self._stream(asked, route, caller, key)
+        call = await self._parse(asked, route, caller)
+        action = self._action(asked, route, caller, call)
+        try:
+            return await self._run(asked, route, caller, call, action, key)
+        except HomarusError as error:
+            self._door.heed(error, caller.token)
+            raise
+
+    async def _authenticate(self, asked: Asked) -> Caller:
+        scope = getattr(asked.bound.route, "scope", "caller")
+        if scope == "instance":
+            return Caller(await self._door.token(asked.headers), "")
+        if scope == "path":
+            token = await self._door.token(asked.headers)
+            ref = asked.found.values[0]
+            company = await self._door.company(ref)
+            if company is None:
+                raise _no_company(ref)
+            return Caller(token, company)
+        return await self._door.authenticate(asked.headers, scope)
+
+    async def _parse(self, asked: Asked, route: Route, caller: Caller) -> Call[Any]:
+        raw = b""
+        if route.method not in _BODYLESS:
+            raw = await parse.read_body(asked.receive, asked.headers)
+        parser = asked.bound.parser
+        return self._call(asked, caller, None if parser is None else parser.parse(raw), raw)
+
+    def _call(self, asked: Asked, caller: Caller, body: Any, raw: bytes) -> Call[Any]:
+        values = asked.found.values
+        return Call(
+            company=caller.company,
+            token=caller.token,
+            path=parse.path_values(asked.bound.names, values) if values else {},
+            query=parse.query(asked.scope["query_string"]),
+            body=body,
+            raw=raw,
+            base_url=base_url(asked.scope, asked.headers),
+        )
+
+    def _action(self, asked: Asked, route: Route, caller: Caller, call: Call[Any]) -> Action:
+        return Action(
+            company=caller.company,
+            capability=route.capability,
+            target=target_of(asked.bound, call),
+            credential=caller.token.id,
+            acting=None if route.acting is None else route.acting(call),
+            task=None if route.task is None else route.task(call),
+            trace=trace_of(asked.headers),
+            arguments=hashlib.sha256(call.raw).digest() if call.raw else None,
+        )
+
+    async def _run(
+        self,
+        asked: Asked,
+        route: Route,
+        caller: Caller,
+        call: Call[Any],
+        action: Action,
+        key: bytes | None,
+    ) -> Reply:
+        if route.kind == "read":
+            reply: Reply = await self._store.read(judged, self._admit, action, route.handler, call)
+            return reply
+        if key is None:
+            return await self._store.write(action, route.handler, call)
+        return await self._store.write_once(
+            action,
+            route.handler,
+            call,
+            key=idempotency.key_of(
+                key,
+                caller,
+                route.method,
+                asked.found.canonical,
+                call.raw,
+                strict=route.strict,
+                replay=route.replay,
+            ),
+        )
+
+    async def _stream(
+        self, asked: Asked, route: StreamRoute, caller: Caller, key: bytes | None
+    ) -> Reply | FileReply:
+        call: Call[None] = self._call(asked, caller, None, b"")
+        action = Action(
+            company=caller.company,
+            capability=route.capability,
+            target=target_of(asked.bound, call),
+            credential=caller.token.id,
+            trace=trace_of(asked.headers),
+        )
+
+        def with_key(digest: bytes) -> Any:
+            return idempotency.key_of(
+                key or b"", caller, route.method, asked.found.canonical, digest, strict=route.strict
+            )
+
+        stream = EdgeStream(
+            self._store,
+            self._admit,
+            self._feed,
+            self._slots,
+            self._home,
+            self._blobs,
+            asked.headers,
+            asked.receive,
+            action,
+            None if key is None else with_key,
+        )
+        try:
+            return await route.handler(stream, call)
+        except HomarusError as error:
+            self._door.heed(error, caller.token)
+            raise
+        finally:
+            stream.close()
+
+    async def _wrong_method(self, found: Found, method: str, send: Send) -> None:
+        allowed = ", ".join(sorted(found.methods))
+        error = WrongMethod(
+            "route.method", f"{method[:20]} is not offered here", f"Offered: {allowed}."
+        )
+        await send_error(send, error, [(b"allow", allowed.encode())])
+
+
+class WrongMethod(HomarusError):
+    """The path exists, the method does not."""
+
+    status = 405
+
+
+def target_of(bound: Bound, call: Call[Any]) -> str:
+    target = bound.route.target
+    return target.format_map(call.path) if bound.named_target else target
+
+
+def trace_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """The trace that a caller hands on (`X-Homarus-Trace`); anything but a UUID counts as none."""
+    raw = headers.get(b"x-homarus-trace")
+    if raw is None:
+        return None
+    text = raw.decode("latin-1").lower()
+    return text if is_uuid(text) else None
+
+
+def base_url(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+    """This daemon's address as the caller reached it."""
+    host = headers.get(b"host", b"")
+    if not host or len(host) > MAX_HOST:
+        server = scope.get("server") or ("127.0.0.1", 0)
+        return f"{scope['scheme']}://{server[0]}:{server[1]}"
+    return f"{scope['scheme']}://{host.decode('latin-1')}"
+
+
+def no_route(path: str) -> NotFound:
+    return NotFound(
+        "route.unknown", f"there is nothing at {path[:200]}", "See /api/docs for what there is."
+    )
+
+
+def _no_company(ref: str) -> NotFound:
+    return NotFound(
+        "company.unknown", f"no company {ref[:200]!r}", "List them: `homarus company list`."
+    )

@@ -1,0 +1,167 @@
+"""Streams: what the async handlers of uploads, downloads and long polls get (`route.Stream`)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from homarus.base.action import Action
+from homarus.base.errors import Busy, HomarusError, Unavailable
+from homarus.control_plane.answers import Receive, Send, send_error
+from homarus.control_plane.feed import Feed
+from homarus.control_plane.judged import Admit, judged
+from homarus.control_plane.parse import disconnected
+from homarus.control_plane.route import FileReply
+from homarus.records.blobs import Blobs
+from homarus.store.port import Reply, Store
+
+T = TypeVar("T")
+
+MAX_STREAMS: Final = 32
+SLOT_WAIT_S: Final = 10.0
+CHUNK_BYTES: Final = 256 * 1024
+
+
+class StreamSlots:
+    """At most MAX_STREAMS bodies are under way at once; waiting longer than SLOT_WAIT_S is 429."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(MAX_STREAMS)
+
+    async def take(self) -> None:
+        try:
+            async with asyncio.timeout(SLOT_WAIT_S):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Busy(
+                "stream.busy", f"{MAX_STREAMS} files are being transferred", "Repeat it later."
+            ) from None
+
+    def give(self) -> None:
+        self._free.release()
+
+
+class EdgeStream:
+    """One request of a StreamRoute. A slot is taken with the first chunk, given back by `close`."""
+
+    def __init__(
+        self,
+        store: Store,
+        admit: Admit,
+        feed: Feed,
+        slots: StreamSlots,
+        home: Path,
+        blobs: Blobs,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        action: Action,
+        key: Callable[[bytes], Any] | None,
+    ) -> None:
+        self.home = home
+        self.blobs = blobs
+        self.store = store
+        self.headers: Mapping[str, str] = {
+            k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
+        }
+        self._admit = admit
+        self._feed = feed
+        self._slots = slots
+        self._receive = receive
+        self._action = action
+        self._key = key
+        self._holds_slot = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        if not self._holds_slot:
+            await self._slots.take()
+            self._holds_slot = True
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise disconnected()
+            body = message.get("body", b"")
+            if body:
+                yield body
+            if not message.get("more_body"):
+                return
+
+    async def read(self, fn: Callable[..., T], *args: Any) -> T:
+        result: T = await self.store.read(judged, self._admit, self._action, fn, *args)
+        return result
+
+    async def write(
+        self,
+        fn: Callable[..., Reply],
+        *args: Any,
+        digest: bytes,
+        acting: str | None = None,
+        task: str | None = None,
+    ) -> Reply:
+        before = self._action
+        action = Action(
+            company=before.company,
+            capability=before.capability,
+            target=before.target,
+            credential=before.credential,
+            acting=acting,
+            task=task,
+            trace=before.trace,
+            arguments=digest,
+        )
+        if self._key is None:
+            return await self.store.write(action, fn, *args)
+        return await self.store.write_once(action, fn, *args, key=self._key(digest))
+
+    async def wait(self, after_seq: int, timeout_s: float) -> int:
+        return await self._feed.wait(self._action.company, after_seq, timeout_s)
+
+    def close(self) -> None:
+        if self._holds_slot:
+            self._holds_slot = False
+            self._slots.give()
+
+
+async def send_file(send: Send, reply: FileReply, slots: StreamSlots) -> None:
+    """Exactly `size` bytes of the file; a missing or short one is 503 before the status line."""
+    try:
+        await slots.take()
+    except HomarusError as error:
+        await send_error(send, error)
+        return
+    try:
+        await _send_file(send, reply)
+    finally:
+        slots.give()
+
+
+async def _send_file(send: Send, reply: FileReply) -> None:
+    try:
+        file = await asyncio.to_thread(_open, reply.path, reply.size)
+    except OSError:
+        await send_error(
+            send,
+            Unavailable(
+                "artifact.blob_missing",
+                "the stored bytes are missing or short",
+                "Restore `blobs/` from a backup.",
+            ),
+        )
+        return
+    headers = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in reply.headers]
+    headers.append((b"content-length", str(reply.size).encode()))
+    with file:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        left = reply.size
+        while left:
+            chunk = await asyncio.to_thread(file.read, min(left, CHUNK_BYTES))
+            if not chunk:
+                raise OSError("the file became shorter while it was sent")
+            left -= len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _open(path: Path, size: int) -> Any:
+    if path.stat().st_size < size:
+        raise OSError("short")
+    return path.open("rb")

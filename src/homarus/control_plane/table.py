@@ -1,0 +1,67 @@
+"""The whole surface: every route and every frame, from the modules that own them.
+
+To add an area, import its module here and name it in AREAS. Dispatch, OpenAPI, the reference page
+and the walk of all surfaces read nothing else.
+"""
+
+from types import ModuleType
+from typing import Final
+
+from homarus.control_plane import (
+    about,
+    access,
+    actions,
+    agents,
+    artifacts,
+    audit,
+    companies,
+    incidents,
+    projects,
+    registry,
+    resources,
+    rpc,
+    sessions,
+    sync,
+    talk,
+    tasks,
+    upload,
+)
+from homarus.control_plane.frames import FrameTable
+from homarus.control_plane.route import Route, StreamRoute
+
+AREAS: Final[tuple[ModuleType, ...]] = (
+    about,
+    companies,
+    access,
+    registry,
+    agents,
+    sessions,
+    projects,
+    tasks,
+    actions,
+    talk,
+    sync,
+    resources,
+    artifacts,
+    upload,
+    incidents,
+    audit,
+    rpc,
+)
+"""Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
+
+
+def routes() -> tuple[Route | StreamRoute, ...]:
+    return tuple(route for area in AREAS for route in getattr(area, "ROUTES", ()))
+
+
+def frames() -> FrameTable:
+    """Raises ValueError when two areas claim one event kind."""
+    merged: FrameTable = {}
+    for area in AREAS:
+        own: FrameTable = getattr(area, "FRAMES", {})
+        twice = merged.keys() & own.keys()
+        if twice:
+            raise ValueError(f"{area.__name__} frames {sorted(twice)} again")
+        merged |= own
+    return merged

@@ -1,0 +1,1 @@
+"""Workers that keep the house: anchors, sweeps, leases, sessions; and the dispatcher."""

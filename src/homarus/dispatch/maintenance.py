@@ -1,0 +1,147 @@
+"""The daemon's housekeeping: anchors, folded refusals, old keys, expired leases, late sessions.
+
+Each duty is one coroutine that repeats with a named period; `Maintenance.run` is their one owner.
+A duty that fails is logged and tried again at its next time: housekeeping never ends the daemon.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from homarus.base.action import Action
+from homarus.base.clock import Clock
+from homarus.company import sessions
+from homarus.flows import due, work
+from homarus.kernel import anchors
+from homarus.kernel.kernel import Kernel
+from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
+
+log = structlog.get_logger("maintenance")
+
+FLUSH_S: Final = 60.0
+SWEEP_S: Final = 3_600.0
+SWEEP_ROWS: Final = 500
+MAX_SWEEPS: Final = 2_000
+EXPIRE_ROWS: Final = 100
+MAX_EXPIRE_UNITS: Final = 100
+MAX_COMPANIES: Final = 10_000
+
+Chunk = Callable[[Tx, int], int]
+"""`fn(tx, limit)` does at most `limit` rows of a company's due work and says how many it did."""
+
+
+class Periods(msgspec.Struct, frozen=True):
+    """How often each duty runs, in seconds."""
+
+    anchor_s: float = 600.0
+    lease_s: float = 1.0
+    session_s: float = 15.0
+
+
+class Maintenance:
+    """All duties over one store; `run_folder` is where anchors go."""
+
+    def __init__(
+        self,
+        store: Store,
+        kernel: Kernel,
+        clock: Clock,
+        run_folder: Path,
+        periods: Periods,
+    ) -> None:
+        self._store = store
+        self._kernel = kernel
+        self._clock = clock
+        self._anchors = run_folder / anchors.FILE_NAME
+        self._periods = periods
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        periods = self._periods
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_repeat("anchor", periods.anchor_s, self.anchor))
+            group.create_task(_repeat("flush", FLUSH_S, self.flush))
+            group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
+            group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
+            group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
+
+    async def anchor(self) -> None:
+        """Put the last seal of each ledger beside the store (governance contract, 1)."""
+        rows = await self._store.read(anchors.heads_to_anchor)
+        await asyncio.to_thread(anchors.append, self._anchors, rows)
+
+    async def flush(self) -> None:
+        """Write the counts of repeated refusals."""
+        for company in self._kernel.waiting(self._clock.now_ms()):
+            await self._store.write(
+                _system(company, "ledger.flush", "refusals"), self._kernel.flush
+            )
+
+    async def sweep(self) -> None:
+        """Forget idempotency keys older than a week, in units of SWEEP_ROWS."""
+        before = self._clock.now_ms() - IDEMPOTENCY_KEPT_MS
+        for _ in range(MAX_SWEEPS):
+            found = await self._store.read(_old_keys, before)
+            if found is None:
+                return
+            company, keys = found
+            await self._store.write(
+                _system(company, "store.sweep", "idempotency"), _forget_keys, keys, before
+            )
+
+    async def expire_leases(self) -> None:
+        """Take back what expired; each unit checks again (control-plane contract, 18.8)."""
+        for company in await self._store.read(due.leases, MAX_COMPANIES):
+            await self._in_chunks(company, "task.expire", "leases", work.expire_due)
+
+    async def watch_sessions(self) -> None:
+        """Ask sessions past their deadline again, or give them up (contract, 4.4)."""
+        for company in await self._store.read(_late_sessions):
+            await self._in_chunks(company, "session.monitor", "sessions", sessions.degrade_late)
+
+    async def _in_chunks(self, company: str, capability: str, worker: str, fn: Chunk) -> None:
+        for _ in range(MAX_EXPIRE_UNITS):
+            done = await self._store.write(_system(company, capability, worker), fn, EXPIRE_ROWS)
+            if done < EXPIRE_ROWS:
+                return
+
+
+async def _repeat(name: str, period_s: float, duty: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(period_s)
+        try:
+            await duty()
+        except Exception as error:
+            log.error("duty_failed", duty=name, exc_info=error)
+
+
+def _system(company: str, capability: str, worker: str) -> Action:
+    return Action(company, capability, f"company:{company}", system=worker)
+
+
+def _late_sessions(rx: Rx) -> list[str]:
+    return sessions.late(rx, limit=MAX_COMPANIES)
+
+
+def _old_keys(rx: Rx, before_ms: int) -> tuple[str, list[tuple[bytes, bytes]]] | None:
+    """The first company with old keys, and up to SWEEP_ROWS of them."""
+    for no, company in rx.all("select no, id from company order by no limit ?", (MAX_COMPANIES,)):
+        rows = rx.all(
+            "select id, body from idempotency where company_no=? and at_ms<? limit ?",
+            (no, before_ms, SWEEP_ROWS),
+        )
+        if rows:
+            return company, [(bytes(key), bytes(body)) for key, body in rows]
+    return None
+
+
+def _forget_keys(tx: Tx, keys: list[tuple[bytes, bytes]], before_ms: int) -> None:
+    for key, body in keys:
+        tx.run(
+            "delete from idempotency where company_no=? and id=? and body=? and at_ms<?",
+            (tx.head.no, key, body, before_ms),
+        )

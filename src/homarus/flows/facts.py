@@ -1,0 +1,24 @@
+"""What the kernel may ask about agents and tasks, read from their tables (design, 2)."""
+
+from homarus.base.ids import is_uuid
+from homarus.kernel.facts import AgentFacts, TaskFacts
+from homarus.store.port import Rx
+
+_AGENT = "select id, name, role, suspended from agent where company=? and deleted_ms is null and "
+
+
+class SqlFacts:
+    """`homarus.kernel.facts.Facts` over the store's own rows."""
+
+    def agent(self, rx: Rx, company: str, ref: str) -> AgentFacts | None:
+        """A live agent by exact name, else by id (control-plane contract, 4.2)."""
+        row = rx.one(_AGENT + "name=?", (company, ref))
+        if row is None and is_uuid(ref):
+            row = rx.one(_AGENT + "id=?", (company, ref))
+        return None if row is None else AgentFacts(row[0], row[1], row[2], bool(row[3]))
+
+    def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
+        row = rx.one(
+            "select id, project, agent, trace from task where id=? and company=?", (task, company)
+        )
+        return None if row is None else TaskFacts(*row)
