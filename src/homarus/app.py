@@ -20,6 +20,7 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
+from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.flows import first_start
 from homarus.flows.facts import SqlFacts
@@ -58,6 +59,7 @@ class App:
             run_folder,
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
         )
+        self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.home_facts = first_start.Home("", {})
         self._workers: asyncio.Task[None] | None = None
         self._began = time.monotonic()
@@ -100,6 +102,7 @@ class App:
         """The one owner of every worker of this daemon."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.maintenance.run())
+            group.create_task(self.dispatcher.run())
             group.create_task(self._check_store())
 
     async def _check_store(self) -> None:
@@ -153,6 +156,10 @@ def open_store(settings: Settings, kernel: Kernel, clock: Clock) -> Store:
         from homarus.store.sqlite.engine import SqliteStore
 
         return SqliteStore(settings.home, kernel, clock)
+    if settings.store.startswith(("postgresql://", "postgres://")):
+        from homarus.store.postgres.engine import PostgresStore
+
+        return PostgresStore(settings.store, kernel, clock)
     if settings.store.startswith(("postgresql://", "postgres://")):
         from homarus.store.postgres.engine import PostgresStore
 

@@ -28,7 +28,7 @@ def test_every_command_explains_itself(path: list[str], homarus: Terminal) -> No
     ran = homarus(*path, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: homarus {' '.join(path)}")
-    usage, about, *_ = ran.out.split("\n\n")
+    _usage, about, *_ = ran.out.split("\n\n")
     assert len(about.strip()) > 10, "a line that says what it does"
     assert "--json" in ran.out
 

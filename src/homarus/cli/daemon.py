@@ -13,6 +13,9 @@ from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from homarus.service.serve import Ready
 
 NEXT = ("homarus status", "homarus dashboard", "homarus demo")
@@ -40,13 +43,14 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
         runner.run(serve.run(settings, lambda ready: _say(ctx, settings.home, ready)))
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     """uvloop's where there is one (not on Windows)."""
     try:
         import uvloop
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make
 
 
 def import_structlog_lean() -> None:

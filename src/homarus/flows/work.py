@@ -156,7 +156,8 @@ class ClaimRequest(msgspec.Struct, frozen=True):
 def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
     """The best claimable task for the acting agent; None: nothing fits now.
 
-    Raises `claim.lease`, `claim.agent_missing`; for a named task also `task.unknown`, `task.not_claimable`.
+    Raises `claim.lease`, `claim.agent_missing`; for a named task also `task.unknown`,
+    `task.not_claimable`.
     """
     if not LEASE_MS_LEAST <= request.lease_ms <= LEASE_MS_MOST:
         raise Invalid(
@@ -452,7 +453,7 @@ def _expire(tx: Tx, task: Task) -> None:
     )
     let_go(tx, task)
     service.emit(tx, "dead_lettered", after)
-    incidents.open(
+    incidents.open_incident(
         tx,
         severity="high",
         reason_code="max_retries_exceeded",
