@@ -10,10 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from homarus.base.clock import SystemClock
 from homarus.base.errors import HomarusError, Unavailable
+from homarus.kernel.kernel import Kernel
+from homarus.kernel.keys import MasterKey
+from homarus.store.migrations import load
 from homarus.store.port import Tx
 from homarus.store.postgres.driver import public_url, translate
-from homarus.testing.stores import OpenStore, opened, postgres_store
+from homarus.testing.stores import NoFacts, OpenStore, opened, postgres_store
 from tests.contract_store import units
 from tests.contract_store.test_ledger import some_of_everything, verify
 
@@ -78,19 +82,16 @@ async def test_replicas_write_one_ledger(replicas: list[OpenStore]) -> None:
     await verify(replicas[1], company)
 
 
-async def test_replicas_start_on_an_empty_database_at_once(
+async def test_replicas_may_start_on_an_empty_database_at_once(
     postgres_url: str, tmp_path: Path
 ) -> None:
-    homes = [tmp_path for _ in range(4)]
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "master.key").write_text("00" * 32)
-
-    async def start(home: Path, stack: AsyncExitStack) -> OpenStore:
-        return await stack.enter_async_context(opened(postgres_store(postgres_url), home))
-
-    async with AsyncExitStack() as stack:
-        await start(homes[0], stack)
-        await asyncio.gather(*(start(home, stack) for home in homes[1:]))
+    kernel = Kernel(NoFacts(), MasterKey(b"0" * 32))
+    opener = postgres_store(postgres_url)
+    stores = [opener(tmp_path, kernel, SystemClock()) for _ in range(4)]
+    await asyncio.gather(*(store.start() for store in stores))
+    await asyncio.gather(*(store.stop() for store in stores))
+    known = [(migration.no,) for migration in load("postgres")]
+    assert superuser(postgres_url, "select no from migration order by no") == known
 
 
 async def test_the_other_replica_is_woken_by_a_commit(replicas: list[OpenStore]) -> None:

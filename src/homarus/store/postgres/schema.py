@@ -36,10 +36,7 @@ def compare_bytewise(conn: Connection) -> None:
         "select c.relname, a.attname from pg_attribute a "
         "join pg_class c on c.oid=a.attrelid join pg_collation l on l.oid=a.attcollation "
         "where c.relnamespace=current_schema()::regnamespace and c.relkind='r' "
-        "and a.attnum>0 and not a.attisdropped and l.collname not in ('C', 'POSIX') "
-        "and not (l.collname='default' and exists(select 1 from pg_database d "
-        "where d.datname=current_database() and d.datlocprovider='c' "
-        "and d.datcollate in ('C', 'POSIX'))) order by 1, 2",
+        "and a.attnum>0 and not a.attisdropped and l.collname<>'C' order by 1, 2",
     )
     changes: dict[str, list[sql.Composed]] = {}
     for table, column in columns:
