@@ -142,6 +142,7 @@ class Policy(msgspec.Struct, frozen=True):
     comment_for_review: bool = False
     only_lead: bool = False
     is_lead: bool = False
+    reviewing: bool = False
 
 
 def policy_refusal(
@@ -158,7 +159,7 @@ def policy_refusal(
     if policy.only_lead and not policy.is_lead and target not in (State.REVIEW, State.FAILED):
         return _forbidden("lead_only", "only the project's lead may change this status")
     guarded = policy.requires_approval or policy.requires_review or policy.only_lead
-    if target is State.DONE and guarded and not policy.is_lead:
+    if target is State.DONE and guarded and not (policy.is_lead or policy.reviewing):
         return _forbidden("through_review", "workers of this project finish through review")
     if target is State.DONE and (spec.approval_required or policy.requires_approval):
         return _forbidden("approval", "a person must accept this task before it is done")

@@ -29,6 +29,7 @@ create index task_lease on task (lease_until_ms) where lease_until_ms is not nul
 create index task_agent on task (agent, state) where agent is not null;
 create index task_list on task (company, seq);
 create index task_review on task (company, priority desc, seq) where state = 'review';
+create index task_reviewer on task (reviewer) where reviewer is not null;
 create index task_stopped on task (company, seq) where state = 'blocked' and reason = 'stop';
 create index task_project on task (project, seq);
 
