@@ -81,12 +81,11 @@ def create(tx: Tx, new: NewTask) -> Claim:
     stored = rules.stored_input(new.type, new.spec, new.allow_underspecified)
     agent = agents.need(tx, tx.company, new.agent).id if new.agent is not None else None
     task_id = tx.new_id()
-    role = stored.get("ownerRole")
     spec = Spec(
         task=task_id,
         type=new.type,
         kind=new.kind,
-        role=role.strip() or None if isinstance(role, str) else None,
+        role=rules.owner_role(stored),
         skills=agents.normal_skills(list(new.skills)),
         input=stored,
         capability=new.capability,

@@ -114,6 +114,12 @@ def stored_input(task_type: str, spec: dict[str, Any], allow: bool) -> dict[str,
     }
 
 
+def owner_role(spec: dict[str, Any]) -> str | None:
+    """The role that a task is for; None: any."""
+    role = spec.get("ownerRole")
+    return role.strip() or None if isinstance(role, str) else None
+
+
 def done_items(definition: Any) -> list[tuple[str, str]]:
     """`(kind, value)` of each line of a Definition of Done; typed ones need evidence rows."""
     lines = definition if isinstance(definition, list) else [definition]

@@ -136,6 +136,11 @@ def set_input(tx: Tx, task: str, value: dict[str, Any]) -> None:
     tx.run("update task_spec set input=? where task=?", (text, task))
 
 
+def set_role(tx: Tx, task: str, role: str | None) -> None:
+    """The caller gives the task the lane of its new audience."""
+    tx.run("update task_spec set role=? where task=?", (role, task))
+
+
 def set_blockers(tx: Tx, task: str, blockers: tuple[str, ...]) -> None:
     tx.run("update task_spec set blockers=? where task=?", (json.dumps(blockers), task))
 
