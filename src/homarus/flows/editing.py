@@ -10,7 +10,7 @@ from homarus.company import agents, projects
 from homarus.flows import work
 from homarus.store.port import Tx
 from homarus.tasks import rules, service, sql
-from homarus.tasks.model import Note, State, Task
+from homarus.tasks.model import WAITING, Note, State, Task
 
 MAX_NOTE: Final = 100_000
 MAX_TITLE: Final = 1_000
@@ -51,7 +51,8 @@ def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
 
 
 def _words(tx: Tx, task: Task, change: TaskPatch) -> None:
-    merged = dict(sql.spec_of(tx, task.id).input)
+    before = sql.spec_of(tx, task.id)
+    merged = dict(before.input)
     if change.input is not msgspec.UNSET:
         merged.update(change.input)
     for field, value in (("title", change.title), ("goal", change.goal)):
@@ -59,12 +60,17 @@ def _words(tx: Tx, task: Task, change: TaskPatch) -> None:
             if len(value) > MAX_TITLE:
                 raise Invalid("task.title", f"the {field} is too long", f"At most {MAX_TITLE}.")
             merged[field] = value
-    if merged != sql.spec_of(tx, task.id).input:
-        sql.set_input(tx, task.id, merged)
+    if merged == before.input:
+        return
+    sql.set_input(tx, task.id, merged)
+    role = rules.owner_role(merged)
+    if role != before.role:
+        sql.set_role(tx, task.id, role)
+        service.into_lane(tx, task, service.cap_of(tx, task.project))
 
 
 def _blockers(tx: Tx, task: Task, refs: list[Any]) -> None:
-    if task.state not in (State.QUEUED, State.INBOX, State.BLOCKED):
+    if task.state not in WAITING:
         raise Conflict(
             "task.claimed", f"{task.number} is {task.state.value}", "Too late to add blockers."
         )
@@ -87,10 +93,10 @@ def _assignee(tx: Tx, task: Task, change: TaskPatch) -> None:
         agent_id = None
     if (agent_id, member) == (task.agent, task.member):
         return
-    if task.state is State.IN_PROGRESS:
+    if task.state not in WAITING:
         raise Conflict(
             "task.claimed",
-            f"{task.number} is being worked on",
+            f"{task.number} is {task.state.value}; who does it cannot be changed now",
             "Move it back first: `homarus task move T-… queued`.",
         )
     work.reassign(tx, task, agent=agent_id, member=member)

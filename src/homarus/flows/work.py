@@ -81,12 +81,11 @@ def create(tx: Tx, new: NewTask) -> Claim:
     stored = rules.stored_input(new.type, new.spec, new.allow_underspecified)
     agent = agents.need(tx, tx.company, new.agent).id if new.agent is not None else None
     task_id = tx.new_id()
-    role = stored.get("ownerRole")
     spec = Spec(
         task=task_id,
         type=new.type,
         kind=new.kind,
-        role=role.strip() or None if isinstance(role, str) else None,
+        role=rules.owner_role(stored),
         skills=agents.normal_skills(list(new.skills)),
         input=stored,
         capability=new.capability,
@@ -188,13 +187,13 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
             )
         return None
     if request.task is not None:
-        task_id, cap = _named(tx, agent, request)
+        task_id, cap, state = _named(tx, agent, request)
     else:
         head = _best(tx, agent, request)
         if head is None:
             return None
-        task_id, cap = head.task, head.cap
-    task = service.take(tx, task_id, lease)
+        task_id, cap, state = head.task, head.cap, State.QUEUED
+    task = service.take(tx, task_id, state, lease)
     if task is None or not agents.take_slot(tx, agent.id):
         raise Internal("claim.race", "a claim lost a race inside its own transaction")
     if cap is not None:
@@ -231,13 +230,15 @@ def _not_claimable(why: str) -> Conflict:
     return Conflict("task.not_claimable", why, "Claim without naming a task to get one that fits.")
 
 
-def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int | None]:
-    """A claim of one very task passes the same filters as any other."""
+def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int | None, State]:
+    """A claim of one very task passes the same filters as any other. Its own agent may take it
+    back out of review while nobody reviews it (design, 6)."""
     task = sql.need(tx, tx.company, request.task or "")
     spec = sql.spec_of(tx, task.id)
     project = projects.need(tx, tx.company, task.project)
     cap = project.max_active_agents
-    if task.state is not State.QUEUED:
+    back = task.state is State.REVIEW and task.agent == agent.id and task.lease_until_ms is None
+    if task.state is not State.QUEUED and not back:
         raise _not_claimable(f"{task.number} is {task.state.value}")
     if task.member is not None or task.agent not in (None, agent.id):
         raise _not_claimable(f"{task.number} is assigned to somebody else")
@@ -255,7 +256,7 @@ def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int
         raise _not_claimable("the project is stopped")
     if lanes.is_full(tx, task.project, agent.id, cap):
         raise _not_claimable(f"the project has its {cap} agents at work")
-    return task.id, cap
+    return task.id, cap, task.state
 
 
 def _claim_review(tx: Tx, agent: agents.Agent, lease: service.Lease) -> Claim | None:
@@ -320,14 +321,15 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         comment_for_review=project.comment_required_for_review,
         only_lead=project.only_lead_can_change_status,
         is_lead=project.lead_agent == tx.actor.id,
+        reviewing=reviewing,
     )
     refusal = rules.policy_refusal(task, spec, policy, target, request.comment)
-    if refusal is not None and not reviewing:
+    if refusal is not None:
         raise refusal
     if target is State.DONE:
         done.require(tx, task, tx.actor, reviewing=reviewing)
-    output = request.output
-    sql.put_result(tx, Result(task.id, output, request.comment, digest, tx.actor.id, tx.now_ms))
+    report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
+    sql.put_result(tx, report, reviewing=reviewing)
     keep = target is not State.QUEUED
     after = service.leave(tx, task, target, keep_agent=keep, reason=None, retries=task.retries)
     let_go(tx, task, capped=project.max_active_agents is not None)
@@ -414,13 +416,17 @@ def release(tx: Tx, task_ref: str, lease_token: int | None, reason: str | None) 
 
 
 def renew(tx: Tx, agent: str, task: str | None = None) -> int:
-    """Renew what this agent holds by this access token; how many leases were rewritten."""
+    """Renew what this agent holds by this access token, in hand or in review; how many leases
+    were rewritten."""
     until = tx.now_ms + LEASE_MS
     where, params = ("", ()) if task is None else (" and id=?", (task,))
-    return tx.run(
-        "update task set lease_until_ms=? where agent=? and state='in_progress' "  # noqa: S608
-        "and lease_proof=? and lease_until_ms>? and lease_until_ms<?" + where,
-        (until, agent, tx.actor.credential, tx.now_ms, until - RENEW_MS, *params),
+    return sum(
+        tx.run(
+            f"update task set lease_until_ms=? where {holds} "  # noqa: S608
+            f"and lease_proof=? and lease_until_ms>? and lease_until_ms<?{where}",
+            (until, agent, tx.actor.credential, tx.now_ms, until - RENEW_MS, *params),
+        )
+        for holds in ("agent=? and state='in_progress'", "reviewer=? and state='review'")
     )
 
 
@@ -509,6 +515,8 @@ def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
     retries = 0 if to is State.QUEUED else task.retries
     after = service.leave(tx, task, to, keep_agent=keep, reason=reason, retries=retries)
     let_go(tx, task)
+    if task.state is State.DONE:
+        sql.unmeet(tx, task.id)
     kind = _RESULT_EVENT.get(to, "task_updated")
     service.emit(tx, "task_archived" if to is State.ARCHIVED else kind, after, by="operator")
     return after

@@ -114,6 +114,12 @@ def stored_input(task_type: str, spec: dict[str, Any], allow: bool) -> dict[str,
     }
 
 
+def owner_role(spec: dict[str, Any]) -> str | None:
+    """The role that a task is for; None: any."""
+    role = spec.get("ownerRole")
+    return role.strip() or None if isinstance(role, str) else None
+
+
 def done_items(definition: Any) -> list[tuple[str, str]]:
     """`(kind, value)` of each line of a Definition of Done; typed ones need evidence rows."""
     lines = definition if isinstance(definition, list) else [definition]
@@ -142,6 +148,7 @@ class Policy(msgspec.Struct, frozen=True):
     comment_for_review: bool = False
     only_lead: bool = False
     is_lead: bool = False
+    reviewing: bool = False
 
 
 def policy_refusal(
@@ -158,7 +165,7 @@ def policy_refusal(
     if policy.only_lead and not policy.is_lead and target not in (State.REVIEW, State.FAILED):
         return _forbidden("lead_only", "only the project's lead may change this status")
     guarded = policy.requires_approval or policy.requires_review or policy.only_lead
-    if target is State.DONE and guarded and not policy.is_lead:
+    if target is State.DONE and guarded and not (policy.is_lead or policy.reviewing):
         return _forbidden("through_review", "workers of this project finish through review")
     if target is State.DONE and (spec.approval_required or policy.requires_approval):
         return _forbidden("approval", "a person must accept this task before it is done")

@@ -19,7 +19,7 @@ MAX_CHAIN: Final = 10_000
 _TAKE: Final = (
     "update task set state='in_progress', agent=?, token=token+1, lease_until_ms=?, "  # noqa: S608
     "lease_proof=?, lease_owner=?, started_ms=?, reason=null, updated_ms=? "
-    f"where id=? and state='queued' and blocked=0 returning {TASK_COLUMNS}"
+    f"where id=? and state=? and blocked=0 and lease_until_ms is null returning {TASK_COLUMNS}"
 )
 _READOPT: Final = (
     "update task set token=token+1, lease_until_ms=?, lease_owner=?, updated_ms=? "  # noqa: S608
@@ -172,13 +172,13 @@ def create(tx: Tx, task: Task, spec: Spec, items: list[tuple[str, str]], cap: in
     return task
 
 
-def take(tx: Tx, task: str, lease: Lease) -> Task | None:
-    """The claim itself; None: it is no longer claimable."""
+def take(tx: Tx, task: str, state: State, lease: Lease) -> Task | None:
+    """The claim itself, out of `state`; None: it is no longer claimable."""
     row = tx.one(
         _TAKE,
         (
             lease.agent, tx.now_ms + lease.length_ms, lease.proof, lease.owner, tx.now_ms,
-            tx.now_ms, task,
+            tx.now_ms, task, state.value,
         ),
     )  # fmt: skip
     return None if row is None else sql.task_of(row)

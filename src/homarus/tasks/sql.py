@@ -139,6 +139,11 @@ def set_input(tx: Tx, task: str, value: dict[str, Any]) -> None:
     tx.run("update task_spec set input=? where task=?", (text, task))
 
 
+def set_role(tx: Tx, task: str, role: str | None) -> None:
+    """The caller gives the task the lane of its new audience."""
+    tx.run("update task_spec set role=? where task=?", (role, task))
+
+
 def set_blockers(tx: Tx, task: str, blockers: tuple[str, ...]) -> None:
     tx.run("update task_spec set blockers=? where task=?", (json.dumps(blockers), task))
 
@@ -186,15 +191,22 @@ def result_of(rx: Rx, task: str) -> Result | None:
     return Result(row[0], output, row[2], bytes(row[3]), row[4], row[5])
 
 
-def put_result(tx: Tx, result: Result) -> None:
+def put_result(tx: Tx, result: Result, *, reviewing: bool = False) -> None:
+    """Keep the latest report. One that says nothing about the output leaves what the same agent
+    said before it, and a reviewer's leaves the worker's."""
     output = None if result.output is None else json.dumps(result.output, ensure_ascii=False)
     tx.run(
         "insert into task_result(task, output, comment, digest, agent, at_ms) "
-        "values(?,?,?,?,?,?) on conflict(task) do update set output=excluded.output, "
+        "values(?,?,?,?,?,?) on conflict(task) do update set "
+        "output=case when excluded.output is null and (?=1 or task_result.agent=excluded.agent) "
+        "then task_result.output else excluded.output end, "
         "comment=excluded.comment, digest=excluded.digest, agent=excluded.agent, "
         "at_ms=excluded.at_ms",
-        (result.task, output, result.comment, result.digest, result.agent, result.at_ms),
-    )
+        (
+            result.task, output, result.comment, result.digest, result.agent, result.at_ms,
+            int(reviewing),
+        ),
+    )  # fmt: skip
 
 
 def add_note(
@@ -254,6 +266,15 @@ def meet(tx: Tx, task: str, kind: str, value: str, evidence: str) -> int:
         "update task_done_item set evidence=?, met_ms=? "
         "where task=? and kind=? and value=? and evidence is null",
         (evidence, tx.now_ms, task, kind, value),
+    )
+
+
+def unmeet(tx: Tx, task: str) -> None:
+    """A reopened task has to show its evidence again."""
+    tx.run(
+        "update task_done_item set evidence=null, met_ms=null "
+        "where task=? and evidence is not null",
+        (task,),
     )
 
 

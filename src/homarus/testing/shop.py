@@ -17,6 +17,7 @@ from homarus.base.action import Action
 from homarus.company import agents, projects
 from homarus.flows import editing, stopping, work
 from homarus.kernel import stop, tokens
+from homarus.records import artifacts
 from homarus.store.port import Key, Reply, Tx
 from homarus.tasks import lanes
 from homarus.tasks.model import LEASE_MS, State, Task
@@ -171,6 +172,11 @@ class Shop:
             target=f"task:{task}", task=task,
         )  # fmt: skip
         return after
+
+    async def artifact(self, agent: str, task: str, kind: str) -> str:
+        new = artifacts.NewArtifact(kind=kind, content_type="text/plain", task=task)
+        row = await self.do("artifact.create", agent, artifacts.create, new)
+        return str(row.id)
 
     async def stop(self, scope: str, subject: str = "", reason: str = "because") -> str:
         row = await self.do("stop.set", OWNER, stopping.put, scope, subject, reason)

@@ -234,6 +234,12 @@ WORKING, REVIEWED = State.IN_PROGRESS, State.REVIEW
         (("comment_for_review",), WORKING, PLAIN, State.REVIEW, "  ", "comment_missing"),
         (("comment_for_review",), WORKING, PLAIN, State.REVIEW, "see", None),
         (("comment_for_review",), WORKING, PLAIN, State.DONE, None, None),
+        # A reviewer is no worker of the task; a person's word and the lead's stay theirs.
+        ((REVIEW, "reviewing"), REVIEWED, PLAIN, State.DONE, None, None),
+        ((APPROVAL, "reviewing"), REVIEWED, PLAIN, State.DONE, None, "approval"),
+        (("reviewing",), REVIEWED, PERSON, State.DONE, None, "approval"),
+        ((LEAD, "reviewing"), REVIEWED, PLAIN, State.DONE, None, "lead_only"),
+        (("reviewing",), REVIEWED, PLAIN, State.QUEUED, None, None),
     ],
 )
 def test_policies_in_the_contracts_order(policies, state, spec, target, comment, code):

@@ -30,6 +30,7 @@ create index task_agent on task (agent, seq) where agent is not null;
 create index task_held on task (agent) where state = 'in_progress';
 create index task_list on task (company, seq);
 create index task_review on task (company, priority desc, seq) where state = 'review';
+create index task_reviewer on task (reviewer) where reviewer is not null;
 create index task_stopped on task (company, seq) where state = 'blocked' and reason = 'stop';
 create index task_project on task (project, seq);
 
