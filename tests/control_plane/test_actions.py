@@ -3,6 +3,7 @@
 import pytest
 
 from homarus.control_plane import actions, rpc
+from tests.support.engines import BOTH
 from tests.support.surface import surface
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -10,8 +11,8 @@ ROUTES = (*actions.ROUTES, *rpc.ROUTES)
 
 
 @pytest.fixture
-async def s(tmp_path):
-    async with surface(tmp_path) as made:
+async def s(tmp_path, opener):
+    async with surface(tmp_path, opener) as made:
         made.ada = await made.agent("ada")
         made.bridge = await made.token(acts_for=[made.ada])
         yield made
@@ -21,6 +22,7 @@ async def post(s, path, body, **more):
     return await s.call(ROUTES, "POST", path, body, **({"token": s.bridge} | more))
 
 
+@BOTH
 async def test_a_run_and_its_steps(s):
     project = await s.project()
     body = {"agentId": "ada", "projectId": project, "metadataJson": {"k": 1}}
@@ -66,6 +68,7 @@ async def test_a_foreign_or_unknown_run_takes_no_step(s):
         assert (await post(s, f"/actions/{ref}/steps", {}, token=token)).status == status
 
 
+@BOTH
 @pytest.mark.parametrize("ref", [1, "one", None])
 async def test_status_summary(s, ref):
     await s.project()

@@ -3,6 +3,7 @@
 import pytest
 
 from homarus.control_plane.resources import ROUTES, about
+from tests.support.engines import BOTH
 from tests.support.surface import surface
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -11,8 +12,8 @@ NOTE = {"name": "note", "resourceType": "knowledge_base", "provider": "local"}
 
 
 @pytest.fixture
-async def s(tmp_path):
-    async with surface(tmp_path) as made:
+async def s(tmp_path, opener):
+    async with surface(tmp_path, opener) as made:
         made.ada = await made.agent("ada")
         made.bridge = await made.token(acts_for=[made.ada])
         yield made
@@ -27,6 +28,7 @@ async def names(s, **query):
     return [row["name"] for row in answer.body["resources"]]
 
 
+@BOTH
 @pytest.mark.parametrize("field", ["secretText", "secretJson"])
 async def test_a_secret_is_kept_sealed_and_never_shown(s, field):
     value = SECRET if field == "secretText" else {"password": SECRET}
@@ -110,6 +112,7 @@ async def test_what_is_missing_is_named(s):
     assert (answer.status, answer.body["code"]) == (400, "resource.missing")
 
 
+@BOTH
 async def test_filters(s):
     project = await s.project()
     await create(s, name="a", path="/docs//guides/", configText="100% sure", isShared=True)
@@ -147,6 +150,7 @@ async def test_filters(s):
     assert await names(s, cursor=answer.body["nextCursor"]) == ["a"]
 
 
+@BOTH
 async def test_a_resource_is_changed_in_part_and_removed(s):
     ref = (await create(s, configText="old", path="x")).body["resource"]["id"]
     path = f"/resources/{ref}"

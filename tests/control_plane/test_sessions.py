@@ -4,6 +4,7 @@ import pytest
 
 from homarus.company import memory, sessions
 from homarus.control_plane.sessions import FRAMES, ROUTES
+from tests.support.engines import BOTH
 from tests.support.surface import surface
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -11,8 +12,8 @@ PLANTED = "planted-secret-5c1d"
 
 
 @pytest.fixture
-async def s(tmp_path):
-    async with surface(tmp_path) as made:
+async def s(tmp_path, opener):
+    async with surface(tmp_path, opener) as made:
         made.ada, made.bob = await made.agent("ada"), await made.agent("bob")
         made.bridge = await made.token(acts_for=[made.ada, made.bob])
         yield made
@@ -27,6 +28,7 @@ async def start(s, agent=None, **body):
     return await post(s, f"/agents/{agent or s.ada}/sessions/start", full)
 
 
+@BOTH
 async def test_a_runtime_registers_and_comes_back_under_the_same_id(s):
     body = {"runtimeId": "node-1", "name": "laptop", "capabilitiesJson": ["exec", {"v": 1}]}
     first = await post(s, "/runtime/register", body | {"startedAt": "2026-01-02T03:04:05.678Z"})
@@ -59,6 +61,7 @@ async def test_runtimes_that_cannot_be(s, body, code):
     assert (answer.status, answer.body["code"]) == (400, code)
 
 
+@BOTH
 async def test_a_session_starts_with_what_its_agent_remembers(s):
     await post(s, f"/agents/{s.ada}/memory", {"content": "first", "snapshot": "I am Ada."})
     await post(s, f"/agents/{s.ada}/memory", {"content": "second"})
@@ -77,6 +80,7 @@ async def test_a_session_starts_with_what_its_agent_remembers(s):
     assert [row["openclawSessionId"] for row in body["recentSessions"]] == ["older"]
 
 
+@BOTH
 async def test_the_life_of_a_session(s):
     session = (await start(s)).body["session"]["id"]
     path = f"/agents/{s.ada}/sessions/{session}"
@@ -159,6 +163,7 @@ async def test_memory_is_read_in_bounds(s, limit, shown):
     assert entries == [str(n) for n in range(110 - shown, 110)]
 
 
+@BOTH
 async def test_integrations_are_listed_without_their_secrets(s):
     def plant(tx):
         for name, status in (("mail", "active"), ("old", "archived")):

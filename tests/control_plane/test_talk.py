@@ -6,6 +6,7 @@ import pytest
 
 from homarus.control_plane import talk
 from homarus.control_plane.talk import FRAMES, ROUTES
+from tests.support.engines import BOTH
 from tests.support.surface import OWNER, surface
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -13,8 +14,8 @@ SEND = ("POST", "/messages/send")
 
 
 @pytest.fixture
-async def s(tmp_path):
-    async with surface(tmp_path) as made:
+async def s(tmp_path, opener):
+    async with surface(tmp_path, opener) as made:
         made.ada, made.bob = await made.agent("ada"), await made.agent("bob")
         made.bridge = await made.token(acts_for=[made.ada, made.bob])
         yield made
@@ -105,20 +106,21 @@ async def test_a_person_named_by_a_company_token_is_relayed(s):
 
 
 async def test_an_operator_speaks_for_himself_and_an_agent_never_as_a_person(s):
-    said = await send(s, token=s.owner_token, chat_id="main")
+    said = await send(s, token=s.owner, chat_id="main")
     message = (await read(s, said.body["thread_id"]))["messages"][0]
     assert message["metadataJson"] == {
         "chatId": "main",
         "senderName": OWNER,
         "senderRole": "owner",
     }
-    assert (message["senderType"], message["senderId"]) == ("human", s.owner_token.id)
+    assert (message["senderType"], message["senderId"]) == ("human", s.owner.id)
     own = await s.token("agent", agent=s.ada)
     assert (await send(s, token=own)).status == 200
     forged = await send(s, token=own, senderType="human")
     assert (forged.status, forged.body["code"]) == (403, "message.not_human")
 
 
+@BOTH
 async def test_a_repeat_is_one_message_by_key_and_by_platform_id_never_by_text(s):
     body = {"text": "ok", "agentId": "ada"}
     by_text = [await s.call(ROUTES, *SEND, body, token=s.bridge) for _ in range(2)]
@@ -129,6 +131,7 @@ async def test_a_repeat_is_one_message_by_key_and_by_platform_id_never_by_text(s
     assert told[1].body == told[0].body | {"deduplicated": True}
 
 
+@BOTH
 async def test_forty_parallel_first_sends_in_a_new_company(s):
     answers = await asyncio.gather(*(send(s, agentId="ada") for _ in range(40)))
     assert {a.status for a in answers} == {200}
@@ -137,6 +140,7 @@ async def test_forty_parallel_first_sends_in_a_new_company(s):
     assert len(listed.body["threads"]) == 1
 
 
+@BOTH
 async def test_threads(s):
     team, again = await thread(s, type="team"), await thread(s, type="team")
     direct = await thread(s, type="direct", agentId="ada")
@@ -178,6 +182,7 @@ async def test_threads_that_cannot_be(s, body, status, code):
     assert (answer.status, answer.body["code"]) == (status, code)
 
 
+@BOTH
 async def test_a_thread_is_read_from_either_end(s):
     place = (await thread(s, type="team"))["id"]
     for n in range(5):
@@ -224,8 +229,8 @@ async def test_posting_into_a_thread(s):
         (s.bridge, {"senderType": "agent", "agentId": s.bob}, ("agent", s.bob)),
         (s.bridge, {}, ("agent", None)),
         (s.bridge, {"senderType": "human", "senderId": "tg"}, ("human", "tg")),
-        (s.owner_token, {}, ("human", s.owner_token.id)),
-        (s.owner_token, {"senderId": "ada"}, ("agent", s.ada)),
+        (s.owner, {}, ("human", s.owner.id)),
+        (s.owner, {"senderId": "ada"}, ("agent", s.ada)),
     ]:
         answer = await s.call(ROUTES, "POST", path, {"text": "x"} | body, token=token)
         message = answer.body["message"]
@@ -249,8 +254,9 @@ async def test_another_company_sees_and_reaches_nothing(s):
     assert (await s.call(ROUTES, "GET", "/threads", token=spy)).body["threads"] == []
 
 
+@BOTH
 async def test_status_moves_the_latest_human_message_and_leaves_no_receipt(s):
-    asked = await send(s, token=s.owner_token, text="please", targetAgentId="ada")
+    asked = await send(s, token=s.owner, text="please", targetAgentId="ada")
     place, ref = asked.body["thread_id"], asked.body["message_id"]
     before = await s.read(lambda rx: rx.one("select count(*) from receipt"))
 

@@ -17,14 +17,15 @@ import msgspec
 
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError
-from homarus.base.ids import from_blob, new_id
+from homarus.base.ids import from_blob
 from homarus.company import agents, projects
 from homarus.control_plane.route import Call, Route
 from homarus.kernel import tokens
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.tokens import Token
 from homarus.store.port import Event, Key, Reply, Rx, Tx
-from homarus.testing.ground import Ground, ManualClock, found, sqlite_store
+from homarus.testing.ground import ManualClock, TableFacts
+from homarus.testing.stores import Opener, OpenStore, found_company, opened, sqlite_store
 
 OWNER = "Olivia"
 
@@ -39,29 +40,31 @@ class Answer:
     replayed: bool = False
 
 
-class Surface(Ground):
-    """A ground with an owner, and calls by any token."""
+class Surface:
+    """An open store with an owner, and calls by any token. `company` is the first company's id."""
 
-    def __init__(self, home: Path) -> None:
-        super().__init__(home, ManualClock(), sqlite_store)
+    def __init__(self, opened: OpenStore, home: Path, clock: ManualClock) -> None:
+        self.home = home
+        self.clock = clock
+        self.store = opened.store
+        self.company = opened.company
         self.sealer = MasterKey(b"\x07" * 32)
-        self.owner_token: Token = None  # type: ignore[assignment]
+        self.owner: Token = None  # type: ignore[assignment]
 
-    async def start(self) -> None:
-        await super().start()
-        self.owner_token = await self._mint("", kind="operator", name=OWNER, role="owner")
+    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return await self.store.read(fn, *args)
 
-    async def _mint(self, company: str, **fields: Any) -> Token:
-        def mint(tx: Tx) -> Token:
+    async def mint(self, company: str, **fields: Any) -> Token:
+        def unit(tx: Tx) -> Token:
             return tokens.mint(tx, company=company, **fields)[0]
 
         action = Action(company, "token.create", "token:", system="tests")
-        return await self.store.write(action, mint)
+        return await self.store.write(action, unit)
 
     async def run(self, fn: Callable[..., Any], *args: Any, company: str = "") -> Any:
         """`fn(tx, *args)` by the owner."""
         action = Action(
-            company or self.company, "task.create", "company:", credential=self.owner_token.id
+            company or self.company, "task.create", "company:", credential=self.owner.id
         )
         return await self.store.write(action, fn, *args)
 
@@ -71,12 +74,8 @@ class Surface(Ground):
         return await self.store.write(action, fn, *args)
 
     async def other_company(self, slug: str = "umbrella") -> str:
-        def make(tx: Tx) -> str:
-            return found(tx, new_id(), tx.number("company") + 1, slug)
-
-        return await self.store.write(
-            Action("", "company.create", "company:", system="tests"), make
-        )
+        action = Action("", "company.create", "company:", system="tests")
+        return await self.store.write(action, found_company, slug)
 
     async def agent(self, name: str, role: str | None = None, company: str = "") -> str:
         row = await self.run(
@@ -91,7 +90,7 @@ class Surface(Ground):
     async def token(
         self, kind: str = "runtime", *, company: str = "", acts_for: Sequence[str] = (), **more: Any
     ) -> Token:
-        token = await self._mint(company or self.company, kind=kind, name=kind, **more)
+        token = await self.mint(company or self.company, kind=kind, name=kind, **more)
         for agent in acts_for:
             await self.run(tokens.grant, token.id, agent, "granted")
         return token
@@ -110,7 +109,7 @@ class Surface(Ground):
     ) -> Answer:
         route, values = match(routes, method, path)
         raw = b"" if body is None else json.dumps(body).encode()
-        token = token or self.owner_token
+        token = token or self.owner
         company = company or token.company or self.company
         try:
             decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
@@ -179,10 +178,9 @@ def match(routes: Sequence[Any], method: str, path: str) -> tuple[Any, dict[str,
 
 
 @asynccontextmanager
-async def surface(home: Path) -> AsyncIterator[Surface]:
-    made = Surface(home)
-    await made.start()
-    try:
+async def surface(home: Path, opener: Opener = sqlite_store) -> AsyncIterator[Surface]:
+    clock = ManualClock()
+    async with opened(opener, home, clock, TableFacts()) as open_store:
+        made = Surface(open_store, home, clock)
+        made.owner = await made.mint("", kind="operator", name=OWNER, role="owner")
         yield made
-    finally:
-        await made.store.stop()

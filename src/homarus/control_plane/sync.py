@@ -89,10 +89,10 @@ def look(rx: Rx, asked: Question) -> Answer:
     return Answer(changes, summary.context_notes(rx, asked.company), feed_seq)
 
 
-async def poll(stream: Stream, call: Call[None]) -> Reply | FileReply:
-    """Answers at once when there is something, else as soon as there is, else empty after 25 s."""
+async def poll(stream: Stream, call: Call[None], hold_s: float = POLL_S) -> Reply | FileReply:
+    """Answers at once when there is something, as soon as there is, or empty after `hold_s`."""
     asked = question(call)
-    end_s = time.monotonic() + POLL_S
+    end_s = time.monotonic() + hold_s
     while True:
         answer = await stream.read(look, asked)
         looked_s = time.monotonic()

@@ -5,12 +5,15 @@ import pytest
 from homarus.base.errors import HomarusError
 from homarus.company import agents, memory
 from homarus.company.memory import NewEntry
+from tests.support.engines import BOTH
 from tests.support.surface import surface
+
+pytestmark = BOTH
 
 
 @pytest.fixture
-async def s(tmp_path):
-    async with surface(tmp_path) as made:
+async def s(tmp_path, opener):
+    async with surface(tmp_path, opener) as made:
         made.ada = await made.agent("ada")
         yield made
 

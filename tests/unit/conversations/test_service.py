@@ -7,6 +7,7 @@ import pytest
 from homarus.base.errors import HomarusError
 from homarus.conversations import service, sql, sync
 from homarus.conversations.model import Draft, Sender, SenderType
+from tests.support.engines import BOTH
 from tests.support.surface import surface
 
 HUMAN = (SenderType.HUMAN,)
@@ -27,9 +28,12 @@ def look(rx, company, **cursor):
     return sync.changes(rx, company, **asked)
 
 
+pytestmark = BOTH
+
+
 @pytest.fixture
-async def s(tmp_path):
-    async with surface(tmp_path) as made:
+async def s(tmp_path, opener):
+    async with surface(tmp_path, opener) as made:
         yield made
 
 
