@@ -94,7 +94,7 @@ class Taken(msgspec.Struct, frozen=True):
 async def take(store: Store, home: Path, target: Path, at_ms: int) -> Taken:
     """Make a backup of `home` in the new folder `target`, while the daemon works.
 
-    Raises `backup.exists`, `backup.running`, `backup.disk`, `store.snapshot` (PostgreSQL: use its
+    Raises `backup.exists`, `backup.running`, `backup.failed`, `store.snapshot` (PostgreSQL: use its
     own tools, and copy blobs/ and run/master.key); leaves nothing then.
     """
     partial = target.with_name(target.name + PARTIAL)
@@ -111,7 +111,7 @@ async def take(store: Store, home: Path, target: Path, at_ms: int) -> Taken:
                 raise
     except (OSError, apsw.Error) as error:
         raise Unavailable(
-            "backup.disk",
+            "backup.failed",
             f"the backup could not be written: {error}",
             "Check free space and rights of the backup folder, then repeat.",
         ) from error

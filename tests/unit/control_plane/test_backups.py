@@ -43,7 +43,7 @@ async def test_take_and_list(g):
 
 async def test_a_failure_is_told_and_noted(g):
     (g.home / "run" / "master.key").unlink()
-    with pytest.raises(HomarusError, match=r"backup\.disk"):
+    with pytest.raises(HomarusError, match=r"backup\.failed"):
         await backups.taken(stream(g), call(g.company))
     assert await kinds(g) == ["backup_started", "backup_failed"]
     assert json.loads((await backups.listed(stream(g), call(g.company))).body)["backups"] == []

@@ -109,7 +109,7 @@ async def test_what_cannot_be_taken(tmp_path):
         with backup._alone(folder), pytest.raises(Conflict, match=r"backup\.running"):
             await backup.take(g.store, tmp_path, folder / "y", 0)
         (tmp_path / "run" / "master.key").unlink()
-        with pytest.raises(Unavailable, match=r"backup\.disk"):
+        with pytest.raises(Unavailable, match=r"backup\.failed"):
             await backup.take(g.store, tmp_path, folder / "z", 0)
     assert [p.name for p in sorted(folder.iterdir())] == [".lock", "x"]
 
