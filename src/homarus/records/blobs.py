@@ -116,7 +116,8 @@ class Blobs:
     def start(self) -> None:
         """Make the folder and remove drafts of a daemon that died. Raises `artifact.disk`."""
         try:
-            self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self._root, self._tmp):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for leftover in self._tmp.iterdir():
                 leftover.unlink()
         except OSError as error:

@@ -9,6 +9,7 @@ nothing outside `tx`: ids, time and randomness come from it (design, 4; store no
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -174,3 +175,10 @@ class Store(Protocol):
         ...
 
     def health(self) -> dict[str, Any]: ...
+
+    async def snapshot(self, target: Path) -> None:
+        """A consistent copy of the store in a new file, while writes go on.
+
+        Raises `store.snapshot` where the engine has tools of its own for that.
+        """
+        ...

@@ -54,7 +54,8 @@ class SqliteStore(Engine):
         self.url = "sqlite"
         self._governor = governor
         self._clock = clock or SystemClock()
-        self._lock = files.InstanceLock(home / "run" / "daemon.lock")
+        self._lock = files.InstanceLock(home / "run" / files.LOCK_FILE)
+        self._run_folder = home / "run"
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -68,6 +69,7 @@ class SqliteStore(Engine):
         self._loop = asyncio.get_running_loop()
         self._lock.take()
         try:
+            files.check_restored(self._run_folder)
             conn = self._open()
         except BaseException:
             self._lock.drop()

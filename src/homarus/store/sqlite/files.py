@@ -21,6 +21,9 @@ WAL_HEADER_BYTES: Final = 32
 WAL_FRAME_HEADER_BYTES: Final = 24
 PAGE_CHECKPOINT: Final = 1_000
 STATEMENT_CACHE: Final = 256
+LOCK_FILE: Final = "daemon.lock"
+RESTORING: Final = "restoring"
+"""In `run/` from the first to the last move of a restore (`store/restore.py`)."""
 RESTORE: Final = "The file was left as it is. Restore a backup with `homarus restore`."
 
 
@@ -81,6 +84,16 @@ class InstanceLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def check_restored(run_folder: Path) -> None:
+    """Raises `store.restore_unfinished` when a restore was cut off in the middle of its moves."""
+    if (run_folder / RESTORING).exists():
+        raise Unavailable(
+            "store.restore_unfinished",
+            "a restore into this home was interrupted",
+            "Run the same `homarus restore` again; what was there before lies in before-restore-….",
+        )
 
 
 def check_file(path: Path) -> None:
