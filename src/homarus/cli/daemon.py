@@ -13,6 +13,9 @@ from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
     from homarus.service.serve import Ready
 
 NEXT = ("homarus status", "homarus dashboard", "homarus demo")
@@ -40,7 +43,7 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
         runner.run(serve.run(settings, lambda ready: _say(ctx, settings.home, ready)))
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]
+def _loop_factory() -> "Callable[[], AbstractEventLoop] | None":
     """uvloop's where there is one (not on Windows)."""
     try:
         import uvloop
