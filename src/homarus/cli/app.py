@@ -37,7 +37,7 @@ SECTIONS: Final = {
         "sql": ("sql", "Ask the store of this home, reading only."),
     },
     "Keep": {
-        "backup": ("backup", "Copy the running daemon's store to one file."),
+        "backup": ("backup", "Take an online backup of the running daemon."),
         "restore": ("restore", "Put a backup in place; the daemon must be stopped."),
         "completion": ("completion", "Print the completion script of a shell."),
     },

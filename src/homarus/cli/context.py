@@ -44,13 +44,17 @@ class Context:
     @cached_property
     def api(self) -> "Client":
         """The daemon, as the caller. Raises `cli.no_token`, `daemon.not_running`."""
-        from homarus.client.http import Client
+        return self.client()
+
+    def client(self, timeout_s: float | None = None) -> "Client":
+        """As `api`, with a connection of its own."""
+        from homarus.client.http import TIMEOUT_S, Client
         from homarus.client.retry import Retry
 
-        patient = Retry(attempts=3, first_s=0.05, cap_s=0.5, patience_s=5.0)
+        retry = Retry(attempts=3, first_s=0.05, cap_s=0.5, patience_s=5.0)
         url, token = self.address()
         company = self.company or self.preference("company")
-        return Client(url, token, company, retry=patient)
+        return Client(url, token, company, timeout_s=timeout_s or TIMEOUT_S, retry=retry)
 
     def address(self) -> tuple[str, str]:
         """URL and token. The home's owner token goes to the home's own daemon and nowhere else."""

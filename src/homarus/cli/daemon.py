@@ -13,7 +13,7 @@ from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
-    import asyncio
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
     from homarus.service.serve import Ready
@@ -43,14 +43,13 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
         runner.run(serve.run(settings, lambda ready: _say(ctx, settings.home, ready)))
 
 
-def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+def _loop_factory() -> "Callable[[], AbstractEventLoop] | None":
     """uvloop's where there is one (not on Windows)."""
     try:
         import uvloop
     except ImportError:
         return None
-    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return make
+    return uvloop.new_event_loop
 
 
 def import_structlog_lean() -> None:

@@ -101,5 +101,12 @@ def agent_id(ctx: Context, ref: str) -> str:
     return reference(ctx, ref, "/agents", "agents", "name")
 
 
+def agent_names(ctx: Context, rows: Sequence[Row]) -> dict[Any, str]:
+    """Names of the agents that `rows` of tasks are assigned to, by id."""
+    if not any(row.get("assignedAgentId") for row in rows):
+        return {}
+    return {row["id"]: row["name"] for row in ctx.api.pages("/agents", "agents", limit=MAX_SCANNED)}
+
+
 def project_id(ctx: Context, ref: str) -> str:
     return reference(ctx, ref, "/projects", "projects", "number", "goal")

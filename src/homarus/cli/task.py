@@ -6,15 +6,15 @@ import click
 
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
-from homarus.cli.note import actor, text_of, timeline
+from homarus.cli.note import actor, assignee, text_of, timeline, write_note
 from homarus.cli.resource import (
     Row,
     agent_id,
+    agent_names,
     given,
     json_value,
     limit_option,
     project_id,
-    show_list,
     show_one,
     table,
 )
@@ -33,10 +33,10 @@ def _title(row: Row) -> Any:
 
 _COLUMNS = (
     ("number", "number"),
-    ("state", "state"),
+    ("state", lambda row: row.get("canonicalState") or row.get("state")),
     ("priority", "priority"),
     ("title", _title),
-    ("agent", lambda row: row.get("assignedAgentName") or row.get("assignedAgentId")),
+    ("agent", lambda row: (row.get("assignedAgent") or {}).get("name") or row.get("leaseOwner")),
     ("updated", "updatedAt"),
 )
 _FIELDS = (
@@ -65,10 +65,15 @@ _FIELDS = (
 @pass_context
 def list_(ctx: Context, state: str | None, project: str | None, limit: int) -> None:
     """Tasks, newest first."""
-    show_list(
-        ctx, "/tasks", "tasks", _COLUMNS, limit=limit, empty="No task.", state=state,
-        projectId=project_id(ctx, project) if project else None,
-    )  # fmt: skip
+    query = {"state": state, "projectId": project_id(ctx, project) if project else None}
+    rows = list(ctx.api.pages("/tasks", "tasks", limit=limit, **query))
+    ctx.out.document({"tasks": rows})
+    names = {} if ctx.json else agent_names(ctx, rows)
+    columns = [
+        *((name, how) for name, how in _COLUMNS if name != "agent"),
+        ("agent", lambda row: names.get(row.get("assignedAgentId"), row.get("assignedAgentId"))),
+    ]
+    table(ctx, columns, rows, "No task.")
 
 
 @command.command()
@@ -145,13 +150,11 @@ def assign(ctx: Context, task: str, agent: str, mode: str | None) -> None:
 @command.command()
 @click.argument("task")
 @click.argument("text")
-@click.option("--agent", help="The agent that speaks, by name or id.")
+@click.option("--agent", help="The agent that speaks, by name or id; its assignee if left out.")
 @pass_context
 def note(ctx: Context, task: str, text: str, agent: str | None) -> None:
     """Write a note on TASK."""
-    reply = ctx.api.post(f"/tasks/{path_part(task)}/notes", given(note=text, agentId=agent))
-    ctx.out.document(reply)
-    ctx.out.line(str(reply.get("message", "noted")))
+    write_note(ctx, task, text, agent)
 
 
 @command.command()
@@ -173,7 +176,7 @@ def result(
 ) -> None:
     """Report what became of a claimed TASK."""
     if agent is None:
-        agent = ctx.api.get(f"/tasks/{path_part(task)}")["task"].get("assignedAgentId")
+        agent = assignee(ctx, task)
     body = given(
         state=state,
         agentId=agent,
