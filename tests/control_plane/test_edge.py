@@ -63,9 +63,7 @@ async def test_both_mounts_and_the_trailing_slash(daemon: Daemon, mount: str, pa
         ("GET", "/api/mcp/agents?" + "&".join(f"a{i}=" for i in range(200)), 400, "request.query"),
     ],
 )
-async def test_wrong_paths(
-    daemon: Daemon, method: str, path: str, status: int, code: str
-) -> None:
+async def test_wrong_paths(daemon: Daemon, method: str, path: str, status: int, code: str) -> None:
     reply = await daemon.owner.request(method, path)
     assert (reply.status_code, reply.json()["code"]) == (status, code)
     assert isinstance(reply.json()["error"], str)
@@ -159,9 +157,7 @@ async def test_wrong_scope_and_wrong_company(daemon: Daemon) -> None:
     made = await daemon.owner.post("/api/v1/companies", json={"name": "Other"})
     assert made.status_code == 201
     for company in ("other", made.json()["company"]["id"], "no-such"):
-        reply = await daemon.company.get(
-            "/api/mcp/agents", headers={"X-Homarus-Company": company}
-        )
+        reply = await daemon.company.get("/api/mcp/agents", headers={"X-Homarus-Company": company})
         assert (reply.status_code, reply.json()["code"]) == (403, "identity.company")
         reply = await daemon.company.post(
             "/api/mcp/agents",
