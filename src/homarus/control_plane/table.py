@@ -14,6 +14,7 @@ from homarus.control_plane import (
     agents,
     artifacts,
     audit,
+    backups,
     companies,
     incidents,
     projects,
@@ -24,7 +25,6 @@ from homarus.control_plane import (
     sync,
     talk,
     tasks,
-    upload,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -43,9 +43,9 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     sync,
     resources,
     artifacts,
-    upload,
     incidents,
     audit,
+    backups,
     rpc,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
