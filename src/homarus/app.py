@@ -40,7 +40,9 @@ MASTER_KEY: Final = "master.key"
 class App:
     """One daemon's parts. `asgi` is what the server serves; `home_facts` is set by `start`."""
 
-    def __init__(self, settings: Settings, clock: Clock, kernel: Kernel, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.kernel = kernel
@@ -50,7 +52,14 @@ class App:
         self.feed = Feed(store)
         self.blobs = Blobs(settings.home / "blobs")
         self.edge = Edge(
-            store, kernel.admit, self.door, self.feed, table.routes(), settings.home, self.blobs
+            store,
+            kernel.admit,
+            self.door,
+            self.feed,
+            table.routes(),
+            settings.home,
+            self.blobs,
+            master,
         )
         self.sockets = Sockets(
             store,
@@ -152,7 +161,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
     kernel = Kernel(SqlFacts(), master)
     store = open_store(settings, kernel, clock)
-    return App(settings, clock, kernel, store)
+    return App(settings, clock, kernel, store, master)
 
 
 def make_home(settings: Settings) -> None:

@@ -97,7 +97,9 @@ def need(rx: Rx, company: str, resource: str) -> Resource:
     )
     if row is None:
         raise NotFound(
-            "resource.unknown", f"no resource {resource[:80]!r} in this company", "GET /resources."
+            "resource.unknown",
+            f"no resource {resource[:80]!r} in this company",
+            "See GET /resources.",
         )
     return _resource(row)
 

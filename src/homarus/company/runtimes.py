@@ -67,7 +67,9 @@ def register(
     if not 0 < len(name.strip()) <= MAX_NAME:
         raise Invalid("runtime.name", "a runtime needs a name", f"1 to {MAX_NAME} characters.")
     if len(capabilities or []) > MAX_CAPABILITIES:
-        raise Invalid("runtime.capabilities", "too many capabilities", f"{MAX_CAPABILITIES}.")
+        raise Invalid(
+            "runtime.capabilities", "too many capabilities", f"At most {MAX_CAPABILITIES}."
+        )
     tx.run(
         "insert into runtime_node(id, company, runtime, name, hostname, gateway_version, "
         "capabilities, status, last_seen_ms, started_ms, created_ms) "

@@ -31,7 +31,7 @@ from homarus.control_plane.auth import Caller, Door
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.judged import Admit, judged
 from homarus.control_plane.match import Bound, Found, Matcher
-from homarus.control_plane.route import Call, FileReply, Route, StreamRoute
+from homarus.control_plane.route import Call, FileReply, Route, Sealer, StreamRoute
 from homarus.control_plane.stream import EdgeStream, StreamSlots, send_file
 from homarus.records.blobs import Blobs
 from homarus.store.port import Reply, Store
@@ -64,6 +64,7 @@ class Edge:
         routes: tuple[Route | StreamRoute, ...],
         home: Path,
         blobs: Blobs,
+        sealer: Sealer,
     ) -> None:
         self._store = store
         self._admit = admit
@@ -72,6 +73,7 @@ class Edge:
         self._matcher = Matcher(routes)
         self._home = home
         self._blobs = blobs
+        self._sealer = sealer
         self._slots = StreamSlots()
         self.failures = 0
 
@@ -169,6 +171,9 @@ class Edge:
         action: Action,
         key: bytes | None,
     ) -> Reply:
+        raw = call.raw
+        if route.prepare is not None:
+            call = route.prepare(call, self._sealer)
         if route.kind == "read":
             reply: Reply = await self._store.read(judged, self._admit, action, route.handler, call)
             return reply
@@ -183,7 +188,7 @@ class Edge:
                 caller,
                 route.method,
                 asked.found.canonical,
-                call.raw,
+                raw,
                 strict=route.strict,
                 replay=route.replay,
             ),

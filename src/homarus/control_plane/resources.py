@@ -67,7 +67,9 @@ def seal(call: Call[ResourceBody], sealer: Sealer) -> Call[SealedBody]:
     elif clear is not msgspec.UNSET:
         raw = str(clear).encode()
         if len(raw) > MAX_SECRET_BYTES:
-            raise Invalid("resource.secret", "the secret is too long", f"{MAX_SECRET_BYTES} bytes.")
+            raise Invalid(
+                "resource.secret", "the secret is too long", f"At most {MAX_SECRET_BYTES} bytes."
+            )
         secret = sealer.seal(raw, about(call.company))
     return Call(
         call.company,

@@ -99,7 +99,9 @@ async def poll(stream: Stream, call: Call[None], hold_s: float = POLL_S) -> Repl
         if answer.changes.messages or looked_s >= end_s:
             return json_reply(_body(asked, answer))
         asked = msgspec.structs.replace(asked, since_seq=answer.changes.next_seq)
-        await stream.wait(answer.feed_seq, end_s - looked_s)
+        seq = await stream.wait(answer.feed_seq, end_s - looked_s)
+        if seq <= answer.feed_seq:  # its time is up, or the daemon stops
+            return json_reply(_body(asked, answer))
         await asyncio.sleep(max(0.0, min(looked_s + REST_S, end_s) - time.monotonic()))
 
 
