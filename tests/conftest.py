@@ -6,7 +6,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.support.profile import Profile, chosen_profile
 
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["tests.support.daemon", "tests.support.postgres"]
 
 EXAMPLES = {"ci": 50, "full": 2_000}
 

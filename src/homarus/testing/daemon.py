@@ -1,0 +1,103 @@
+"""A whole daemon in a test's own loop, on a free port of loopback.
+
+    async with running(tmp_path) as daemon:
+        reply = await daemon.owner.get("/api/v1/companies")
+        reply = await daemon.company.post("/api/mcp/tasks/claim", json={...}, headers=key())
+
+Everything is real but the process: store, kernel, server, sockets. Enter again on the same home for
+a restart.
+"""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from homarus.app import App, build
+from homarus.base.clock import Clock
+from homarus.config.settings import load
+from homarus.flows import first_start
+from homarus.service.serve import Service
+
+CLIENT_TIMEOUT_S: Final = 40.0
+"""Longer than the longest poll (control-plane contract, 8.1)."""
+
+_keys = itertools.count(1)
+
+
+def key() -> dict[str, str]:
+    """The header of a fresh idempotency key."""
+    return {"Idempotency-Key": f"test-{next(_keys)}"}
+
+
+class Daemon:
+    """`owner` and `company` are clients that act with these tokens; `anybody` has none."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.app: App = service.app
+        self.url = service.url
+        secrets = service.app.home_facts.secrets
+        self.owner_token = secrets[first_start.OWNER.file]
+        self.company_token = secrets[first_start.COMPANY.file]
+        self.company_id = service.app.home_facts.company
+        self._clients: list[httpx2.AsyncClient] = []
+        self.anybody = self.client(None)
+        self.owner = self.client(self.owner_token)
+        self.company = self.client(self.company_token)
+
+    def client(self, token: str | None, **headers: str) -> httpx2.AsyncClient:
+        """A client with this token; closed with the daemon."""
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        made = httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=CLIENT_TIMEOUT_S)
+        self._clients.append(made)
+        return made
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws{self.url.removeprefix('http')}/api/mcp/ws"
+
+    async def token(self, **body: Any) -> tuple[str, str]:
+        """Mint a token of the default company as the owner: `(id, secret)`."""
+        reply = await self.owner.post("/api/v1/tokens", json={"name": "test"} | body)
+        reply.raise_for_status()
+        return reply.json()["token"]["id"], reply.json()["secret"]
+
+    async def agent(self, name: str, **body: Any) -> str:
+        """Create an agent as the default company's token, which may then act for it: its id."""
+        reply = await self.company.post(
+            "/api/mcp/agents", json={"name": name} | body, headers=key()
+        )
+        reply.raise_for_status()
+        return str(reply.json()["agent"]["id"])
+
+    async def project(self, goal: str = "test", **body: Any) -> str:
+        reply = await self.owner.post(
+            "/api/mcp/projects", json={"goal": goal} | body, headers=key()
+        )
+        reply.raise_for_status()
+        return str(reply.json()["project"]["id"])
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+@asynccontextmanager
+async def running(
+    home: Path, *, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Daemon]:
+    """Started when entered, stopped (drained, anchored) when left. Settings by name."""
+    chosen = load(home, {}, **({"port": 0, "drain_s": 1.0} | settings))
+    service = Service(build(chosen, clock))
+    await service.start()
+    daemon = Daemon(service)
+    try:
+        yield daemon
+    finally:
+        await daemon.close()
+        await service.stop()
