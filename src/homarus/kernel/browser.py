@@ -66,7 +66,7 @@ def open_with_code(tx: Tx, code: str) -> str:
 
 
 def open_session(tx: Tx) -> str:
-    """A session of the acting token; its secret, for the browser alone. Emits `dashboard_opened`."""
+    """A session of the acting token; its secret, for the browser. Emits `dashboard_opened`."""
     token = tx.action.credential
     tx.run("delete from browser_session where token=? and expires_ms<=?", (token, tx.now_ms))
     tx.run(
