@@ -1,6 +1,6 @@
 """The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
 
-    home -> keys -> kernel -> store -> door -> feed -> edge -> front -> workers
+    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard -> front -> workers
 
 No globals: each part gets what it needs by constructor. The process around it is `service/`.
 """
@@ -27,6 +27,7 @@ from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store
+from homarus.web import site
 
 log = structlog.get_logger("app")
 
@@ -50,7 +51,8 @@ class App:
         self.edge = Edge(
             store, kernel.admit, self.door, self.feed, table.routes(), settings.home, self.blobs
         )
-        self.asgi = Front(self.edge, None, self.health, {}, {})
+        self.site = site.build(store, kernel.admit, settings.host)
+        self.asgi = Front(self.edge, None, self.health, {}, {"app": self.site})
         self.maintenance = Maintenance(
             store,
             kernel,
@@ -76,6 +78,7 @@ class App:
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
             self.feed.start()
+            self.site.start()
             self._workers = asyncio.create_task(self._work(), name="workers")
         except BaseException:
             await self.store.stop()
@@ -86,6 +89,7 @@ class App:
         """Stop taking, let waiters go, end the workers, anchor, close. Idempotent."""
         self._ready = False
         self.feed.stop()
+        self.site.stop()
         workers, self._workers = self._workers, None
         if workers is None:
             return

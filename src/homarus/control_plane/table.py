@@ -15,6 +15,7 @@ from homarus.control_plane import (
     artifacts,
     audit,
     companies,
+    dashboard,
     incidents,
     projects,
     registry,
@@ -46,6 +47,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     upload,
     incidents,
     audit,
+    dashboard,
     rpc,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
