@@ -93,7 +93,7 @@ def _column(rx: Rx, company: str, state: State, chosen: Filter, after: int | Non
     window = WINDOW if chosen.narrows else PAGE + 1
     rows = rx.all(
         f"select t.id, t.seq, {title_of(rx)}, t.priority, t.member, a.name, r.name, "  # noqa: S608
-        "t.created_ms, t.updated_ms, t.reason, t.blocked, t.retries, t.lease_until_ms "
+        f"t.created_ms, t.updated_ms, {_reason(state)}, t.blocked, t.retries, t.lease_until_ms "
         f"from ({_window(beyond, way)}) t "
         "join task_spec s on s.task=t.id left join agent a on a.id=t.agent "
         "left join agent r on r.id=t.reviewer "
@@ -109,6 +109,14 @@ def _column(rx: Rx, company: str, state: State, chosen: Filter, after: int | Non
     return Column(
         state, cards, counted(matched), last or (end if cut else None), WINDOW if cut else None
     )
+
+
+def _reason(state: State) -> str:
+    """SQL for why a task is where it is; one that failed says so in its result."""
+    if state is not State.FAILED:
+        return "t.reason"
+    result = f"select substr(comment, 1, {MAX_TITLE}) from task_result where task=t.id"  # noqa: S608
+    return f"coalesce(t.reason, ({result}))"
 
 
 def _window(beyond: str, way: str) -> str:

@@ -198,8 +198,14 @@ def fold(lines: list[Line]) -> list[Line]:
 
 
 def _same(a: Line, b: Line) -> bool:
-    return (a.actor, a.what, a.target, a.verdict, a.rule, a.code, a.outcome, a.of is None) == (
-        b.actor, b.what, b.target, b.verdict, b.rule, b.code, b.outcome, b.of is None
+    """Equal in everything but time, trace and the words of the reason."""
+    return _told_by(a) == _told_by(b)
+
+
+def _told_by(line: Line) -> tuple[Any, ...]:
+    return (
+        line.actor, line.what, line.target, line.task, line.verdict, line.rule, line.code,
+        line.outcome, line.of is None,
     )  # fmt: skip
 
 

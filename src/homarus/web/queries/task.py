@@ -15,6 +15,14 @@ from homarus.web.queries.names import Names
 MAX_LINES: Final = 200
 MAX_TEXT: Final = 20_000
 MAX_LINKS: Final = 100
+WORDS: Final = {
+    "task_generated": "created",
+    "task_review": "handed in for review",
+    "task_inbox": "put back",
+    "task_in_progress": "reported progress",
+    "lease_expired_retry": "lost its lease; queued again",
+    "dead_lettered": "gave up: too many retries",
+}
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -91,9 +99,11 @@ def _links(rx: Rx, ids: str, task: str) -> list[Link]:
 
 def _moments(rx: Rx, company: str, task: Task, names: Names) -> list[Moment]:
     notes = sql.notes_of(rx, task.id)
-    lines = [
-        _moment(event, names, notes) for event in events_about(rx, company, task.id, MAX_LINES + 1)
-    ]
+    lines = []
+    state = None
+    for event in events_about(rx, company, task.id, MAX_LINES + 1):
+        lines.append(_moment(event, names, notes, state))
+        state = event.data.get("s", state)
     no = rx.one("select no from company where id=?", (company,))
     if no is not None:
         lines += [
@@ -115,14 +125,15 @@ def _ms(rx: Rx, company_no: int, seq: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _moment(event: Event, names: Names, notes: dict[str, Any]) -> Moment:
+def _moment(event: Event, names: Names, notes: dict[str, Any], before: str | None) -> Moment:
+    """`before`: the state that the task had; named only when the event changed it."""
     data = event.data
     note = notes.get(data.get("n", ""))
     text = note.text if note is not None else data.get("c")
     return Moment(
         at_ms=event.at_ms,
         who=names.actor(event.actor),
-        what=event.kind.removeprefix("task_").replace("_", " "),
+        what=WORDS.get(event.kind) or event.kind.removeprefix("task_").replace("_", " "),
         text=None if text is None else str(text)[:MAX_TEXT],
-        state=data.get("s"),
+        state=data.get("s") if data.get("s") != before else None,
     )
