@@ -16,6 +16,7 @@ from homarus.control_plane import (
     audit,
     backups,
     companies,
+    dashboard,
     incidents,
     projects,
     registry,
@@ -46,6 +47,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     incidents,
     audit,
     backups,
+    dashboard,
     rpc,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
