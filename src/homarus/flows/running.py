@@ -152,7 +152,7 @@ def recover(tx: Tx, limit: int) -> int:
         work.let_go(tx, task)
         service.emit(tx, "task_inbox" if again else "task_updated", after, run=run.id)
         if not again:
-            incidents.open(
+            incidents.open_incident(
                 tx,
                 severity="medium",
                 reason_code="run_unknown",

@@ -459,7 +459,7 @@ def _expire(tx: Tx, task: Task) -> None:
     )
     let_go(tx, task)
     service.emit(tx, "dead_lettered", after)
-    incidents.open(
+    incidents.open_incident(
         tx,
         severity="high",
         reason_code="max_retries_exceeded",
