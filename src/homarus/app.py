@@ -17,10 +17,12 @@ from homarus.base.errors import Invalid
 from homarus.config.settings import Settings, is_loopback
 from homarus.control_plane import table
 from homarus.control_plane.auth import Door
+from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
 from homarus.control_plane.sockets import Sockets
+from homarus.control_plane.stream import Means
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.flows import first_start
@@ -52,16 +54,9 @@ class App:
         self.door = Door(store, clock)
         self.feed = Feed(store)
         self.blobs = Blobs(settings.home / "blobs")
-        self.edge = Edge(
-            store,
-            kernel.admit,
-            self.door,
-            self.feed,
-            table.routes(),
-            settings.home,
-            self.blobs,
-            master,
-        )
+        routes = table.routes()
+        means = Means(store, kernel.admit, self.feed, self.blobs, master, settings.home)
+        self.edge = Edge(means, self.door, routes)
         self.sockets = Sockets(
             store,
             kernel.admit,
@@ -73,7 +68,9 @@ class App:
             loopback_only=is_loopback(settings.host),
         )
         self.site = site.build(store, kernel.admit, settings.host)
-        self.asgi = Front(self.edge, self.sockets, self.health, {}, {"app": self.site})
+        self.asgi = Front(
+            self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
+        )
         self.maintenance = Maintenance(
             store,
             kernel,

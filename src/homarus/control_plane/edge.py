@@ -8,7 +8,6 @@ the same transaction. Routes are data (`route.py`); this module knows none of th
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,13 +27,11 @@ from homarus.control_plane.answers import (
     unforeseen,
 )
 from homarus.control_plane.auth import Caller, Door
-from homarus.control_plane.feed import Feed
-from homarus.control_plane.judged import Admit, judged
+from homarus.control_plane.judged import judged
 from homarus.control_plane.match import Bound, Found, Matcher
-from homarus.control_plane.route import Call, FileReply, Route, Sealer, StreamRoute
-from homarus.control_plane.stream import EdgeStream, StreamSlots, send_file
-from homarus.records.blobs import Blobs
-from homarus.store.port import Reply, Store
+from homarus.control_plane.route import Call, FileReply, Route, StreamRoute
+from homarus.control_plane.stream import EdgeStream, Means, StreamSlots, send_file
+from homarus.store.port import Reply
 
 log = structlog.get_logger("edge")
 
@@ -55,25 +52,11 @@ class Asked(msgspec.Struct, frozen=True):
 class Edge:
     """The ASGI application of the JSON routes."""
 
-    def __init__(
-        self,
-        store: Store,
-        admit: Admit,
-        door: Door,
-        feed: Feed,
-        routes: tuple[Route | StreamRoute, ...],
-        home: Path,
-        blobs: Blobs,
-        sealer: Sealer,
-    ) -> None:
-        self._store = store
-        self._admit = admit
+    def __init__(self, means: Means, door: Door, routes: tuple[Route | StreamRoute, ...]) -> None:
+        self._means = means
+        self._store = means.store
         self._door = door
-        self._feed = feed
         self._matcher = Matcher(routes)
-        self._home = home
-        self._blobs = blobs
-        self._sealer = sealer
         self._slots = StreamSlots()
         self.failures = 0
 
@@ -174,8 +157,12 @@ class Edge:
         raw = call.raw
         if route.prepare is not None:
             call = route.prepare(call, self._sealer)
+        if route.prepare is not None:
+            call = route.prepare(call, self._means.sealer)
         if route.kind == "read":
-            reply: Reply = await self._store.read(judged, self._admit, action, route.handler, call)
+            reply: Reply = await self._store.read(
+                judged, self._means.admit, action, route.handler, call
+            )
             return reply
         if key is None:
             return await self._store.write(action, route.handler, call)
@@ -212,12 +199,8 @@ class Edge:
             )
 
         stream = EdgeStream(
-            self._store,
-            self._admit,
-            self._feed,
+            self._means,
             self._slots,
-            self._home,
-            self._blobs,
             asked.headers,
             asked.receive,
             action,

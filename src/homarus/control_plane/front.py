@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.control_plane.answers import Receive, Scope, Send, send_error, send_reply, send_text
+from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge, no_route
 from homarus.control_plane.match import MOUNTS
 from homarus.store.port import Reply
@@ -32,7 +33,7 @@ class Front:
         edge: Edge,
         sockets: App | None,
         health: Facts,
-        documents: Mapping[str, tuple[bytes, bytes]],
+        documents: Documents,
         mounts: Mapping[str, App],
     ) -> None:
         self._edge = edge

@@ -102,6 +102,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `scope`      which company it acts on: "caller" the caller's (or the one that its header names);
                  "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
                  the instance; "path" the company that `{id}` of the path names
+    `also`       further statuses of success
     """
 
     method: str
@@ -123,6 +124,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     scope: str = "caller"
+    also: tuple[int, ...] = ()
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:

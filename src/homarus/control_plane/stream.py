@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from homarus.base.action import Action
 from homarus.base.errors import Busy, HomarusError, Unavailable
 from homarus.control_plane.answers import Receive, Send, send_error
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.judged import Admit, judged
 from homarus.control_plane.parse import disconnected
-from homarus.control_plane.route import FileReply
+from homarus.control_plane.route import FileReply, Sealer
 from homarus.records.blobs import Blobs
-from homarus.store.port import Reply, Store
+from homarus.store.port import Key, Reply, Store
 
 T = TypeVar("T")
 
@@ -41,30 +43,36 @@ class StreamSlots:
         self._free.release()
 
 
+class Means(msgspec.Struct, frozen=True):
+    """What requests are answered with: the daemon's parts that the edge hands on."""
+
+    store: Store
+    admit: Admit
+    feed: Feed
+    blobs: Blobs
+    sealer: Sealer
+    home: Path
+
+
 class EdgeStream:
     """One request of a StreamRoute. A slot is taken with the first chunk, given back by `close`."""
 
     def __init__(
         self,
-        store: Store,
-        admit: Admit,
-        feed: Feed,
+        means: Means,
         slots: StreamSlots,
-        home: Path,
-        blobs: Blobs,
         headers: Mapping[bytes, bytes],
         receive: Receive,
         action: Action,
-        key: Callable[[bytes], Any] | None,
+        key: Callable[[bytes], Key] | None,
     ) -> None:
-        self.home = home
-        self.blobs = blobs
-        self.store = store
+        self.home = means.home
+        self.blobs = means.blobs
+        self.store = means.store
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
         }
-        self._admit = admit
-        self._feed = feed
+        self._means = means
         self._slots = slots
         self._receive = receive
         self._action = action
@@ -86,7 +94,7 @@ class EdgeStream:
                 return
 
     async def read(self, fn: Callable[..., T], *args: Any) -> T:
-        result: T = await self.store.read(judged, self._admit, self._action, fn, *args)
+        result: T = await self.store.read(judged, self._means.admit, self._action, fn, *args)
         return result
 
     async def write(
@@ -113,7 +121,7 @@ class EdgeStream:
         return await self.store.write_once(action, fn, *args, key=self._key(digest))
 
     async def wait(self, after_seq: int, timeout_s: float) -> int:
-        return await self._feed.wait(self._action.company, after_seq, timeout_s)
+        return await self._means.feed.wait(self._action.company, after_seq, timeout_s)
 
     def close(self) -> None:
         if self._holds_slot:

@@ -8,11 +8,14 @@ Everything is real but the process: store, kernel, server, sockets. Enter again 
 a restart.
 """
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx2
 
@@ -24,6 +27,8 @@ from homarus.service.serve import Service
 
 CLIENT_TIMEOUT_S: Final = 40.0
 """Longer than the longest poll (control-plane contract, 8.1)."""
+
+START_S: Final = 30.0
 
 _keys = itertools.count(1)
 
@@ -85,6 +90,42 @@ class Daemon:
     async def close(self) -> None:
         for client in self._clients:
             await client.aclose()
+
+
+class Address(NamedTuple):
+    """How a client in another thread or process reaches a daemon."""
+
+    url: str
+    owner_token: str
+    company_token: str
+
+
+@contextmanager
+def beside(home: Path, **settings: Any) -> Iterator[Address]:
+    """A daemon in a thread with its own loop, for clients that block."""
+    ready: Future[Address] = Future()
+    stop = threading.Event()
+
+    async def live() -> None:
+        async with running(home, **settings) as daemon:
+            ready.set_result(Address(daemon.url, daemon.owner_token, daemon.company_token))
+            await asyncio.to_thread(stop.wait)
+
+    def body() -> None:
+        try:
+            asyncio.run(live())
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=body, name="daemon")
+    thread.start()
+    try:
+        yield ready.result(START_S)
+    finally:
+        stop.set()
+        thread.join(START_S)
 
 
 @asynccontextmanager
