@@ -39,6 +39,7 @@ SAME_TIER = frozenset(
         ("agents", "backends"),
         ("control_plane", "openapi"),
         ("web", "openapi"),
+        ("web", "control_plane"),  # the same sessions, feed and shapes as the API
         ("service", "app"),
         ("demo", "client"),
         ("bridge", "client"),

@@ -287,6 +287,15 @@ def notify(tx: Tx, agent: str, kind: str, task: str | None, text: str) -> None:
     )
 
 
+def count_state(rx: Rx, company: str, state: State, most: int) -> int:
+    """How many tasks of one state, counted no further than `most`."""
+    row = rx.one(
+        "select count(*) from (select 1 from task where company=? and state=? limit ?) n",
+        (company, state.value, most),
+    )
+    return 0 if row is None else int(row[0])
+
+
 def count(rx: Rx, company: str) -> int:
     """Tasks of a company that lists show."""
     row = rx.one("select count(*) from task where company=? and state<>'archived'", (company,))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.store.port import Rx
+from homarus.tasks import sql as task_sql
 from homarus.tasks.model import State
 from homarus.web.queries import MAX_COUNT, MAX_TITLE, PAGE, WINDOW, counted
 
@@ -151,11 +152,7 @@ def _matched(
 
 
 def _total(rx: Rx, company: str, state: State) -> str:
-    row = rx.one(
-        "select count(*) from (select 1 from task where company=? and state=? limit ?) n",
-        (company, state.value, MAX_COUNT + 1),
-    )
-    return counted(0 if row is None else int(row[0]))
+    return counted(task_sql.count_state(rx, company, state, MAX_COUNT + 1))
 
 
 def _card(state: State, row: tuple[Any, ...]) -> Card:
