@@ -156,8 +156,6 @@ class Edge:
     ) -> Reply:
         raw = call.raw
         if route.prepare is not None:
-            call = route.prepare(call, self._sealer)
-        if route.prepare is not None:
             call = route.prepare(call, self._means.sealer)
         if route.kind == "read":
             reply: Reply = await self._store.read(
