@@ -45,6 +45,7 @@ SAME_TIER = frozenset(
         ("redteam", "client"),
         ("testing", "app"),
         ("testing", "client"),
+        ("testing", "service"),
         ("cli", "app"),
         ("cli", "client"),
         ("cli", "demo"),

@@ -14,12 +14,13 @@ import structlog
 from homarus import __version__
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import Invalid
-from homarus.config.settings import Settings
+from homarus.config.settings import Settings, is_loopback
 from homarus.control_plane import table
 from homarus.control_plane.auth import Door
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
+from homarus.control_plane.sockets import Sockets
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.flows import first_start
@@ -60,7 +61,17 @@ class App:
             self.blobs,
             master,
         )
-        self.asgi = Front(self.edge, None, self.health, {}, {})
+        self.sockets = Sockets(
+            store,
+            kernel.admit,
+            self.door,
+            self.feed,
+            clock,
+            table.frames(),
+            max_sockets=settings.max_sockets,
+            loopback_only=is_loopback(settings.host),
+        )
+        self.asgi = Front(self.edge, self.sockets, self.health, {}, {})
         self.maintenance = Maintenance(
             store,
             kernel,
@@ -87,16 +98,22 @@ class App:
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
             self.feed.start()
+            self.sockets.start()
             self._workers = asyncio.create_task(self._work(), name="workers")
         except BaseException:
             await self.store.stop()
             raise
         self._ready = True
 
-    async def stop(self) -> None:
-        """Stop taking, let waiters go, end the workers, anchor, close. Idempotent."""
+    def leave_waiters(self) -> None:
+        """No longer ready: end long polls and sockets, so that the server can drain."""
         self._ready = False
         self.feed.stop()
+        self.sockets.stop()
+
+    async def stop(self) -> None:
+        """Stop taking, let waiters go, end the workers, anchor, close. Idempotent."""
+        self.leave_waiters()
         workers, self._workers = self._workers, None
         if workers is None:
             return
@@ -111,6 +128,7 @@ class App:
         """The one owner of every worker of this daemon."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.maintenance.run())
+            group.create_task(self.sockets.run())
             group.create_task(self.dispatcher.run())
             group.create_task(self._check_store())
 

@@ -81,17 +81,9 @@ ROUTES: tuple[Route, ...] = (
 )  # fmt: skip
 
 
-def _context_frame(rx: Rx, company: str, event: Event) -> list[Frame]:
-    row = founding.by_ref(rx, company)
-    if row is None:
-        return []
-    return [
-        {
-            "type": "company_context_updated",
-            "actorUserId": event.actor,
-            "company": {"id": row.id, "contextNotes": row.context_notes},
-        }
-    ]
+def _context_frame(_rx: Rx, company: str, event: Event) -> list[Frame]:
+    facts = {"id": company, "contextNotes": event.data.get("contextNotes")}
+    return [{"type": event.kind, "actorUserId": event.actor, "company": facts}]
 
 
 FRAMES: FrameTable = {"company_context_updated": _context_frame}

@@ -103,6 +103,10 @@ class Feed:
             self._heads[company] = known
         return known
 
+    def known(self, company: str) -> int:
+        """The newest `seq` heard of or read so far; 0 before the first."""
+        return self._heads.get(company, 0)
+
     async def wait(self, company: str, after_seq: int, timeout_s: float) -> int:
         """Wait until the feed has passed `after_seq`; returns where it stands.
 

@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 import structlog
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from homarus.app import App, build
 from homarus.base import private
@@ -51,6 +53,18 @@ class _Quiet(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class EventSocketProtocol(WebSocketsSansIOProtocol):
+    """Tells the application how to drop a connection whose client never reads.
+
+    `transport.close` waits until everything written was read; only `abort` does not.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"]["homarus.abort"] = self.transport.abort  # type: ignore
 
 
 class Service:
@@ -92,7 +106,7 @@ class Service:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                ws="websockets-sansio",
+                ws=EventSocketProtocol,
                 ws_max_size=SOCKET_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
                 ws_ping_interval=PING_S,
@@ -119,7 +133,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop taking, drain `drain_s`, anchor, close. Idempotent."""
-        self.app.feed.stop()
+        self.app.leave_waiters()
         server, serving = self._server, self._serving
         self._serving = None
         if server is not None and serving is not None:
@@ -130,7 +144,9 @@ class Service:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only for sockets that say they are TCP; with it on, the
+    # second packet of each reply waits 40 ms for the client's acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))

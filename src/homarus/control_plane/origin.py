@@ -1,0 +1,54 @@
+"""Who may upgrade: the page's origin and the name the daemon was reached by (design, 5).
+
+A browser sends `Origin` with every upgrade; one that names another place is a foreign page using
+the visitor's browser. A daemon that only this machine reaches must also be *called* by a loopback
+name: otherwise a public name was pointed at it (DNS rebinding).
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from homarus.base.errors import Refused
+
+LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+
+
+def check(headers: Mapping[bytes, bytes], *, loopback_only: bool) -> None:
+    """Raises Refused `origin.host` or `origin.foreign` (403)."""
+    host = headers.get(b"host", b"").decode("latin-1")
+    if loopback_only and not _is_local(_name(f"//{host}")):
+        raise Refused(
+            "origin.host",
+            f"this daemon is not reached as {host[:100]!r}",
+            "Use 127.0.0.1 or localhost.",
+            rule="identity",
+        )
+    origin = headers.get(b"origin")
+    if origin is None:
+        return
+    text = origin.decode("latin-1")
+    if urlsplit(text).netloc.lower() != host.lower():
+        raise Refused(
+            "origin.foreign",
+            f"a page of {text[:100]!r} may not connect",
+            "Open the daemon's own page.",
+            rule="identity",
+        )
+
+
+def _name(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_local(name: str) -> bool:
+    if name in LOCAL_NAMES or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
