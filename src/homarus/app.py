@@ -1,6 +1,6 @@
 """The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
 
-    home -> keys -> kernel -> store -> door -> feed -> edge -> front -> workers
+    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard -> front -> workers
 
 No globals: each part gets what it needs by constructor. The process around it is `service/`.
 """
@@ -29,6 +29,7 @@ from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store
+from homarus.web import site
 
 log = structlog.get_logger("app")
 
@@ -71,7 +72,8 @@ class App:
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
         )
-        self.asgi = Front(self.edge, self.sockets, self.health, {}, {})
+        self.site = site.build(store, kernel.admit, settings.host)
+        self.asgi = Front(self.edge, self.sockets, self.health, {}, {"app": self.site})
         self.maintenance = Maintenance(
             store,
             kernel,
@@ -99,6 +101,7 @@ class App:
             self.door.default_company = self.home_facts.company
             self.feed.start()
             self.sockets.start()
+            self.site.start()
             self._workers = asyncio.create_task(self._work(), name="workers")
         except BaseException:
             await self.store.stop()
@@ -110,6 +113,7 @@ class App:
         self._ready = False
         self.feed.stop()
         self.sockets.stop()
+        self.site.stop()
 
     async def stop(self) -> None:
         """Stop taking, let waiters go, end the workers, anchor, close. Idempotent."""

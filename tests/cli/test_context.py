@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.conftest import OWNER, Terminal
+from tests.support.commands import OWNER, Terminal
 from tests.support.scripted_http import Answer, scripted
 
 EMPTY = Answer(200, {"agents": []})

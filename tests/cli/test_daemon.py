@@ -10,9 +10,7 @@ from homarus.client.errors import Unreachable
 from homarus.client.http import Client
 from homarus.client.retry import NEVER
 from homarus.demo.children import Daemon
-from tests.support.commands import Running, homarus, running
-
-__all__ = ["running"]
+from tests.support.commands import Running, homarus
 
 
 def test_the_ready_line(running: Running) -> None:

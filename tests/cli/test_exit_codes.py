@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Terminal
+from tests.support.commands import Terminal
 from tests.support.scripted_http import DROP, Answer, scripted
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from homarus.cli.app import MODULES, SECTIONS, cli
 from homarus.cli.command import Command
-from tests.cli.conftest import Terminal
+from tests.support.commands import Terminal
 
 
 def leaves() -> Iterator[list[str]]:

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import Running, running
-
-__all__ = ["running"]
+from tests.support.commands import Running
 
 NAMES = count(1)
 SPEC = ("--type", "count_lines", "--description", "Count.", "--done-when", "counted",
@@ -146,7 +144,7 @@ def test_token(at: Any, running: Running, company: str) -> None:
     at("token", "grant", bridge["token"]["id"], "pm")
     at("token", "revoke", made["token"]["id"])
     done = running("--token", made["secret"], "agent", "list")
-    assert (done.code, done.err.split(":")[0]) == (4, "identity.revoked")
+    assert (done.code, done.error) == (4, "identity.revoked")
     assert made["secret"] not in running("--company", company, "token", "list", "--json").out
 
 
@@ -156,7 +154,7 @@ def test_stop(at: Any, running: Running, company: str) -> None:
     stop = at("stop", "set", "agent", "pm", "--reason", "enough")["stop"]
     assert [row["reason"] for row in at("stop", "list")["stops"]] == ["enough"]
     done = running("--token", secret, "task", "claim", "--agent", "pm")
-    assert (done.code, done.err.split(":")[0]) == (4, "stop.agent")
+    assert (done.code, done.error) == (4, "stop.agent")
     at("stop", "lift", stop["id"])
     assert running("--token", secret, "task", "claim", "--agent", "pm").code == 0
 
@@ -208,6 +206,6 @@ def test_sql(at: Any, running: Running, company: str) -> None:
     assert at("sql", query)["rows"] == [["T-1", "Count", "pending"]]
     for attempt in ("delete from task", "attach '/tmp/x' as x", "pragma query_only=off"):
         done = running("--company", company, "sql", attempt)
-        assert (done.code, done.err.split(":")[0]) == (2, "sql.read_only"), attempt
+        assert (done.code, done.error) == (2, "sql.read_only"), attempt
     assert running("sql", "select nonsense").code == 2
     assert running("--company", "nowhere", "sql", "select 1").code == 3

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Busy, HomarusError, Internal, Refused, Unavailable
+from homarus.base.redact import redact_tokens
 from homarus.store.port import Reply
 
 Send = Callable[[Any], Awaitable[None]]
@@ -51,9 +52,9 @@ def error_body(error: HomarusError) -> ErrorBody:
     details = dict(error.details)
     missing = details.pop("missingFields", None) or getattr(error, "missing", None)
     return ErrorBody(
-        error=error.message,
+        error=redact_tokens(error.message),
         code=error.code,
-        remedy=error.remedy,
+        remedy=redact_tokens(error.remedy),
         rule=details.pop("rule", None),
         receipt=details.pop("receipt", None),
         missing_fields=missing,

@@ -17,6 +17,7 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError, NotFound
 from homarus.base.ids import is_uuid
+from homarus.base.redact import redact_token_bytes
 from homarus.control_plane import idempotency, parse
 from homarus.control_plane.answers import (
     Receive,
@@ -132,6 +133,8 @@ class Edge:
         raw = b""
         if route.method not in _BODYLESS:
             raw = await parse.read_body(asked.receive, asked.headers)
+            if route.prepare is None:
+                raw = redact_token_bytes(raw)
         parser = asked.bound.parser
         return self._call(asked, caller, None if parser is None else parser.parse(raw), raw)
 

@@ -69,7 +69,7 @@ def opened(tx: Tx, call: Call[NewIncident]) -> Reply:
     project = _about(tx, task)
     if body.project_id:
         project = projects.need(tx, tx.company, body.project_id.lower()).id
-    row = incidents.open(
+    row = incidents.open_incident(
         tx,
         severity=body.severity,
         reason_code=body.reason_code,

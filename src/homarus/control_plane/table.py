@@ -14,7 +14,9 @@ from homarus.control_plane import (
     agents,
     artifacts,
     audit,
+    backups,
     companies,
+    dashboard,
     incidents,
     projects,
     registry,
@@ -24,7 +26,6 @@ from homarus.control_plane import (
     sync,
     talk,
     tasks,
-    upload,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -43,9 +44,10 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     sync,
     resources,
     artifacts,
-    upload,
     incidents,
     audit,
+    backups,
+    dashboard,
     rpc,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""

@@ -12,6 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
 from homarus.base.errors import Invalid, TooLarge
+from homarus.base.redact import redact_tokens
 from homarus.records.blobs import MAX_FILE_BYTES, Draft
 
 FILE_FIELD: Final = "file"
@@ -114,7 +115,8 @@ class Form:
             if self._has_file:
                 raise _bad("there is more than one part `file`")
             self._has_file = True
-            self.file_name = _text(options.get(b"filename", b""), "the file's name")
+            name = _text(options.get(b"filename", b""), "the file's name")
+            self.file_name = redact_tokens(name)
             self.file_type = _text(self._headers.get(b"content-type", b""), "the file's type")
         elif b"filename" in options:
             raise _bad(f"the part {name[:40]!r} is a file too; only `file` may be one")
@@ -135,7 +137,8 @@ class Form:
 
     def _part_end(self) -> None:
         if self._name is not None and self._name != FILE_FIELD:
-            self.fields[self._name] = _text(bytes(self._data), f"the field {self._name[:40]!r}")
+            text = _text(bytes(self._data), f"the field {self._name[:40]!r}")
+            self.fields[self._name] = redact_tokens(text)
 
 
 def _text(data: bytes, what: str) -> str:

@@ -3,9 +3,9 @@
     claim -> fetch what earlier tasks made -> run the command -> upload -> note -> result
 
 It is an `external` executor: it knows the daemon by HTTP alone, with its own agent token, and may
-be killed at any point. Its next life re-adopts the task that it held. Keys: a claim, a note and a
-result carry a fresh one that their repeats keep; an artifact's is made from the task, so that a
-task has one however often it was begun.
+be killed at any point. Its next life re-adopts the task that it held. Keys: a claim and a result
+carry a fresh one that their repeats keep; those of note and artifact are made from the task, so
+that a task has one of each however often it was begun.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from homarus.backends.layers import SandboxLayers, probe
 from homarus.base.errors import Conflict, HomarusError
+from homarus.base.failpoint import failpoint
 from homarus.client.errors import Unreachable
 from homarus.client.http import Client
 from homarus.client.retry import Retry
@@ -64,6 +65,7 @@ class Agent:
         while time.monotonic() < until:
             task = self._claim()
             if task is not None:
+                failpoint("demo.claimed")
                 self._do(task)
             elif self._nothing_left():
                 return
@@ -107,8 +109,10 @@ class Agent:
             self._result(task, "failed", done.output, done.summary)
             return
         note = {"note": done.summary, "agentId": self._options.name}
-        self._api.post(f"/tasks/{task['id']}/notes", note)
+        self._api.post(f"/tasks/{task['id']}/notes", note, key=f"note:{task['id']}")
+        failpoint("demo.noted")
         self._result(task, "done", done.output, done.summary)
+        failpoint("demo.reported")
         say(f"{task['number']} done: {done.summary}")
 
     def _result(

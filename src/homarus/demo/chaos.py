@@ -11,6 +11,8 @@ from homarus.demo.checks import Check
 
 DONE_BEFORE_AGENT: Final = 2
 DONE_BEFORE_DAEMON: Final = 4
+DONE_BEFORE_ANY: Final = 7
+"""From here on the daemon is killed in the middle of whatever is in progress."""
 STRIKES: Final = 2
 
 Tasks = list[dict[str, Any]]
@@ -39,11 +41,11 @@ class Chaos:
         return _at_work(tasks, names)
 
     def daemon_to_kill(self, tasks: Tasks, names: dict[str, str]) -> Victim | None:
-        """Somebody is at work on another task than the one that lost its agent."""
+        """Somebody is at work, at first on another task than the one that lost its agent."""
         if len(self.told) != 1 or _done(tasks) < DONE_BEFORE_DAEMON:
             return None
-        others = [task for task in tasks if task["number"] != self._first]
-        return _at_work(others, names)
+        late = _done(tasks) >= DONE_BEFORE_ANY
+        return _at_work([t for t in tasks if late or t["number"] != self._first], names)
 
     def struck(self, victim: Victim, text: str) -> str:
         self._first = self._first or victim.task

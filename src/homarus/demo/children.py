@@ -68,6 +68,10 @@ class Child:
         """None while it runs; negative: the signal that ended it."""
         return self._process.poll()
 
+    def wait(self, timeout_s: float) -> int:
+        """How it ended. Raises TimeoutExpired."""
+        return self._process.wait(timeout_s)
+
     def kill(self) -> None:
         """`kill -9`, no farewell; returns when the process is gone."""
         self._process.kill()

@@ -11,6 +11,7 @@ from homarus.backends.layers import SandboxLayers
 from homarus.backends.limits import Limits
 from homarus.backends.local import CommandResult, SandboxedCommand, run_command
 from homarus.base.errors import NotFound, Unavailable
+from homarus.base.failpoint import failpoint
 from homarus.client.http import Client
 
 INPUTS: Final = "inputs"
@@ -59,7 +60,9 @@ class Work:
         output = {"summary": said, **result.facts()}
         if not result.ok:
             return Done(False, f"{result.reason}: {said}", output)
+        failpoint("demo.ran")
         artifact = self._store(task, _made(workspace / OUTPUT))
+        failpoint("demo.stored")
         shutil.rmtree(workspace)
         return Done(True, said, {**output, "artifactId": artifact["id"]})
 

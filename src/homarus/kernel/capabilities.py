@@ -125,6 +125,7 @@ BUILTIN: Final = _table(
         system=True,
     ),
     Builtin("audit.read", "Read and export the ledger", effect=_R, operator="viewer"),
+    Builtin("dashboard.open", "Open the dashboard in a browser", operator="viewer"),
 )
 
 

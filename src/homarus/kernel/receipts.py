@@ -24,6 +24,7 @@ from homarus.base.action import (
 from homarus.base.canonical import canonical_row
 from homarus.base.clock import iso_ms
 from homarus.base.ids import from_blob, row_address, row_id, to_blob
+from homarus.base.redact import redact_tokens
 from homarus.store.port import Row, Rx, Tx
 
 RULES_VERSION: Final = 1
@@ -98,10 +99,10 @@ def write(
     kind = VerdictKind.ALLOW
     if isinstance(verdict, Refuse):
         kind, rule, code = VerdictKind.REFUSE, verdict.rule, verdict.code
-        reason = verdict.reason[:MAX_REASON]
+        reason = redact_tokens(verdict.reason)[:MAX_REASON]
     elif isinstance(verdict, Divert):
         kind, rule, code = VerdictKind.DIVERT, verdict.rule, f"divert.{verdict.route}"
-        reason = verdict.reason[:MAX_REASON]
+        reason = redact_tokens(verdict.reason)[:MAX_REASON]
     _append(
         tx,
         (
@@ -112,7 +113,7 @@ def write(
             int(actor.proof),
             to_blob(actor.credential or None),
             action.capability,
-            action.target,
+            redact_tokens(action.target),
             int(effect),
             int(kind),
             rule,
@@ -157,12 +158,12 @@ def write_outcome(
             int(actor.proof),
             to_blob(actor.credential or None),
             capability,
-            target,
+            redact_tokens(target),
             int(effect),
             int(VerdictKind.ALLOW),
             None,
             code,
-            None if reason is None else reason[:MAX_REASON],
+            None if reason is None else redact_tokens(reason)[:MAX_REASON],
             int(outcome),
             None,
             to_blob(task),

@@ -127,7 +127,7 @@ def _action(value: Any) -> str | None:
     return text
 
 
-def open(
+def open_incident(
     tx: Tx,
     *,
     severity: str,
@@ -159,13 +159,13 @@ def open(
 
 
 def open_once(tx: Tx, **about: Any) -> Incident | None:
-    """`open`, unless the task has an unresolved one with this reason (contract, 6.7)."""
+    """`open_incident`, unless the task has an unresolved one with this reason (contract, 6.7)."""
     row = tx.one(
         "select 1 from incident where task=? and reason_code=? and status<>'resolved' "
         "and deleted_ms is null limit 1",
         (about["task"], about["reason_code"]),
     )
-    return None if row is not None else open(tx, **about)
+    return None if row is not None else open_incident(tx, **about)
 
 
 def update(

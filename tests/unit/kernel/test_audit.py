@@ -279,3 +279,9 @@ def test_a_torn_anchor_line_is_passed_over_and_the_next_one_stands(tmp_path):
 def test_a_foreign_line_among_the_anchors_is_refused():
     with pytest.raises(Exception, match=r"audit\.anchors"):
         anchors.parse([b'{"something":"else"}'])
+
+
+def test_the_reference_names_every_code():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "audit-format.md"
+    text = page.read_text("utf-8")
+    assert [code for code in CODES if f"`{code}`" not in text] == []

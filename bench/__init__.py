@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured against `aims.toml`, and how. `python -m bench --help`."""

@@ -1,0 +1,75 @@
+"""Templates: everything is escaped, and nothing undefined is passed over."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import jinja2
+
+from homarus import __version__
+from homarus.base.errors import HomarusError
+from homarus.web import words
+from homarus.web.views import BANNER, VIEWS, View
+from homarus.web.visit import Visit
+
+NAVIGATION: Final = tuple(v for v in VIEWS if v.name in ("board", "agents", "receipts"))
+SECTION: Final = {"agent": "agents", "task": "board"}
+
+
+class Renderer:
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        env = jinja2.Environment(
+            loader=jinja2.PackageLoader("homarus.web", "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        env.globals |= {
+            "static": urls,
+            "navigation": NAVIGATION,
+            "version": __version__,
+            "label": words.label,
+            "verdicts": words.VERDICTS,
+            "stamp": words.stamp,
+        }
+        env.filters |= {"plain": words.plain, "path": partial(quote, safe=""), "pretty": _pretty}
+        self._env = env
+
+    def page(self, view: View, seen: Visit[dict[str, Any]], source: str, fragment: bool) -> str:
+        """The whole page, or its live part."""
+        name = view.fragment if fragment else f"{view.name}.html"
+        return self._env.get_template(name).render(
+            seen.body,
+            view=view,
+            section=SECTION.get(view.name, view.name),
+            seen=seen,
+            now_ms=seen.now_ms,
+            source=source,
+            banner_source=_banner_source(seen),
+            ago=lambda at_ms: words.ago(at_ms, seen.now_ms),
+            until=lambda at_ms: words.until(at_ms, seen.now_ms),
+            link=partial(_link, view),
+        )
+
+    def error(self, error: HomarusError) -> str:
+        return self._env.get_template("error.html").render(error=error)
+
+    def login(self, error: HomarusError | None) -> str:
+        return self._env.get_template("login.html").render(error=error)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _banner_source(seen: Visit[Any]) -> str:
+    return f"{BANNER.rule}?{urlencode({'company': seen.company.slug, 'fragment': '1'})}"
+
+
+def _link(view: View, **values: Any) -> str:
+    """This page with these values in its URL; empty ones are left out."""
+    kept = {k: str(v) for k, v in values.items() if v not in (None, "")}
+    return f"{view.rule}?{urlencode(kept)}" if kept else view.rule

@@ -1,0 +1,51 @@
+"""The dashboard as an ASGI application: `build(...)`, mounted by `app.py` at `/app`.
+
+Templates and the web framework are imported, in a thread, when the first page is asked for: a
+daemon whose dashboard nobody opens does not carry them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from homarus.control_plane.answers import Receive, Scope, Send
+from homarus.control_plane.judged import Admit
+from homarus.store.port import Store
+from homarus.web.live import Hub
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Site:
+    """`start` and `stop` bracket the time in which pages are served; both are cheap."""
+
+    def __init__(self, store: Store, admit: Admit, names: frozenset[str]) -> None:
+        self._store = store
+        self._admit = admit
+        self._names = names
+        self._hub = Hub(store, admit, names)
+        self._pages: Asgi | None = None
+        self._loading = asyncio.Lock()
+
+    def start(self) -> None:
+        self._hub.start()
+
+    def stop(self) -> None:
+        self._hub.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._pages is None:
+            async with self._loading:
+                if self._pages is None:
+                    self._pages = await asyncio.to_thread(self._load)
+        await self._pages(scope, receive, send)
+
+    def _load(self) -> Asgi:
+        from homarus.web.pages import application
+
+        return application(self._store, self._admit, self._names, self._hub)
+
+
+def build(store: Store, admit: Admit, host: str = "localhost") -> Site:
+    """The dashboard over a store. `host`: the configured name or address of the main port."""
+    return Site(store, admit, frozenset({host.lower()}))

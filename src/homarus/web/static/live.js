@@ -1,0 +1,233 @@
+// Keeps the page true (dashboard contract, 5): one socket says what changed, the fragments that
+// declared interest (data-live) are fetched again. Without this script the pages read all the same.
+
+const GAP_MS = 500; // at most one fetch a fragment in this time, always with a trailing one
+const STALE_MS = 5000;
+const HIDDEN_MS = 5 * 60000;
+const BACKOFF_MS = 250;
+const BACKOFF_MAX_MS = 10000;
+const HELD_MS = 400;
+const TICK_MS = 15000;
+const SIGNED_OUT = 4401;
+
+const body = document.body;
+const stale = document.getElementById("stale");
+const pulse = document.getElementById("pulse");
+let seen = Number(body.dataset.seq);
+let socket = null;
+let heard = Date.now(); // when the stream last said anything
+let tries = 0;
+let away = 0;
+
+// -- fragments -----------------------------------------------------------------------------
+
+const states = new WeakMap(); // element -> {at, timer, busy, dirty}
+const fragments = () => document.querySelectorAll("[data-live]");
+
+function stateOf(el) {
+  if (!states.has(el)) states.set(el, { at: -GAP_MS, timer: 0, busy: false, dirty: false });
+  return states.get(el);
+}
+
+function wants(el, subject) {
+  return el.dataset.live.split(" ").some((word) =>
+    word === "*" || word === subject || (!word.includes(":") && subject.startsWith(word + ":")));
+}
+
+function touch(el) {
+  stateOf(el).dirty = true;
+  plan(el);
+}
+
+const touchAll = () => fragments().forEach(touch);
+
+function plan(el) {
+  const state = stateOf(el);
+  if (state.timer || state.busy) return;
+  const wait = state.at + GAP_MS - performance.now();
+  if (wait <= 0) refresh(el);
+  else state.timer = setTimeout(() => refresh(el), wait);
+}
+
+async function refresh(el) {
+  const state = stateOf(el);
+  clearTimeout(state.timer);
+  Object.assign(state, { at: performance.now(), timer: 0, busy: true, dirty: false });
+  const source = el.dataset.src;
+  try {
+    const answer = await fetch(source, { headers: { accept: "text/html" } });
+    if (answer.status === 401) return location.reload();
+    if (!answer.ok) throw new Error(String(answer.status));
+    const html = await answer.text();
+    if (el.isConnected && el.dataset.src === source) await show(el, html);
+    else state.dirty = el.isConnected;
+  } catch {
+    state.dirty = true; // the store moved and we could not look: try again, later each time
+    state.at = performance.now() + Math.random() * BACKOFF_MAX_MS / 5;
+  }
+  state.busy = false;
+  if (state.dirty && el.isConnected) plan(el);
+}
+
+async function show(el, html) {
+  const next = new DOMParser().parseFromString(html, "text/html").getElementById(el.id);
+  if (!next || Number(next.dataset.seq) < Number(el.dataset.seq)) return;
+  for (const part of el.querySelectorAll("[data-part]")) {
+    const fresh = next.querySelector("#" + CSS.escape(part.id));
+    if (fresh) keepStill(part, fresh);
+  }
+  await window.htmx.swap({ target: el, text: next.outerHTML, swap: "outerMorph", sourceElement: el });
+  tick();
+}
+
+// -- nothing moves under pointer, focus or selection ----------------------------------------
+
+const held = new Set();
+const rowsOf = (part) => [...part.querySelectorAll("[data-id]")];
+
+function lastInUse(part, rows) {
+  const focus = document.activeElement;
+  const choice = getSelection();
+  const range = choice.isCollapsed ? null : choice.getRangeAt(0);
+  let last = -1;
+  rows.forEach((row, i) => {
+    const box = row.getBoundingClientRect();
+    const scrolled = box.top >= 0 && box.top < innerHeight && rows[0].getBoundingClientRect().top < 0;
+    if (row.matches(":hover") || row.contains(focus) || (range && range.intersectsNode(row))
+        || (scrolled && last < 0)) last = i;
+  });
+  return last;
+}
+
+function keepStill(part, fresh) {
+  const rows = rowsOf(part);
+  const ids = rows.map((row) => row.dataset.id);
+  const next = rowsOf(fresh).map((row) => row.dataset.id);
+  const last = part.dataset.release ? -1 : lastInUse(part, rows);
+  delete part.dataset.release;
+  held.delete(part.id);
+  if (ids.slice(0, last + 1).every((id, i) => id === next[i])) return;
+  const known = new Set(ids);
+  const news = next.filter((id) => !known.has(id)).length;
+  const still = part.cloneNode(true);
+  const button = still.querySelector("[data-news]");
+  button.hidden = false;
+  button.textContent = news ? `${news} new` : "changed";
+  fresh.replaceWith(still);
+  held.add(part.id);
+}
+
+function release(part) {
+  part.dataset.release = "1";
+  touch(part.closest("[data-live]"));
+}
+
+setInterval(() => {
+  for (const id of held) {
+    const part = document.getElementById(id);
+    if (part && lastInUse(part, rowsOf(part)) >= 0) continue;
+    held.delete(id);
+    if (part) release(part);
+  }
+}, HELD_MS);
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-news]");
+  if (button) release(button.closest("[data-part]"));
+});
+
+// -- the stream ----------------------------------------------------------------------------
+
+function connect() {
+  const url = `${location.origin.replace(/^http/, "ws")}${body.dataset.socket}&after=${seen}`;
+  const mine = socket = new WebSocket(url);
+  mine.onmessage = (event) => {
+    if (mine === socket) listen(JSON.parse(event.data));
+  };
+  mine.onclose = (event) => {
+    if (mine !== socket) return;
+    socket = null;
+    if (event.code === SIGNED_OUT) return location.reload();
+    mark();
+    if (!document.hidden || !away) retry();
+  };
+}
+
+function retry() {
+  const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries++);
+  setTimeout(() => socket || connect(), most * (0.5 + Math.random() / 2));
+}
+
+function listen(frames) {
+  const again = tries > 0 || Date.now() - heard > STALE_MS;
+  heard = Date.now();
+  tries = 0;
+  mark();
+  if (again || frames.some((frame) => frame.kind === "resync")) touchAll();
+  for (const frame of frames) {
+    seen = Math.max(seen, frame.seq);
+    if (frame.kind === "resync") seen = frame.seq;
+    if (frame.subject || frame.kind === "receipt") {
+      fragments().forEach((el) => wants(el, frame.subject) && touch(el));
+    }
+  }
+}
+
+function mark() {
+  const late = Date.now() - heard > STALE_MS;
+  const live = socket && socket.readyState === WebSocket.OPEN && !late;
+  pulse.dataset.state = live ? "live" : "off";
+  pulse.querySelector("[data-word]").textContent = live ? "live" : "not live";
+  if (stale.hidden !== !late) {
+    const time = new Date(heard).toLocaleTimeString([], { hour12: false });
+    stale.textContent = late ? `Not live since ${time}, reconnecting.` : "";
+    stale.hidden = !late;
+  }
+  if (late && socket && socket.readyState === WebSocket.OPEN) {
+    socket.close(); // half open: the other end is gone without a word
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(away);
+  away = 0;
+  if (document.hidden) {
+    away = setTimeout(() => socket && socket.close(), HIDDEN_MS);
+  } else if (!socket) {
+    tries = Math.max(tries, 1); // whatever was missed: fetch it all
+    connect();
+  }
+});
+
+// -- times, and forms that need no button ----------------------------------------------------
+
+const skew = Number(body.dataset.now) - Date.now();
+
+function ago(past) {
+  if (past < 45000) return "now";
+  const minutes = Math.max(1, Math.round(past / 60000));
+  if (minutes < 60) return `${minutes}m`;
+  const hours = Math.round(past / 3600000);
+  return hours < 48 ? `${hours}h` : `${Math.round(past / 86400000)}d`;
+}
+
+function tick() {
+  const now = Date.now() + skew;
+  for (const el of document.querySelectorAll("time[data-t]")) say(el, ago(now - el.dataset.t));
+  for (const el of document.querySelectorAll("time[data-u]")) {
+    const left = el.dataset.u - now;
+    say(el, left <= 0 ? "over" : `${Math.max(1, Math.round(left / 60000))}m left`);
+  }
+}
+
+function say(el, text) {
+  if (el.textContent !== text) el.textContent = text;
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+setInterval(mark, 500);
+setInterval(() => document.hidden || tick(), TICK_MS);
+connect();

@@ -1,0 +1,60 @@
+"""Words and times for people. States, roles and verdicts come from the code that defines them."""
+
+import re
+import time
+from typing import Any, Final
+
+from homarus.tasks.model import State
+
+LABELS: Final = {
+    State.INBOX: "Inbox",
+    State.QUEUED: "Queued",
+    State.IN_PROGRESS: "In progress",
+    State.REVIEW: "In review",
+    State.BLOCKED: "Blocked",
+    State.DONE: "Done",
+    State.FAILED: "Failed",
+    State.DEAD_LETTER: "Dead letter",
+    State.ARCHIVED: "Archived",
+}
+VERDICTS: Final = {"allow": "allowed", "refuse": "refused", "divert": "diverted"}
+NOW_MS: Final = 45_000
+MAX_LINE: Final = 300
+
+# Control characters and the marks that turn the direction of text: shown as one sign.
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def label(state: State | str) -> str:
+    return LABELS[State(state)]
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """`now`, `3m`, `7h`, `12d`; the page's script keeps it current by the same steps."""
+    past = max(0, now_ms - at_ms)
+    if past < NOW_MS:
+        return "now"
+    minutes = max(1, round(past / 60_000))
+    if minutes < 60:
+        return f"{minutes}m"
+    hours = round(past / 3_600_000)
+    return f"{hours}h" if hours < 48 else f"{round(past / 86_400_000)}d"
+
+
+def until(at_ms: int, now_ms: int) -> str:
+    """`9m left`, or `over`."""
+    left = at_ms - now_ms
+    return "over" if left <= 0 else f"{max(1, round(left / 60_000))}m left"
+
+
+def stamp(at_ms: int) -> str:
+    """`2026-01-02 03:04:05 UTC`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at_ms / 1000))
+
+
+def plain(value: Any, limit: int = MAX_LINE) -> str:
+    """Text that others wrote, cut to `limit` characters, without controls or direction marks."""
+    text = value if isinstance(value, str) else str(value)
+    cut = text[: limit + 1]
+    shown = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", cut[:limit])
+    return shown + "…" if len(cut) > limit else shown
