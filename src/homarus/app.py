@@ -77,6 +77,7 @@ class App:
             clock,
             run_folder,
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
+            self.blobs,
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.home_facts = first_start.Home("", {})

@@ -181,15 +181,25 @@ async def uploaded(stream: Stream, call: Call[None]) -> Reply:
 
     Who may not, and what cannot fit, is refused before the body is read.
     """
-    least = upload.declared_least(stream.headers)
-    await stream.read(artifacts.check_quota, call.company, least)
+    body = upload.Body(stream.chunks())
+    try:
+        await stream.read(
+            artifacts.check_quota, call.company, upload.declared_least(stream.headers)
+        )
+        return await _received(stream, call, body)
+    except HomarusError:
+        await body.drain()
+        raise
+
+
+async def _received(stream: Stream, call: Call[None], body: upload.Body) -> Reply:
     draft = await asyncio.to_thread(stream.blobs.draft)
     if draft is None:
         raise Busy(
             "upload.busy", f"{MAX_DRAFTS} uploads are under way", "Try again in a few seconds."
         )
     try:
-        form = await upload.receive(stream.chunks(), stream.headers, draft)
+        form = await upload.receive(body, stream.headers, draft)
         new = _from_form(form, draft.sha256, draft.size)
         await stream.read(artifacts.check_quota, call.company, new.size_bytes)
         with stream.blobs.hold(draft.sha256):

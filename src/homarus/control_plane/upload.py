@@ -5,13 +5,14 @@ discarded and nothing is left (control-plane contract, 10).
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
-from homarus.base.errors import Invalid, TooLarge
+from homarus.base.errors import HomarusError, Invalid, TooLarge
 from homarus.base.redact import redact_tokens
 from homarus.records.blobs import MAX_FILE_BYTES, Draft
 
@@ -22,6 +23,9 @@ MAX_FORM_BYTES: Final = 1_048_576
 """All that is not the file: fields, headers of parts, boundaries."""
 MAX_BOUNDARY: Final = 70
 BUFFER_BYTES: Final = 262_144
+MAX_DRAIN_BYTES: Final = 2 * MAX_FILE_BYTES
+"""What of a refused body is read and thrown away."""
+DRAIN_S: Final = 5.0
 
 _REMEDY: Final = "Send multipart/form-data with one part `file` and the fields beside it."
 
@@ -166,11 +170,41 @@ def declared_least(headers: Mapping[str, str]) -> int:
     return max(0, int(declared) - MAX_FORM_BYTES)
 
 
-async def receive(chunks: AsyncIterator[bytes], headers: Mapping[str, str], draft: Draft) -> Form:
+class Body:
+    """The request's body, read once. `drain` it when it is refused: a client that is still sending
+    hears an answer only when its body was taken."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._ended = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._chunks:
+                yield chunk
+        except HomarusError:
+            self._ended = True
+            raise
+        self._ended = True
+
+    async def drain(self) -> None:
+        """Throw away the rest, within MAX_DRAIN_BYTES and DRAIN_S."""
+        if self._ended:
+            return
+        left = MAX_DRAIN_BYTES
+        with contextlib.suppress(TimeoutError, HomarusError):
+            async with asyncio.timeout(DRAIN_S):
+                async for chunk in self.chunks():
+                    left -= len(chunk)
+                    if left <= 0:
+                        return
+
+
+async def receive(body: Body, headers: Mapping[str, str], draft: Draft) -> Form:
     """Read a whole body into a form and its draft; files are touched in threads only."""
     form = Form(headers.get("content-type", ""), draft)
     buffer = bytearray()
-    async for chunk in chunks:
+    async for chunk in body.chunks():
         buffer += chunk
         if len(buffer) >= BUFFER_BYTES:
             await asyncio.to_thread(form.feed, bytes(buffer))

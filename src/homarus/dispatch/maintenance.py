@@ -1,4 +1,4 @@
-"""The daemon's housekeeping: anchors, folded refusals, old keys, expired leases, late sessions.
+"""The daemon's housekeeping: anchors, folded refusals, old keys and contents, leases, sessions.
 
 Each duty is one coroutine that repeats with a named period; `Maintenance.run` is their one owner.
 A duty that fails is logged and tried again at its next time: housekeeping never ends the daemon.
@@ -18,6 +18,8 @@ from homarus.company import sessions
 from homarus.flows import due, work
 from homarus.kernel import anchors
 from homarus.kernel.kernel import Kernel
+from homarus.records import sweep as contents
+from homarus.records.blobs import Blobs
 from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
 
 log = structlog.get_logger("maintenance")
@@ -52,12 +54,14 @@ class Maintenance:
         clock: Clock,
         run_folder: Path,
         periods: Periods,
+        blobs: Blobs,
     ) -> None:
         self._store = store
         self._kernel = kernel
         self._clock = clock
         self._anchors = run_folder / anchors.FILE_NAME
         self._periods = periods
+        self._blobs = blobs
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -66,6 +70,7 @@ class Maintenance:
             group.create_task(_repeat("anchor", periods.anchor_s, self.anchor))
             group.create_task(_repeat("flush", FLUSH_S, self.flush))
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
+            group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
             group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
 
@@ -92,6 +97,12 @@ class Maintenance:
             await self._store.write(
                 _system(company, "store.sweep", "idempotency"), _forget_keys, keys, before
             )
+
+    async def sweep_contents(self) -> None:
+        """Remove contents that no artifact has: deleted ones, and those of cut-off uploads."""
+        removed = await contents.sweep(self._store, self._blobs)
+        if removed:
+            log.info("contents_swept", removed=removed)
 
     async def expire_leases(self) -> None:
         """Take back what expired; each unit checks again (control-plane contract, 18.8)."""

@@ -151,7 +151,7 @@ async def test_a_file_over_the_bound_is_refused_while_it_arrives(bench):
     stream.chunks = endless
     with pytest.raises(TooLarge, match=r"artifact\.too_large"):
         await uploaded(stream, call(bench.company))
-    assert MAX_FILE_BYTES < sent <= MAX_FILE_BYTES + 4 * upload.BUFFER_BYTES + 2 * 1_048_576
+    assert MAX_FILE_BYTES < sent <= MAX_FILE_BYTES + upload.MAX_DRAIN_BYTES + 4 * 1_048_576
     assert bench.files() == []
     assert tail
 
