@@ -120,9 +120,7 @@ async def test_a_huge_form_is_refused(daemon: Daemon) -> None:
     "headers", [{}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
 )
 @pytest.mark.parametrize("path", ["/app/login", "/app/logout"])
-async def test_other_sites_cannot_post(
-    daemon: Daemon, path: str, headers: dict[str, str]
-) -> None:
+async def test_other_sites_cannot_post(daemon: Daemon, path: str, headers: dict[str, str]) -> None:
     reply = await daemon.client(None, **headers).post(path, data={"token": daemon.owner_token})
     assert reply.status_code == 403
     assert "web.origin" in reply.text

@@ -97,9 +97,7 @@ async def test_pages_of_a_column_show_every_task_once(ground: OpenStore, state: 
     seen: list[str] = []
     after = None
     for expected in (50, 50, 20):
-        (column,) = await read(
-            ground, board.board, ground.company, (state,), board.Filter(), after
-        )
+        (column,) = await read(ground, board.board, ground.company, (state,), board.Filter(), after)
         assert (len(column.cards), column.count) == (expected, "120")
         seen += [card.number for card in column.cards]
         after = column.last
@@ -124,14 +122,18 @@ async def test_a_filter_looks_through_a_window_and_says_so(ground: OpenStore) ->
     assert all_.count == "999+"
 
 
+def _for_role(tx: Tx, agent: str, role: str) -> None:
+    tx.run("update task_spec set role=? where task in (select id from task where agent=?)",
+           (role, agent))  # fmt: skip
+
+
 @pytest.mark.parametrize("by", ["project", "agent", "role"])
 async def test_filters_narrow(ground: OpenStore, by: str) -> None:
     mine, other = [await act(ground, _project, goal) for goal in ("mine", "other")]
     coder = await act(ground, _agent, "coder", "scoder")
     await act(ground, _task, mine, "wanted", "queued", coder)
     await act(ground, _task, other, "not", "queued")
-    await act(ground, lambda tx: tx.run("update task_spec set role='scoder' where task in "
-                                        "(select id from task where agent=?)", (coder,)))  # fmt: skip
+    await act(ground, _for_role, coder, "scoder")
     chosen = board.Filter(**{by: {"project": mine, "agent": coder, "role": "scoder"}[by]})
     (column,) = await read(ground, board.board, ground.company, (State.QUEUED,), chosen)
     assert ([card.title for card in column.cards], column.count) == (["wanted"], "1")
@@ -364,4 +366,3 @@ async def test_no_page_scans_a_big_table(
             names = dict(re.findall(r"\b(?:from|join) (\w+) (\w+)\b", sql))
             table = {alias: name for name, alias in names.items()}.get(scanned[1], scanned[1])
             assert table not in BIG, f"{plan}\n{sql}"
-
