@@ -1,0 +1,368 @@
+"""What the pages read, on both engines; and that no page walks a big table to the end."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homarus.base.action import VerdictKind
+from homarus.base.errors import Conflict, HomarusError
+from homarus.base.ids import new_id
+from homarus.company import agents, projects
+from homarus.company.agents import AgentChange
+from homarus.company.founding import Company
+from homarus.flows import work
+from homarus.store.port import Params, Row, Rx, Tx
+from homarus.tasks.model import State
+from homarus.testing.stores import OpenStore, opened, postgres_store, sqlite_store
+from homarus.web import views
+from homarus.web.queries import WINDOW, board, counted, ledger, roster, task
+
+ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=ENGINES)
+async def ground(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    opener = sqlite_store
+    if request.param == "postgres":
+        opener = postgres_store(request.getfixturevalue("postgres_url"))
+    async with opened(opener, tmp_path) as made:
+        yield made
+
+
+async def act(ground: OpenStore, fn: Callable[..., Any], *args: Any) -> Any:
+    return await ground.store.write(ground.action("task.dispatch"), fn, *args)
+
+
+async def read(ground: OpenStore, fn: Callable[..., Any], *args: Any) -> Any:
+    return await ground.store.read(fn, *args)
+
+
+def _agent(tx: Tx, name: str, role: str) -> str:
+    return agents.create(tx, AgentChange(name=name, role=role)).id
+
+
+def _project(tx: Tx, goal: str) -> str:
+    return projects.create(tx, {"goal": goal}).id
+
+
+def _task(tx: Tx, project: str, title: str, state: str, agent: str | None = None) -> str:
+    new = work.NewTask(project, "tidy_archive", {"title": title}, allow_underspecified=True)
+    made = work.create(tx, new).task.id
+    tx.run("update task set state=?, agent=? where id=?", (state, agent, made))
+    return made
+
+
+def _bulk(tx: Tx, project: str, state: str, first: int, n: int, role: str | None = None) -> None:
+    for seq in range(first, first + n):
+        made = new_id()
+        tx.run(
+            "insert into task(id, seq, company, project, state, trace, created_ms, updated_ms) "
+            "values(?,?,?,?,?,?,?,?)",
+            (made, seq, tx.company, project, state, made, tx.now_ms, tx.now_ms),
+        )
+        tx.run(
+            "insert into task_spec(task, type, role) values(?,?,?)", (made, "tidy_archive", role)
+        )
+
+
+async def bulk(ground: OpenStore, project: str, state: State, n: int, role: str | None) -> None:
+    for first in range(1, n + 1, 100):
+        await act(ground, _bulk, project, state.value, first, min(100, n + 1 - first), role)
+
+
+# -- the Board -------------------------------------------------------------------------------
+
+
+async def test_each_column_holds_the_tasks_of_its_state(ground: OpenStore) -> None:
+    project = await act(ground, _project, "goal")
+    coder = await act(ground, _agent, "coder", "scoder")
+    for state in board.COLUMNS:
+        for n in (1, 2):
+            await act(ground, _task, project, f"{state} {n}", state.value, coder)
+    columns = await read(ground, board.board, ground.company, board.COLUMNS, board.Filter())
+    titles = {column.state: [card.title for card in column.cards] for column in columns}
+    for state in board.COLUMNS:
+        order = (2, 1) if state in board.NEWEST_FIRST else (1, 2)
+        assert titles[state] == [f"{state} {n}" for n in order]
+    assert all(card.who == "coder" for column in columns for card in column.cards)
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.DONE])
+async def test_pages_of_a_column_show_every_task_once(ground: OpenStore, state: State) -> None:
+    project = await act(ground, _project, "goal")
+    await bulk(ground, project, state, 120, None)
+    seen: list[str] = []
+    after = None
+    for expected in (50, 50, 20):
+        (column,) = await read(ground, board.board, ground.company, (state,), board.Filter(), after)
+        assert (len(column.cards), column.count) == (expected, "120")
+        seen += [card.number for card in column.cards]
+        after = column.last
+    assert after is None
+    numbers = [f"T-{n}" for n in range(1, 121)]
+    assert seen == (numbers[::-1] if state is State.DONE else numbers)
+
+
+async def test_a_filter_looks_through_a_window_and_says_so(ground: OpenStore) -> None:
+    project = await act(ground, _project, "goal")
+    await bulk(ground, project, State.QUEUED, WINDOW + 100, None)
+    await act(ground, _bulk, project, State.QUEUED.value, 5_000, 3, "marketer")
+    chosen = board.Filter(role="marketer")
+    (column,) = await read(ground, board.board, ground.company, (State.QUEUED,), chosen)
+    assert (column.cards, column.count, column.looked) == ([], "0", WINDOW)
+    (column,) = await read(
+        ground, board.board, ground.company, (State.QUEUED,), chosen, column.last
+    )
+    assert [card.number for card in column.cards] == ["T-5000", "T-5001", "T-5002"]
+    assert (column.count, column.last, column.looked) == ("3", None, None)
+    (all_,) = await read(ground, board.board, ground.company, (State.QUEUED,), board.Filter())
+    assert all_.count == "999+"
+
+
+def _for_role(tx: Tx, agent: str, role: str) -> None:
+    tx.run("update task_spec set role=? where task in (select id from task where agent=?)",
+           (role, agent))  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["project", "agent", "role"])
+async def test_filters_narrow(ground: OpenStore, by: str) -> None:
+    mine, other = [await act(ground, _project, goal) for goal in ("mine", "other")]
+    coder = await act(ground, _agent, "coder", "scoder")
+    await act(ground, _task, mine, "wanted", "queued", coder)
+    await act(ground, _task, other, "not", "queued")
+    await act(ground, _for_role, coder, "scoder")
+    chosen = board.Filter(**{by: {"project": mine, "agent": coder, "role": "scoder"}[by]})
+    (column,) = await read(ground, board.board, ground.company, (State.QUEUED,), chosen)
+    assert ([card.title for card in column.cards], column.count) == (["wanted"], "1")
+
+
+@pytest.mark.parametrize("title", ["a\x00b", "", "\u202eevil", "x" * 5_000, "<b>bold</b>"])
+async def test_any_title_can_be_listed(ground: OpenStore, title: str) -> None:
+    project = await act(ground, _project, "goal")
+
+    def hostile(tx: Tx) -> None:
+        made = _task(tx, project, "plain", "queued")
+        spec = work.sql.spec_of(tx, made)
+        work.sql.set_input(tx, made, {**spec.input, "title": title})
+
+    await act(ground, hostile)
+    (column,) = await read(ground, board.board, ground.company, (State.QUEUED,), board.Filter())
+    assert len(column.cards) == 1
+    assert len(column.cards[0].title) <= 200
+
+
+@pytest.mark.parametrize(
+    ("n", "more", "words"),
+    [(0, False, "0"), (999, False, "999"), (1_000, False, "999+"), (3, True, "999+")],
+)
+def test_counts_stop(n: int, more: bool, words: str) -> None:
+    assert counted(n, more=more) == words
+
+
+# -- agents ----------------------------------------------------------------------------------
+
+NOW = 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("suspended", "active", "status", "seen_ms", "expected"),
+    [
+        (True, 1, "online", NOW, "suspended"),
+        (False, 1, "online", NOW - 1_000, "working"),
+        (False, 1, "online", NOW - roster.SILENT_MS, "silent"),
+        (False, 1, "offline", None, "working"),
+        (False, 0, "offline", None, "never"),
+        (False, 0, "online", NOW - roster.SILENT_MS + 1, "online"),
+        (False, 0, "online", NOW - roster.SILENT_MS, "silent"),
+        (False, 0, "offline", NOW, "offline"),
+    ],
+)
+def test_an_agents_state_is_what_its_rows_bear_out(
+    suspended: bool, active: int, status: str, seen_ms: int | None, expected: str
+) -> None:
+    state = roster.state_of(
+        suspended=suspended, active=active, status=status, seen_ms=seen_ms, now_ms=NOW
+    )
+    assert state == expected
+
+
+async def test_the_roster_goes_by_name_in_pages(ground: OpenStore) -> None:
+    for n in range(60):
+        await act(ground, _agent, f"agent-{n:02}", "scoder")
+    first = await read(ground, roster.roster, ground.company)
+    second = await read(ground, roster.roster, ground.company, first.last)
+    assert [row.name for row in (*first.rows, *second.rows)] == [f"agent-{n:02}" for n in range(60)]
+    assert (first.count, second.last) == ("60", None)
+
+
+async def test_an_agents_page_shows_work_and_permissions(ground: OpenStore) -> None:
+    project = await act(ground, _project, "goal")
+    coder = await act(ground, _agent, "coder", "scoder")
+    await act(ground, _task, project, "now", "in_progress", coder)
+    await act(ground, _task, project, "before", "done", coder)
+    found = await read(ground, roster.profile, ground.company, coder)
+    assert found is not None
+    assert [(state, items[0].title) for state, items, _ in found.work] == [
+        (State.IN_PROGRESS, "now"),
+        (State.DONE, "before"),
+    ]
+    may = {item.id for item in found.may}
+    assert "task.claim" in may
+    assert "stop.lift" not in may
+    assert await read(ground, roster.profile, ground.company, new_id()) is None
+
+
+# -- receipts --------------------------------------------------------------------------------
+
+
+def _line(**more: Any) -> ledger.Line:
+    plain = {
+        "id": "i", "seq": 1, "at_ms": 2, "first_ms": 1, "actor": "agent:a", "who": "a",
+        "what": "task.note", "target": "task:1", "shown": "T-1", "verdict": "allow", "rule": None,
+        "code": None, "reason": None, "outcome": None, "count": 1, "task": "T-1", "trace": None,
+        "of": None,
+    }  # fmt: skip
+    return ledger.Line(**(plain | more))
+
+
+@pytest.mark.parametrize(
+    ("lines", "counts"),
+    [
+        ([_line(), _line(), _line()], [3]),
+        ([_line(), _line(verdict="refuse"), _line()], [1, 1, 1]),
+        ([_line(count=4), _line()], [5]),
+        ([_line(), _line(task="T-2")], [1, 1]),
+        ([_line(), _line(outcome="failed")], [1, 1]),
+        ([_line(trace="x"), _line(trace="y")], [2]),
+        ([], []),
+    ],
+)
+def test_equal_neighbours_fold(lines: list[ledger.Line], counts: list[int]) -> None:
+    assert [line.count for line in ledger.fold(lines)] == counts
+
+
+async def test_receipts_by_verdict_actor_and_task(ground: OpenStore) -> None:
+    project = await act(ground, _project, "goal")
+    made = await act(ground, _task, project, "title", "queued")
+    with pytest.raises(HomarusError):
+        await ground.store.write(await ground.refused_action(ground.company), _project, "no")
+
+    async def page(**chosen: Any) -> list[tuple[str, str]]:
+        shown = await read(ground, ledger.page, ground.company, 1, ledger.Filter(**chosen), None)
+        return [(line.what, line.verdict) for line in shown.lines]
+
+    everything = await page()
+    assert everything[0] == ("task.create", "refuse")
+    assert await page(verdict=VerdictKind.REFUSE) == [("task.create", "refuse")]
+    assert await page(task=made) == [("task.dispatch", "allow")]
+    by = await read(ground, ledger.actor_key, ground.company, "system:tests")
+    assert ("task.dispatch", "allow") in await page(actor=by)
+    assert await page(actor="agent:nobody") == []
+
+
+async def test_a_failed_act_is_one_line_with_its_outcome(ground: OpenStore) -> None:
+    def fails(tx: Tx) -> None:
+        raise Conflict("test.failed", "it broke", "")
+
+    with pytest.raises(Conflict):
+        await act(ground, fails)
+    shown = await read(ground, ledger.page, ground.company, 1, ledger.Filter(), None)
+    assert (shown.lines[0].outcome, shown.lines[0].code) == ("failed", "test.failed")
+    assert shown.lines[0].of is None
+
+
+async def test_pages_of_receipts_show_every_row_once(ground: OpenStore) -> None:
+    for n in range(70):
+        await act(ground, _agent, f"agent-{n}", "scoder")
+    seen = 0
+    before = None
+    while True:
+        shown = await read(ground, ledger.page, ground.company, 1, ledger.Filter(), before)
+        seen += shown.rows
+        assert sum(line.count for line in shown.lines) == shown.rows
+        before = shown.last
+        if before is None:
+            break
+    assert seen == shown.total >= 70
+
+
+async def test_a_tasks_page_tells_its_story(ground: OpenStore) -> None:
+    project = await act(ground, _project, "goal")
+    made = await act(ground, _task, project, "title", "queued")
+    found = await read(ground, task.detail, ground.company, "T-1")
+    assert found is not None
+    assert (found.task.id, found.title) == (made, "title")
+    assert [moment.what for moment in found.moments] == ["created"]
+    assert await read(ground, task.detail, ground.company, "T-99") is None
+    assert await read(ground, task.detail, ground.company, "nonsense") is None
+
+
+# -- plans -----------------------------------------------------------------------------------
+
+BIG = ("task", "task_spec", "event", "receipt")
+QUERIES: list[tuple[views.View, dict[str, str]]] = [
+    (views.VIEWS[0], {}),
+    (views.VIEWS[0], {"state": "done", "after": "40"}),
+    (views.VIEWS[0], {"role": "scoder", "project": "P", "agent": "A"}),
+    (views.VIEWS[1], {}),
+    (views.VIEWS[1], {"after": "agent-1"}),
+    (views.VIEWS[2], {"ref": "AGENT"}),
+    (views.VIEWS[3], {}),
+    (views.VIEWS[3], {"actor": "coder", "verdict": "refuse", "before": "1000"}),
+    (views.VIEWS[3], {"task": "T-1"}),
+    (views.VIEWS[3], {"trace": new_id()}),
+    (views.VIEWS[4], {"ref": "T-1"}),
+]
+
+
+class Explaining:
+    """An Rx that keeps the plan of every statement it runs."""
+
+    dialect = "sqlite"
+
+    def __init__(self, rx: Rx) -> None:
+        self._rx = rx
+        self.now_ms = rx.now_ms
+        self.plans: list[tuple[str, str]] = []
+
+    def _explain(self, sql: str, params: Params) -> None:
+        if sql.lower().startswith("select"):
+            for row in self._rx.all(f"explain query plan {sql}", params):
+                self.plans.append((sql, row[3]))
+
+    def one(self, sql: str, params: Params = ()) -> Row | None:
+        self._explain(sql, params)
+        return self._rx.one(sql, params)
+
+    def all(self, sql: str, params: Params = ()) -> list[Row]:
+        self._explain(sql, params)
+        return self._rx.all(sql, params)
+
+
+@pytest.mark.parametrize(("view", "query"), QUERIES)
+async def test_no_page_scans_a_big_table(
+    tmp_path: Path, view: views.View, query: dict[str, str]
+) -> None:
+    async with opened(sqlite_store, tmp_path) as ground:
+        project = await act(ground, _project, "goal")
+        coder = await act(ground, _agent, "coder", "scoder")
+        await act(ground, _task, project, "title", "in_progress", coder)
+        company = Company(1, ground.company, "acme", "acme", "studio", None, 0)
+        asked = {k: coder if v == "AGENT" else v for k, v in query.items()}
+
+        def explained(rx: Rx) -> list[tuple[str, str]]:
+            explaining = Explaining(rx)
+            view.fn(explaining, company, asked)
+            return explaining.plans
+
+        plans = await ground.store.read(explained)
+    assert plans
+    for sql, plan in plans:
+        scanned = re.match(r"SCAN (\w+)", plan)
+        if scanned is not None:
+            names = dict(re.findall(r"\b(?:from|join) (\w+) (\w+)\b", sql))
+            table = {alias: name for name, alias in names.items()}.get(scanned[1], scanned[1])
+            assert table not in BIG, f"{plan}\n{sql}"
