@@ -1,22 +1,18 @@
-"""The engines under test. PostgreSQL is skipped with a reason where no server can be had."""
+"""Every test that takes `opener` or `store` runs on each engine."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from homarus.testing.stores import Opener, OpenStore, opened, postgres_store, sqlite_store
+from homarus.testing.stores import Opener, OpenStore, opened
+from tests.support.engines import ENGINES, chosen
 
 
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], scope="function"
-)
-def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Opens the engine's store; each test has a database of its own."""
-    if request.param == "sqlite":
-        yield sqlite_store
-    else:
-        yield postgres_store(request.getfixturevalue("postgres_url"))
+@pytest.fixture(params=ENGINES)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    """Opens the engine's store; each test has a file or a database of its own."""
+    return chosen(request)
 
 
 @pytest.fixture

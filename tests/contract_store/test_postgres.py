@@ -27,17 +27,17 @@ WAIT_S = 20
 
 
 @pytest.fixture
-async def store(postgres_url: str, tmp_path: Path) -> AsyncIterator[OpenStore]:
-    async with opened(postgres_store(postgres_url), tmp_path) as made:
+async def store(migrated_url: str, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    async with opened(postgres_store(migrated_url), tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-async def replicas(postgres_url: str, tmp_path: Path) -> AsyncIterator[list[OpenStore]]:
+async def replicas(migrated_url: str, tmp_path: Path) -> AsyncIterator[list[OpenStore]]:
     """Two stores on one database; they share the home for its master key."""
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(opened(postgres_store(postgres_url), tmp_path))
+            await stack.enter_async_context(opened(postgres_store(migrated_url), tmp_path))
             for _ in range(2)
         ]
 
@@ -107,12 +107,12 @@ async def test_the_other_replica_is_woken_by_a_commit(replicas: list[OpenStore])
 
 
 async def test_nothing_is_missed_while_the_listener_is_cut_off(
-    replicas: list[OpenStore], postgres_url: str
+    replicas: list[OpenStore], migrated_url: str
 ) -> None:
     writer, watcher = replicas
     heard: asyncio.Queue[dict[str, int]] = asyncio.Queue()
     watcher.store.listen(heard.put_nowait)
-    await asyncio.to_thread(cut_all, postgres_url)
+    await asyncio.to_thread(cut_all, migrated_url)
     await writer.store.write(writer.action(), units.put, "x")
     heads: dict[str, int] = {}
     while heads.get(writer.company, 0) < 1:
@@ -123,10 +123,10 @@ async def test_nothing_is_missed_while_the_listener_is_cut_off(
 
 
 async def test_sessions_ended_while_idle_are_replaced_unnoticed(
-    store: OpenStore, postgres_url: str
+    store: OpenStore, migrated_url: str
 ) -> None:
     for n in range(3):
-        await asyncio.to_thread(cut_all, postgres_url)
+        await asyncio.to_thread(cut_all, migrated_url)
         assert await store.store.write(store.action(), units.put, "x", n) == n
         assert await store.store.read(units.value, store.company, "x") == n
 
@@ -179,14 +179,14 @@ create constraint trigger cut after insert on counter deferrable initially defer
 
 
 async def test_a_commit_without_an_answer_is_called_unknown(
-    store: OpenStore, postgres_url: str
+    store: OpenStore, migrated_url: str
 ) -> None:
-    await asyncio.to_thread(superuser, postgres_url, BREAK_AT_COMMIT)
+    await asyncio.to_thread(superuser, migrated_url, BREAK_AT_COMMIT)
     with pytest.raises(Unavailable) as caught:
         await store.store.write(store.action(), units.put, "x")
     assert caught.value.code == "store.outcome_unknown"
     assert "Idempotency-Key" in caught.value.remedy
-    await asyncio.to_thread(superuser, postgres_url, "drop trigger cut on counter")
+    await asyncio.to_thread(superuser, migrated_url, "drop trigger cut on counter")
     assert await store.store.write(store.action(), units.put, "x", 2) == 2
 
 
@@ -203,10 +203,10 @@ async def until_it_works(store: OpenStore) -> None:
 
 
 async def test_a_database_that_goes_away_is_named_and_comes_back(
-    store: OpenStore, postgres_url: str
+    store: OpenStore, migrated_url: str
 ) -> None:
-    name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
-    server = postgres_url.replace(f"/{name}?", "/postgres?")
+    name = psycopg.conninfo.conninfo_to_dict(migrated_url)["dbname"]
+    server = migrated_url.replace(f"/{name}?", "/postgres?")
     await asyncio.to_thread(superuser, server, f"alter database {name} allow_connections false")
     await asyncio.to_thread(
         superuser,
@@ -223,6 +223,19 @@ async def test_a_database_that_goes_away_is_named_and_comes_back(
     await asyncio.wait_for(until_it_works(store), WAIT_S)
     assert await store.store.read(units.value, store.company, "x") == 2
     assert store.store.health()["state"] == "ok"
+
+
+def many_statements(tx: Tx, name: str) -> None:
+    units.put(tx, name)
+    while True:
+        tx.one("select pg_sleep(0.05)")
+
+
+async def test_a_unit_of_too_many_statements_is_ended_between_them(store: OpenStore) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await store.store.write(store.action(), many_statements, "x")
+    assert caught.value.code == "store.unit_too_long"
+    assert await store.store.read(units.value, store.company, "x") is None
 
 
 # -- errors of the server --------------------------------------------------------------------------
@@ -265,12 +278,12 @@ async def test_a_nul_character_is_a_bad_request(store: OpenStore) -> None:
     assert (caught.value.code, caught.value.status) == ("store.bad_text", 400)
 
 
-async def test_a_standby_is_named(store: OpenStore, postgres_url: str) -> None:
-    name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+async def test_a_standby_is_named(store: OpenStore, migrated_url: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(migrated_url)["dbname"]
     await asyncio.to_thread(
-        superuser, postgres_url, f"alter database {name} set default_transaction_read_only = on"
+        superuser, migrated_url, f"alter database {name} set default_transaction_read_only = on"
     )
-    await asyncio.to_thread(cut_all, postgres_url)
+    await asyncio.to_thread(cut_all, migrated_url)
     with pytest.raises(Unavailable) as caught:
         await store.store.write(store.action(), units.put, "x")
     assert caught.value.code == "store.read_only"

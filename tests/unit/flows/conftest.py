@@ -7,6 +7,7 @@ from homarus.kernel import audit
 from homarus.kernel.verify import Verifier
 from homarus.testing.ground import ground
 from homarus.testing.shop import open_shop
+from tests.support.engines import ENGINES, chosen
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,9 +21,15 @@ def _ledger(rx, company):
     return [_encode(line) for line in lines]
 
 
+@pytest.fixture(params=ENGINES)
+def opener(request):
+    """Moves of tasks are held to one contract on both engines."""
+    return chosen(request)
+
+
 @pytest.fixture
-async def shop(tmp_path):
-    async with ground(tmp_path) as g:
+async def shop(tmp_path, opener):
+    async with ground(tmp_path, opener=opener) as g:
         shop = await open_shop(g)
         yield shop
         assert await shop.recount() == []

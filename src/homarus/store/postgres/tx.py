@@ -25,8 +25,12 @@ from homarus.store.unit import BatchLost, UnitTx, too_long, unexpected
 
 log = structlog.get_logger("store")
 
-UNIT_HARD_S: Final = 0.250
-"""Of wall time: of one statement by the server, of a unit between its statements."""
+STATEMENT_HARD_S: Final = 0.250
+"""Of one statement, ended by the server (store notes)."""
+UNIT_SOFT_S: Final = 0.050
+UNIT_HARD_S: Final = 2.0
+"""Of a whole unit, looked at between its statements. A round trip costs a hundred times what a
+statement costs on SQLite, and a long unit holds up its own company only."""
 
 
 class UnitTooLong(Exception):

@@ -19,7 +19,7 @@ from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError, NotFound, Unavailable
 from homarus.base.failpoint import failpoint
 from homarus.store import heads
-from homarus.store.port import MAX_BATCH_S, MAX_BATCH_UNITS, UNIT_SOFT_S, Governor, Head
+from homarus.store.port import MAX_BATCH_S, MAX_BATCH_UNITS, Governor, Head
 from homarus.store.postgres.driver import (
     CHANNEL,
     Connection,
@@ -31,7 +31,7 @@ from homarus.store.postgres.driver import (
     unavailable,
 )
 from homarus.store.postgres.queues import CompanyQueues
-from homarus.store.postgres.tx import UNIT_HARD_S, PostgresTx
+from homarus.store.postgres.tx import STATEMENT_HARD_S, UNIT_HARD_S, UNIT_SOFT_S, PostgresTx
 from homarus.store.unit import BatchLost, Unit, execute, outcome_unknown, unexpected
 
 log = structlog.get_logger("store")
@@ -102,7 +102,7 @@ class Writer:
         if time.monotonic() < self._not_before_s:
             raise unavailable()
         try:
-            limit_ms = round(UNIT_HARD_S * 1000)
+            limit_ms = round(STATEMENT_HARD_S * 1000)
             self._conn = connect(self._url, "writer", statement_timeout_ms=limit_ms)
         except Unavailable:
             wait_s = self._backoff_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
@@ -182,7 +182,7 @@ class Writer:
             conn.execute("begin")
             conn.execute(f"set local statement_timeout={round(LOCK_WAIT_S * 1000)}".encode())
             conn.execute(b"select pg_advisory_xact_lock($1)", (lock_key(company),))
-            conn.execute(f"set local statement_timeout={round(UNIT_HARD_S * 1000)}".encode())
+            conn.execute(f"set local statement_timeout={round(STATEMENT_HARD_S * 1000)}".encode())
             found = conn.execute(translate(heads.FIND), (company,))
         row = found.fetchone()
         if row is None:
