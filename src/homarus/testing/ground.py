@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus.base.action import Action
-from homarus.company import agents
+from homarus.flows.facts import SqlFacts
 from homarus.kernel import tokens
 from homarus.kernel.capabilities import BUILTIN
-from homarus.kernel.facts import AgentFacts, TaskFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.store.port import Row, Rx, Tx
-from homarus.tasks import sql as task_sql
 from homarus.testing.stores import Opener, found_company, sqlite_store
 
 START_MS: Final = 1_767_322_800_000
@@ -39,18 +37,6 @@ class ManualClock:
 
     def advance(self, ms: int) -> None:
         self.at_ms += ms
-
-
-class TableFacts:
-    """`kernel.facts.Facts` over the real tables."""
-
-    def agent(self, rx: Rx, company: str, ref: str) -> AgentFacts | None:
-        row = agents.find(rx, company, ref)
-        return None if row is None else AgentFacts(row.id, row.name, row.role, row.suspended)
-
-    def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
-        row = task_sql.find(rx, company, task)
-        return None if row is None else TaskFacts(row.id, row.project, row.agent, row.trace)
 
 
 def _last_company(rx: Rx) -> Row | None:
@@ -72,7 +58,7 @@ class Ground:
     def __init__(self, home: Path, clock: ManualClock, opener: Opener) -> None:
         self.home = home
         self.clock = clock
-        self.kernel = Kernel(TableFacts(), MasterKey.from_file(home / MASTER_KEY))
+        self.kernel = Kernel(SqlFacts(), MasterKey.from_file(home / MASTER_KEY))
         self.store = opener(home, self.kernel, clock)
         self.company = ""
         self.company_no = 1
