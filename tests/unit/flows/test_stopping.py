@@ -2,6 +2,7 @@
 
 import pytest
 
+from homarus.flows import due
 from homarus.tasks.model import State
 from tests.support.refusals import refused
 
@@ -30,6 +31,7 @@ async def test_stop_and_lift(shop, scope):
     else:
         assert await shop.claim("ada") is None
     assert await shop.recount() == []
+    assert shop.ground.company not in await shop.ground.read(due.stopped, 9)
     await shop.lift(row)
     assert (await shop.claim("ada")).id == task.id
 
@@ -117,7 +119,9 @@ async def test_more_tasks_than_one_lift_gives_back_at_once(shop):
     while claimed < count:
         task = await shop.claim("ada")
         if task is None:
-            assert await shop.give_back() > 0, f"{count - claimed} tasks stay blocked for ever"
+            due_now = await shop.ground.read(due.stopped, 9)
+            assert shop.ground.company in due_now, f"{count - claimed} tasks stay blocked for ever"
+            assert await shop.give_back() > 0
         else:
             claimed += 1
 
