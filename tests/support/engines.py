@@ -9,7 +9,9 @@ database is a copy of one that was migrated once: a tenth of the time that migra
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +66,34 @@ def chosen(request: pytest.FixtureRequest) -> Opener:
 def opener(request: pytest.FixtureRequest) -> Opener:
     """Opens the engine's store; each test has a file or a database of its own."""
     return chosen(request)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`home` of the master key, and of the store where it is a file."""
+
+    name: str
+    home: Path
+    opener: Opener
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(
+    postgres_server: PostgresServer,
+    migrated_databases: Iterator[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Engine:
+    """One database for the tests of a process that each found a company of their own."""
+    name = next(migrated_databases)
+    _maintain(postgres_server, f"create database {name} template {TEMPLATE}")
+    home = tmp_path_factory.mktemp("postgres-home")
+    return Engine("postgres", home, postgres_store(postgres_server.url(name)))
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """Runs every test that asks for it on both: where its store lives, and its opener."""
+    if request.param == "postgres":
+        found: Engine = request.getfixturevalue("shared_postgres")
+        return found
+    return Engine("sqlite", tmp_path, sqlite_store)

@@ -20,11 +20,12 @@ from homarus.base.errors import HomarusError
 from homarus.base.ids import from_blob
 from homarus.company import agents, projects
 from homarus.control_plane.route import Call, Route
+from homarus.flows.facts import SqlFacts
 from homarus.kernel import tokens
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.tokens import Token
 from homarus.store.port import Event, Key, Reply, Rx, Tx
-from homarus.testing.ground import ManualClock, TableFacts
+from homarus.testing.ground import ManualClock
 from homarus.testing.stores import Opener, OpenStore, found_company, opened, sqlite_store
 
 OWNER = "Olivia"
@@ -180,7 +181,7 @@ def match(routes: Sequence[Any], method: str, path: str) -> tuple[Any, dict[str,
 @asynccontextmanager
 async def surface(home: Path, opener: Opener = sqlite_store) -> AsyncIterator[Surface]:
     clock = ManualClock()
-    async with opened(opener, home, clock, TableFacts()) as open_store:
+    async with opened(opener, home, clock, SqlFacts()) as open_store:
         made = Surface(open_store, home, clock)
         made.owner = await made.mint("", kind="operator", name=OWNER, role="owner")
         yield made

@@ -15,7 +15,7 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import due, work
+from homarus.flows import due, stopping, work
 from homarus.kernel import anchors
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
@@ -72,6 +72,7 @@ class Maintenance:
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
             group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
+            group.create_task(_repeat("stops", periods.lease_s, self.give_back))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
 
     async def anchor(self) -> None:
@@ -108,6 +109,11 @@ class Maintenance:
         """Take back what expired; each unit checks again (control-plane contract, 18.8)."""
         for company in await self._store.read(due.leases, MAX_COMPANIES):
             await self._in_chunks(company, "task.expire", "leases", work.expire_due)
+
+    async def give_back(self) -> None:
+        """Queue what a lifted STOP still holds: lifting itself gives back only the first tasks."""
+        for company in await self._store.read(due.stopped, MAX_COMPANIES):
+            await self._in_chunks(company, "task.expire", "stops", stopping.give_back)
 
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""

@@ -11,3 +11,14 @@ def leases(rx: Rx, limit: int) -> list[str]:
         (rx.now_ms, limit),
     )
     return [str(row[0]) for row in rows]
+
+
+def stopped(rx: Rx, limit: int) -> list[str]:
+    """Companies with tasks that a STOP put aside and none holds any more."""
+    rows = rx.all(
+        "select distinct t.company from task t where t.state='blocked' and t.reason='stop' "
+        "and not exists(select 1 from stop s where s.company=t.company and s.lifted_ms is null "
+        "and s.scope in ('task', 'trace') and s.subject in (t.id, t.trace)) limit ?",
+        (limit,),
+    )
+    return [str(row[0]) for row in rows]

@@ -3,6 +3,7 @@
 from homarus.base.ids import is_uuid
 from homarus.kernel.facts import AgentFacts, TaskFacts
 from homarus.store.port import Rx
+from homarus.tasks import sql as tasks
 
 _AGENT = "select id, name, role, suspended from agent where company=? and deleted_ms is null and "
 
@@ -18,7 +19,6 @@ class SqlFacts:
         return None if row is None else AgentFacts(row[0], row[1], row[2], bool(row[3]))
 
     def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
-        row = rx.one(
-            "select id, project, agent, trace from task where id=? and company=?", (task, company)
-        )
-        return None if row is None else TaskFacts(*row)
+        """By id in any case or by number: a rule binds a task however it is named."""
+        row = tasks.find(rx, company, task)
+        return None if row is None else TaskFacts(row.id, row.project, row.agent, row.trace)

@@ -13,7 +13,7 @@ from homarus.tasks import lanes, service, sql
 from homarus.tasks.model import State, Task
 
 REASON: Final = "stop"
-MAX_GIVEN_BACK: Final = 200
+MAX_GIVEN_BACK: Final = 50
 """Tasks that one unit queues again; the maintenance worker goes on where more are left."""
 
 

@@ -30,7 +30,7 @@ from homarus.tasks.model import (
 )
 
 MAX_PRIORITY: Final = 1_000_000
-MAX_PUT_ASIDE: Final = 100
+MAX_PUT_ASIDE: Final = 20
 """Stopped tasks that one claim blocks before it answers that nothing fits."""
 
 RENEW_MS: Final = LEASE_MS // 10
@@ -203,6 +203,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
 
 def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | None:
     """The head of the agent's lanes; stopped tasks are put aside on the way."""
+    held: frozenset[str] | None = None
     for _ in range(MAX_PUT_ASIDE):
         head = lanes.best_head(
             tx,
@@ -213,7 +214,7 @@ def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | No
         )
         if head is None:
             return None
-        held = stopping.held(tx, tx.company)
+        held = stopping.held(tx, tx.company) if held is None else held
         task = sql.need(tx, tx.company, head.task) if held else None
         if task is None or held.isdisjoint((task.id, task.trace)):
             return head

@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus.base.action import Action
-from homarus.base.ids import new_id
-from homarus.company import agents
+from homarus.flows.facts import SqlFacts
 from homarus.kernel import tokens
 from homarus.kernel.capabilities import BUILTIN
-from homarus.kernel.facts import AgentFacts, TaskFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
-from homarus.store.port import Rx, Tx
-from homarus.tasks import sql as task_sql
-from homarus.testing.stores import Opener, sqlite_store
+from homarus.store.port import Row, Rx, Tx
+from homarus.testing.stores import Opener, found_company, sqlite_store
 
 START_MS: Final = 1_767_322_800_000
 OWNER: Final = "tests' owner"
@@ -42,27 +39,12 @@ class ManualClock:
         self.at_ms += ms
 
 
-class TableFacts:
-    """`kernel.facts.Facts` over the real tables."""
-
-    def agent(self, rx: Rx, company: str, ref: str) -> AgentFacts | None:
-        row = agents.find(rx, company, ref)
-        return None if row is None else AgentFacts(row.id, row.name, row.role, row.suspended)
-
-    def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
-        row = task_sql.find(rx, company, task)
-        return None if row is None else TaskFacts(row.id, row.project, row.agent, row.trace)
+def _last_company(rx: Rx) -> Row | None:
+    return rx.one("select no, id from company where no>0 order by no desc limit 1")
 
 
-def found(tx: Tx, company: str, no: int, slug: str) -> str:
-    """A company and its head, as rows."""
-    tx.run(
-        "insert into company(no, id, slug, name, created_ms) values(?,?,?,?,?)",
-        (no, company, slug, slug, tx.now_ms),
-    )
-    tx.run("insert into company_head(company_no) values(?)", (no,))
-    tx.emit("company_created", company, {"slug": slug})
-    return company
+def _owner(rx: Rx) -> Row | None:
+    return rx.one("select id from token where name=?", (OWNER,))
 
 
 def owner_token(tx: Tx) -> str:
@@ -71,29 +53,36 @@ def owner_token(tx: Tx) -> str:
 
 
 class Ground:
-    """The store of one scratch home and the company in it (number 1, slug `acme`)."""
+    """The store of one scratch home and a company in it (number 1, slug `acme`, unless `fresh`)."""
 
     def __init__(self, home: Path, clock: ManualClock, opener: Opener) -> None:
         self.home = home
         self.clock = clock
-        self.kernel = Kernel(TableFacts(), MasterKey.from_file(home / MASTER_KEY))
+        self.kernel = Kernel(SqlFacts(), MasterKey.from_file(home / MASTER_KEY))
         self.store = opener(home, self.kernel, clock)
         self.company = ""
+        self.company_no = 1
         self.owner = ""
 
-    async def start(self) -> None:
+    async def start(self, *, fresh: bool = False) -> None:
+        """`fresh`: found a further company instead of going on with the newest one."""
         await self.store.start()
-        row = await self.store.read(
-            lambda rx: rx.one("select c.id, t.id from company c, token t where c.no=1 and t.name=?",
-                              (OWNER,))
-        )  # fmt: skip
-        if row is not None:
-            self.company, self.owner = row
-            return
-        action = Action("", "company.create", "company:acme", system="tests")
-        self.company = await self.store.write(action, found, new_id(), 1, "acme")
-        action = Action("", "token.create", "token:", system="tests")
-        self.owner = await self.store.write(action, owner_token)
+        row = await self.store.read(_last_company)
+        if row is None or fresh:
+            slug = "acme" if row is None else f"acme-{row[0] + 1}"
+            action = Action("", "company.create", f"company:{slug}", system="tests")
+            await self.store.write(action, found_company, slug)
+            row = await self.store.read(_last_company)
+        if row is None:
+            raise AssertionError("the company that was founded is not there")
+        self.company_no, self.company = row
+        owner = await self.store.read(_owner)
+        if owner is None:
+            self.owner = await self.store.write(
+                Action("", "token.create", "token:", system="tests"), owner_token
+            )
+        else:
+            self.owner = owner[0]
 
     def action(self, capability: str, target: str = "company:", **more: Any) -> Action:
         builtin = BUILTIN.get(capability)
@@ -109,11 +98,15 @@ class Ground:
 
 @asynccontextmanager
 async def ground(
-    home: Path, clock: ManualClock | None = None, opener: Opener = sqlite_store
+    home: Path,
+    clock: ManualClock | None = None,
+    opener: Opener = sqlite_store,
+    *,
+    fresh: bool = False,
 ) -> AsyncIterator[Ground]:
     """Started when entered, stopped when left; enter again on the same home for a restart."""
     made = Ground(home, clock or ManualClock(), opener)
-    await made.start()
+    await made.start(fresh=fresh)
     try:
         yield made
     finally:

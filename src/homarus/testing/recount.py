@@ -8,9 +8,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
+from homarus.kernel import audit
+from homarus.kernel.verify import Verifier
 from homarus.store.port import Rx
-
-Rows = dict[str, dict[str, object]]
 
 
 def recount(rx: Rx, company: str) -> list[str]:
@@ -159,3 +159,18 @@ def _feeds(rx: Rx, company: str) -> Iterator[str]:
     last = 0 if counter is None else counter[0]
     if found != (last, last):
         yield f"task: (rows, last)={found}, the counter says {last}"
+
+
+def verify(rx: Rx, company: str) -> list[str]:
+    """What the offline check of the company's whole ledger finds."""
+    _, no = audit.company_of(rx, company)
+    verifier = Verifier()
+    after: int | None = 0
+    while after is not None:
+        page = audit.page(rx, company, no, after)
+        if after == 0:
+            verifier.feed(page.header)
+        for line in page.lines:
+            verifier.feed(line)
+        after = page.next
+    return [f"{found.code}: {found.message}" for found in verifier.finish().findings]

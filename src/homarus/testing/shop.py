@@ -187,7 +187,9 @@ class Shop:
 
     async def give_back(self) -> int:
         """One round of the worker that queues what a lifted STOP still holds."""
-        count: int = await self.do("task.expire", SYSTEM, stopping.give_back, 500)
+        count: int = await self.do(
+            "task.expire", SYSTEM, stopping.give_back, stopping.MAX_GIVEN_BACK
+        )
         return count
 
     # -- time ------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ async def test_assigning_changes_who_can_claim(team):
     assert (await team.claim("ada")).id == task.id
 
 
-def notices(rx):
-    return rx.all("select agent, kind, task from notification order by created_ms, id")
+def notices(rx, company):
+    return rx.all("select agent, kind, task from notification where company=?", (company,))
 
 
 async def test_the_receiver_is_told(team):
@@ -54,7 +54,7 @@ async def test_the_receiver_is_told(team):
     await team.assign(task.id, "bob")
     await team.patch(task.id, agent="ada")
     told = [team.agents[name] for name in ("ada", "bob", "ada")]
-    rows = await team.ground.read(notices)
+    rows = await team.ground.read(notices, team.ground.company)
     assert sorted(rows) == sorted((agent, "task_assigned", task.id) for agent in told)
 
 
