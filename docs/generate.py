@@ -5,6 +5,7 @@ from the function that GENERATORS has for NAME. tests/test_docs.py fails when a 
 """
 
 import ast
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -166,7 +167,7 @@ def command_parts(command: "click.Command", name: str, parent: "click.Context") 
         level = "###" if parent.parent is None else "####"
         usage = " ".join(command.collect_usage_pieces(here))
         yield f"{level} `{here.command_path} {usage}`\n"
-        yield f"{(command.help or '').strip()}\n"
+        yield f"{inspect.cleandoc(command.help or '')}\n"
         own = options([item for item in command.params if item.name != "json"], here)
         if own:
             yield own

@@ -23,6 +23,7 @@ from homarus.control_plane import (
     resources,
     rpc,
     sessions,
+    status,
     sync,
     talk,
     tasks,
@@ -32,6 +33,7 @@ from homarus.control_plane.route import Route, StreamRoute
 
 AREAS: Final[tuple[ModuleType, ...]] = (
     about,
+    status,
     companies,
     access,
     registry,

@@ -1,0 +1,59 @@
+"""A backup, and the way back from it."""
+
+from pathlib import Path
+
+import pytest
+
+from homarus.demo.children import Daemon
+from tests.support.commands import Running, Terminal
+
+
+@pytest.fixture
+def backup(running: Running) -> Path:
+    """A backup of a home with one agent more than the last."""
+    running.json("agent", "create", f"agent-{len(running.json('agent', 'list')['agents'])}")
+    return Path(running.json("backup")["backup"]["path"])
+
+
+def test_a_backup_is_whole_and_listed(running: Running, backup: Path) -> None:
+    assert running("restore", "--check", str(backup)).code == 0
+    listed = running.json("backup", "--list")["backups"]
+    assert str(backup) in [row["path"] for row in listed]
+
+
+def test_what_was_there_comes_back(running: Running, backup: Path, tmp_path: Path) -> None:
+    names = {agent["name"] for agent in running.json("agent", "list")["agents"]}
+    other = Terminal(tmp_path / "home")
+    assert other("restore", str(backup)).code == 0
+    daemon = Daemon(other.home, tmp_path / "log")
+    try:
+        assert {agent["name"] for agent in other.json("agent", "list")["agents"]} == names
+        assert other.json("audit", "verify")["ok"]
+    finally:
+        daemon.stop()
+
+
+def test_a_running_home_is_not_touched(running: Running, backup: Path) -> None:
+    done = running("restore", str(backup), "--force")
+    assert (done.code, done.error) == (1, "store.locked")
+    assert running("status").code == 0
+
+
+def test_a_store_that_is_there_is_kept(backup: Path, tmp_path: Path) -> None:
+    home = Terminal(tmp_path / "home")
+    home.json("restore", str(backup))
+    assert (home("restore", str(backup)).code, home("restore", str(backup)).error) == (
+        5,
+        "restore.store_exists",
+    )
+    aside = Path(home.json("restore", str(backup), "--force")["aside"])
+    assert (aside / "local-ssot" / "ssot.db").exists()
+
+
+def test_a_torn_backup_is_refused(backup: Path, tmp_path: Path) -> None:
+    (backup / "ssot.db").write_bytes((backup / "ssot.db").read_bytes()[:-1])
+    home = Terminal(tmp_path / "home")
+    assert home("restore", "--check", str(backup)).code == 7
+    done = home("restore", str(backup))
+    assert (done.code, done.error) == (1, "backup.file_changed")
+    assert not (home.home / "local-ssot").exists()
