@@ -127,5 +127,3 @@ def top_functions(profiler: cProfile.Profile | str, top: int) -> list[str]:
         f"{100 * own / whole:4.1f} %  {calls:8d} calls  {name}"
         for own, calls, name in sorted(rows, reverse=True)[:top]
     ]
-
-

@@ -10,7 +10,7 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import done, stopping
+from homarus.flows import done, standing, stopping
 from homarus.kernel import stop
 from homarus.records import incidents
 from homarus.store.port import Tx
@@ -302,7 +302,8 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     `task.unknown`, `task.lease_lost`, `task.illegal_move`, `task.policy_*`, `task.dod_unmet`.
     """
     target = rules.target_state(request.state)
-    task = sql.need(tx, tx.company, request.task)
+    found = standing.need(tx, tx.company, request.task)
+    task = found.task
     digest = rules.result_digest(target, request.output, request.comment)
     if task.state is target and target in (State.DONE, State.FAILED):
         before = sql.result_of(tx, task.id)
@@ -314,26 +315,27 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         return _progress(tx, task, request, digest)
     if not may_move(task.state, target, Mover.HOLDER):
         raise _illegal(task, target)
-    spec = sql.spec_of(tx, task.id)
-    project = projects.need(tx, tx.company, task.project)
     policy = rules.Policy(
-        requires_approval=project.require_approval_for_done,
-        requires_review=project.require_review_before_done,
-        comment_for_review=project.comment_required_for_review,
-        only_lead=project.only_lead_can_change_status,
-        is_lead=project.lead_agent == tx.actor.id,
+        requires_approval=found.project_approval,
+        requires_review=found.project_review,
+        comment_for_review=found.comment_for_review,
+        only_lead=found.only_lead,
+        is_lead=found.lead == tx.actor.id,
         reviewing=reviewing,
     )
-    refusal = rules.policy_refusal(task, spec, policy, target, request.comment)
+    refusal = rules.policy_refusal(task, found.approval_required, policy, target, request.comment)
     if refusal is not None:
         raise refusal
-    if target is State.DONE:
+    if target is State.DONE and found.has_items:
         done.require(tx, task, tx.actor, reviewing=reviewing)
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
     keep = target is not State.QUEUED
-    after = service.leave(tx, task, target, keep_agent=keep, reason=None, retries=task.retries)
-    let_go(tx, task, capped=project.max_active_agents is not None)
+    after = service.leave(
+        tx, task, target, keep_agent=keep, retries=task.retries,
+        has_dependents=found.has_dependents,
+    )  # fmt: skip
+    let_go(tx, task, capped=found.cap is not None)
     _announce_result(tx, after, target, request.comment)
     return after
 

@@ -8,7 +8,7 @@ import msgspec
 
 from homarus.base.canonical import canonical
 from homarus.base.errors import Conflict, HomarusError, Invalid
-from homarus.tasks.model import Spec, State, Task
+from homarus.tasks.model import State, Task
 
 ALIASES: Final = {
     "queued": "inbox",
@@ -152,9 +152,12 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 def policy_refusal(
-    task: Task, spec: Spec, policy: Policy, target: State, comment: str | None
+    task: Task, wants_person: bool, policy: Policy, target: State, comment: str | None
 ) -> HomarusError | None:
-    """The first policy that forbids the move, in the contract's order; None: it may pass."""
+    """The first policy that forbids the move, in the contract's order; None: it may pass.
+
+    `wants_person`: the task itself asks for a person's approval.
+    """
     if target is State.DONE:
         if policy.requires_review and task.state is not State.REVIEW:
             return _forbidden("review_first", "the project wants a review before done")
@@ -167,7 +170,7 @@ def policy_refusal(
     guarded = policy.requires_approval or policy.requires_review or policy.only_lead
     if target is State.DONE and guarded and not (policy.is_lead or policy.reviewing):
         return _forbidden("through_review", "workers of this project finish through review")
-    if target is State.DONE and (spec.approval_required or policy.requires_approval):
+    if target is State.DONE and (wants_person or policy.requires_approval):
         return _forbidden("approval", "a person must accept this task before it is done")
     return None
 

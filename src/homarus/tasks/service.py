@@ -198,9 +198,19 @@ def readopt(tx: Tx, lease: Lease, without: frozenset[str]) -> Task | None:
 
 
 def leave(
-    tx: Tx, task: Task, to: State, *, keep_agent: bool, reason: str | None = None, retries: int = 0
+    tx: Tx,
+    task: Task,
+    to: State,
+    *,
+    keep_agent: bool,
+    reason: str | None = None,
+    retries: int = 0,
+    has_dependents: bool = True,
 ) -> Task:
-    """Out of a state by fenced update. Raises `task.lease_lost` when the task moved meanwhile."""
+    """Out of a state by fenced update. Raises `task.lease_lost` when the task moved meanwhile.
+
+    `has_dependents` False: the caller has seen in this transaction that no task names it a blocker.
+    """
     row = tx.one(
         _LEAVE,
         (
@@ -213,6 +223,8 @@ def leave(
     after = sql.task_of(row)
     if to is State.QUEUED:
         after = requeued(tx, after)
+    if not has_dependents:
+        return after
     if to in FINISHED and task.state not in FINISHED:
         release_dependents(tx, task.id)
     if task.state in FINISHED and to not in FINISHED:

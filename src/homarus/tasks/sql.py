@@ -33,7 +33,7 @@ def by_number(rx: Rx, company: str, seq: int) -> Task | None:
     return None if row is None else task_of(row)
 
 
-def _address(ref: str) -> str | int | None:
+def address(ref: str) -> str | int | None:
     """The id or number that a reference means; None: it is neither."""
     text = ref.strip()
     if is_uuid(text.lower()):
@@ -44,7 +44,7 @@ def _address(ref: str) -> str | int | None:
 
 def find(rx: Rx, company: str, ref: str) -> Task | None:
     """By id in any case or by number (`T-192`), archived ones too."""
-    at = _address(ref)
+    at = address(ref)
     if isinstance(at, int):
         return by_number(rx, company, at)
     return None if at is None else by_id(rx, company, at)
@@ -52,7 +52,7 @@ def find(rx: Rx, company: str, ref: str) -> Task | None:
 
 def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
     """As `find`. Raises `request.bad_id`, `task.unknown`."""
-    if _address(ref) is None:
+    if address(ref) is None:
         raise Invalid(
             "request.bad_id", f"{ref[:80]!r} is not a task's id", "Give the UUID or T-number."
         )

@@ -1,0 +1,61 @@
+"""A task with all that decides over a report on it: one statement over task, spec and project."""
+
+from typing import Final
+
+import msgspec
+
+from homarus.company import projects
+from homarus.store.port import Tx
+from homarus.tasks import sql
+from homarus.tasks.model import TASK_COLUMNS, State, Task
+
+_FIND: Final = (
+    f"select {', '.join(f't.{c}' for c in TASK_COLUMNS.split(', '))}, "
+    "s.approval_required, p.id, p.require_approval_for_done, p.require_review_before_done, "
+    "p.comment_required_for_review, p.only_lead_can_change_status, p.lead_agent, "
+    "p.max_active_agents, exists(select 1 from task_done_item d where d.task=t.id), "
+    "exists(select 1 from task_dependency d where d.blocker=t.id) "
+    "from task t join task_spec s on s.task=t.id "
+    "left join project p on p.id=t.project and p.company=t.company and p.deleted_ms is null "
+    "where t.company=? and t."
+)
+_COLUMNS: Final = TASK_COLUMNS.count(",") + 1
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """`approval_required`: of the task itself. `has_items`: it has a Definition of Done with typed
+    items. `has_dependents`: tasks wait for it, or waited."""
+
+    task: Task
+    approval_required: bool
+    project_approval: bool
+    project_review: bool
+    comment_for_review: bool
+    only_lead: bool
+    lead: str | None
+    cap: int | None
+    has_items: bool
+    has_dependents: bool
+
+
+def need(tx: Tx, company: str, ref: str) -> Standing:
+    """By id or number. Raises `request.bad_id`, `task.unknown`, `project.unknown`."""
+    at = sql.address(ref)
+    column = "seq=?" if isinstance(at, int) else "id=?"
+    row = None if at is None else tx.one(_FIND + column, (company, at))
+    if row is None or row[4] == State.ARCHIVED:
+        task = sql.need(tx, company, ref)
+        raise AssertionError(f"task {task.id} has no spec")
+    more = row[_COLUMNS:]
+    if more[1] is None:
+        project = projects.need(tx, company, row[3])
+        raise AssertionError(f"project {project.id} is there and is not")
+    return Standing(
+        sql.task_of(row[:_COLUMNS]),
+        bool(more[0]),
+        *(bool(policy) for policy in more[2:6]),
+        more[6],
+        more[7],
+        bool(more[8]),
+        bool(more[9]),
+    )
