@@ -7,7 +7,10 @@ from homarus.base.clock import iso_ms
 from homarus.control_plane.route import Call, Route, json_reply, read_route
 from homarus.kernel import stop
 from homarus.store.port import Reply, Rx
+from homarus.tasks import sql as task_sql
+from homarus.tasks.model import State
 
+MAX_COUNT: Final = 10_000
 _COMPANY: Final = (
     "select c.id, c.slug, c.name, c.template, h.receipt_seq from company c "
     "join company_head h on h.company_no=c.no where c.id=?"
@@ -23,12 +26,13 @@ def _counts(rx: Rx, sql: str, company: str) -> dict[str, int]:
 
 
 def status(rx: Rx, call: Call[None]) -> Reply:
-    """Counts by state; costs in cents of this month, the budget 0 where none is set."""
+    """Counts by state, no further than MAX_COUNT each; costs in cents of this month, the budget 0 where none is set."""
     company = call.company
     about = rx.one(_COMPANY, (company,)) or ("", "", "", "", 0)
     spent, budget = rx.one(_COSTS, (company,)) or (0, 0)
     incidents = rx.one(
-        "select count(*) from incident where company=? and status='open'", (company,)
+        "select count(*) from incident where company=? and status='open' and deleted_ms is null",
+        (company,),
     )
     body: dict[str, Any] = {
         "company": dict(zip(("id", "slug", "name", "template"), about[:4], strict=True)),
@@ -40,9 +44,12 @@ def status(rx: Rx, call: Call[None]) -> Reply:
             "group by status order by status",
             company,
         ),
-        "tasks": _counts(
-            rx, "select state, count(*) from task where company=? group by state", company
-        ),
+        "tasks": {
+            state.value: n
+            for state in State
+            if state is not State.ARCHIVED
+            and (n := task_sql.count_state(rx, company, state, MAX_COUNT))
+        },
         "stops": len(stop.active(rx, company)),
         "openIncidents": int(incidents[0]) if incidents else 0,
         "receipts": int(about[4]),

@@ -10,7 +10,7 @@ from homarus.tasks import sql
 from homarus.tasks.model import TASK_COLUMNS, State, Task
 
 _FIND: Final = (
-    f"select {', '.join(f't.{c}' for c in TASK_COLUMNS.split(', '))}, "
+    f"select {', '.join(f't.{c}' for c in TASK_COLUMNS.split(', '))}, "  # noqa: S608
     "s.approval_required, p.id, p.require_approval_for_done, p.require_review_before_done, "
     "p.comment_required_for_review, p.only_lead_can_change_status, p.lead_agent, "
     "p.max_active_agents, exists(select 1 from task_done_item d where d.task=t.id), "
@@ -51,11 +51,14 @@ def need(tx: Tx, company: str, ref: str) -> Standing:
         project = projects.need(tx, company, row[3])
         raise AssertionError(f"project {project.id} is there and is not")
     return Standing(
-        sql.task_of(row[:_COLUMNS]),
-        bool(more[0]),
-        *(bool(policy) for policy in more[2:6]),
-        more[6],
-        more[7],
-        bool(more[8]),
-        bool(more[9]),
+        task=sql.task_of(row[:_COLUMNS]),
+        approval_required=bool(more[0]),
+        project_approval=bool(more[2]),
+        project_review=bool(more[3]),
+        comment_for_review=bool(more[4]),
+        only_lead=bool(more[5]),
+        lead=more[6],
+        cap=more[7],
+        has_items=bool(more[8]),
+        has_dependents=bool(more[9]),
     )
