@@ -141,13 +141,15 @@ def _about(rx: Rx, company: str, no: int, ref: str) -> tuple[str, str, list[Rece
             "request.bad_id", f"{ref[:80]!r} is neither an id nor a number", "Give a UUID or T-12."
         )
     ref = ref.lower()
-    receipt = _receipt(rx, company, no, ref)
+    receipt, event = _receipt(rx, company, no, ref), trail.event_by_id(rx, no, ref)
+    of_event = [] if event is None else trail.of_event(rx, company, no, event)
     if receipt is not None:
+        # An event of the same millisecond and number has the same id: its receipts stand behind.
         of = [] if receipt.of is None else receipts.at(rx, company, no, receipt.of)
-        return "receipt", ref, [*of, receipt]
-    event = trail.event_by_id(rx, no, ref)
+        first = [*of, receipt]
+        return "receipt", ref, first + [r for r in of_event if r not in first]
     if event is not None:
-        return "event", ref, trail.of_event(rx, company, no, event)
+        return "event", ref, of_event
     if task_sql.by_id(rx, company, ref) is not None:
         return "task", ref, receipts.about(rx, company, no, "task", ref)
     kind = "artifact" if artifacts.by_id(rx, company, ref) is not None else "thing"

@@ -102,7 +102,10 @@ def events_about(rx: Rx, company_no: int, subject: str) -> list[dict[str, Any]]:
 
 def event_by_id(rx: Rx, company_no: int, event: str) -> dict[str, Any] | None:
     """The event of an id, found through the address that the id carries."""
-    no, seq = row_address(event)
+    try:
+        no, seq = row_address(event)
+    except ValueError:
+        return None
     if no != company_no:
         return None
     row = rx.one(_EVENTS + "and seq=?", (company_no, seq))

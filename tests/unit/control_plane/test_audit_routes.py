@@ -92,6 +92,7 @@ async def test_why_any_thing_with_events(g):
     [
         ("x", "request.bad_id"),
         (NOWHERE, "why.unknown"),
+        ("00000000-0000-4000-8000-000000000000", "why.unknown"),
         ("T-999", "task.unknown"),
         ("A-1", "artifact.unknown"),
     ],

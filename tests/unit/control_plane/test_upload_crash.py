@@ -31,7 +31,7 @@ async def main(home):
                 {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}, key=f"k{n}",
             )
             await uploaded(stream, call(g.company))
-            print(n, flush=True)
+            print(f"acknowledged {n}", flush=True)
 
 asyncio.run(main(Path(sys.argv[1])))
 """
@@ -60,7 +60,8 @@ def upload_until_killed(home, point, count):
         text=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    return {f"{n}.txt" for n in done.stdout.split()}
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return {f"{line[1]}.txt" for line in lines if line[0] == "acknowledged"}
 
 
 @pytest.mark.crash
