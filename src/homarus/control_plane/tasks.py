@@ -11,7 +11,7 @@ from homarus.control_plane.route import Call, Route, json_reply, read_route, wri
 from homarus.flows import editing, work
 from homarus.store.port import Reply, Rx, Tx
 from homarus.tasks import rules, sql
-from homarus.tasks.model import LEASE_MS, State
+from homarus.tasks.model import LEASE_MS, State, Task
 
 UNSET = msgspec.UNSET
 _encode = msgspec.json.Encoder().encode
@@ -253,14 +253,18 @@ def claim(tx: Tx, call: Call[Claim]) -> Reply:
     )
 
 
+def _holder(task: Task) -> str | None:
+    """The agent that has it in hand or in review."""
+    return {State.IN_PROGRESS: task.agent, State.REVIEW: task.reviewer}.get(task.state)
+
+
 def replay_claim(tx: Tx, kept: bytes) -> Reply | None:
     """The stored claim, while that very claim still holds; else None: claim afresh (3.3)."""
     task_id, _, token = kept.decode().partition(":")
     task = sql.by_id(tx, tx.company, task_id)
     holds = (
         task is not None
-        and task.state is State.IN_PROGRESS
-        and task.agent == tx.actor.id
+        and _holder(task) == tx.actor.id
         and task.token == int(token)
         and task.lease_until_ms is not None
         and task.lease_until_ms > tx.now_ms
