@@ -200,6 +200,12 @@ def test_status_and_doctor(at: Any, running: Running, company: str) -> None:
     assert [name for name, check in checks.items() if check["verdict"] == "fail"] == []
 
 
+def test_dashboard(running: Running) -> None:
+    link = running("dashboard", "--print").out.strip()
+    assert link.startswith(f"{running.daemon.ready.url}/app/login?code=")
+    assert running.json("dashboard")["url"] != link
+
+
 def test_sql(at: Any, running: Running, company: str) -> None:
     at("task", "create", "Count", "--project", "P-1", *SPEC)
     query = "select number, title, status from tasks where status = 'pending'"

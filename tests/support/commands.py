@@ -66,6 +66,7 @@ class Terminal:
         run.mkdir(exist_ok=True)
         (run / "daemon.json").write_text(json.dumps({"url": url, "pid": 1}))
         (run / "owner.token").write_text(OWNER + "\n")
+        (run / "owner.token").chmod(0o600)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ def command(
 
     options = runner.Options(path, ctx.given_home, chaos=chaos, keep=keep, quiet=ctx.json)
     outcome = runner.run(options)
+    if ctx.given_home is None:
+        ctx.given_home = Path(outcome.home)
+        ctx.prefer("company", outcome.company)
     ctx.out.document(outcome.as_json())
     for check in outcome.checks:
         said = f": {check.detail}" if check.detail else ""

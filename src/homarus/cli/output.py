@@ -5,6 +5,7 @@ control characters escaped, so that it cannot steer the terminal.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -13,6 +14,7 @@ from homarus.base.errors import HomarusError
 
 GAP: Final = "  "
 NONE: Final = "-"
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 class Output:
@@ -62,6 +64,8 @@ def cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(cell(item) for item in value) or NONE
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    if _TIME.fullmatch(text):
+        text = f"{text[:10]} {text[11:19]}Z"
     return clean(text.replace("\n", " "))
 
 

@@ -53,6 +53,7 @@ class Outcome:
     tasks: int = 0
     sandbox: str = "none"
     home: str = ""
+    company: str = ""
     wall_ms: int = 0
     checks: list[Check] = field(default_factory=list)
     audit: dict[str, Any] = field(default_factory=dict)
@@ -102,8 +103,9 @@ class Demo:
         self._start_daemon("0")
         self._owner = (self.home / "run" / "owner.token").read_text("ascii").strip()
         self._company = company.found(self.daemon.ready.url, self._owner, self._path)
+        outcome.company = self._company.slug
         self._progress.say(f"{len(self._company.tasks)} tasks on {self._path}")
-        self._progress.say(f"watch: {self._page()}")
+        self._progress.say(f"watch: {self._link()}")
         for name in company.WORKERS:
             self._start_agent(name)
         tasks = self._watch()
@@ -220,6 +222,11 @@ class Demo:
 
     def _page(self) -> str:
         return f"{self.daemon.ready.url}/app"
+
+    def _link(self) -> str:
+        """Opens the page once, within a minute."""
+        with self._api() as api:
+            return str(api.post_once("/dashboard/codes")["url"])
 
 
 def run(options: Options) -> Outcome:
