@@ -39,6 +39,7 @@ SAME_TIER = frozenset(
         ("agents", "backends"),
         ("control_plane", "openapi"),
         ("web", "openapi"),
+        ("web", "control_plane"),
         ("service", "app"),
         ("demo", "client"),
         ("bridge", "client"),
