@@ -26,7 +26,8 @@ def _counts(rx: Rx, sql: str, company: str) -> dict[str, int]:
 
 
 def status(rx: Rx, call: Call[None]) -> Reply:
-    """Counts by state, no further than MAX_COUNT each; costs in cents of this month, the budget 0 where none is set."""
+    """Counts by state, no further than MAX_COUNT each; costs in cents of
+    this month, the budget 0 where none is set."""
     company = call.company
     about = rx.one(_COMPANY, (company,)) or ("", "", "", "", 0)
     spent, budget = rx.one(_COSTS, (company,)) or (0, 0)
