@@ -2,17 +2,19 @@
 
 Rows of the two big append-only tables (events, receipts) store no id. Theirs is made from the
 row's address, so that it costs neither a column nor an index: the 74 free bits of the UUIDv7
-carry the company's number (32 bits) and the row's `seq` (42 bits). See docs/adr/0006.
+carry the company's number (32 bits), the table (1 bit) and the row's `seq` (41 bits); see
+docs/adr/0006-ids-of-rows.md.
 """
 
 import os
 import re
 import time
+from enum import IntEnum
 from typing import Final
 from uuid import UUID
 
 COMPANY_BITS: Final = 32
-SEQ_BITS: Final = 42
+SEQ_BITS: Final = 41
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _LOW62: Final = (1 << 62) - 1
@@ -38,18 +40,31 @@ def new_id(at_ms: int | None = None) -> str:
     return _assemble(at_ms, int.from_bytes(os.urandom(10), "big") >> 6)
 
 
-def row_id(at_ms: int, company_no: int, seq: int) -> str:
-    """The id of an event or receipt, from its address."""
-    return _assemble(at_ms, (company_no << SEQ_BITS) | seq)
+class Kind(IntEnum):
+    """Which of the two tables a derived id points into."""
+
+    EVENT = 0
+    RECEIPT = 1
 
 
-def row_address(text: str) -> tuple[int, int]:
-    """`(company_no, seq)` of an id made by `row_id`. Raises ValueError if it is no UUIDv7."""
+def event_id(at_ms: int, company_no: int, seq: int) -> str:
+    """The id of an event, from its address."""
+    return _assemble(at_ms, (((company_no << 1) | Kind.EVENT) << SEQ_BITS) | seq)
+
+
+def receipt_id(at_ms: int, company_no: int, seq: int) -> str:
+    """The id of a receipt, from its address."""
+    return _assemble(at_ms, (((company_no << 1) | Kind.RECEIPT) << SEQ_BITS) | seq)
+
+
+def row_address(text: str) -> tuple[Kind, int, int]:
+    """`(kind, company_no, seq)` of a derived id. Raises ValueError if it is no UUIDv7."""
     value = UUID(text).int
     if (value >> 76) & 0xF != 7:
         raise ValueError(f"not a UUIDv7: {text}")
     free = (((value >> 64) & 0xFFF) << 62) | (value & _LOW62)
-    return free >> SEQ_BITS, free & _SEQ_MASK
+    above = free >> SEQ_BITS
+    return Kind(above & 1), above >> 1, free & _SEQ_MASK
 
 
 def is_uuid(text: object) -> bool:

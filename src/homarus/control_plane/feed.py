@@ -8,7 +8,7 @@ import json
 from typing import Any, Final
 
 from homarus.base.errors import Busy, NotFound
-from homarus.base.ids import from_blob, row_id
+from homarus.base.ids import event_id, from_blob
 from homarus.store.port import Event, Rx, Store
 
 MAX_WAITERS: Final = 4_000
@@ -53,7 +53,7 @@ def page(
             subject=from_blob(None if subject is None else bytes(subject)) or "",
             actor=actor,
             data={} if data is None else json.loads(data),
-            id=row_id(at_ms, company_no, seq),
+            id=event_id(at_ms, company_no, seq),
         )
         for seq, at_ms, kind, subject, actor, data in rows
     ]

@@ -11,7 +11,7 @@ import msgspec
 
 from homarus.base.action import Actor
 from homarus.base.clock import iso_ms
-from homarus.base.ids import from_blob, row_id, to_blob
+from homarus.base.ids import event_id, from_blob, to_blob
 from homarus.company import projects
 from homarus.control_plane import shapes_work as shapes
 from homarus.store.port import Event, Rx, Tx
@@ -39,7 +39,7 @@ def events_about(rx: Rx, company: str, subject: str, limit: int = MAX_EVENTS) ->
             subject=from_blob(bytes(blob)) or "",
             actor=actor,
             data=_decode(data) if data else {},
-            id=row_id(at_ms, no, seq),
+            id=event_id(at_ms, no, seq),
         )
         for no, seq, at_ms, kind, blob, actor, data in reversed(rows)
     ]
@@ -96,7 +96,7 @@ def note_event(tx: Tx, note: Note) -> dict[str, Any]:
     kind = "task_note" if note.handoff is None else "task_handoff"
     seq = tx.last_seq()
     event = Event(
-        seq, tx.now_ms, kind, note.task, actor.key, {}, row_id(tx.now_ms, tx.head.no, seq)
+        seq, tx.now_ms, kind, note.task, actor.key, {}, event_id(tx.now_ms, tx.head.no, seq)
     )
     return _entry(tx.company, event, shapes.note(note))
 

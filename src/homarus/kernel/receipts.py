@@ -23,7 +23,7 @@ from homarus.base.action import (
 )
 from homarus.base.canonical import canonical_row
 from homarus.base.clock import iso_ms
-from homarus.base.ids import from_blob, row_address, row_id, to_blob
+from homarus.base.ids import Kind, from_blob, receipt_id, row_address, to_blob
 from homarus.base.redact import redact_tokens
 from homarus.store.port import Row, Rx, Tx
 
@@ -128,7 +128,7 @@ def write(
             RULES_VERSION,
         ),
     )
-    return row_id(tx.now_ms, head.no, head.receipt_seq)
+    return receipt_id(tx.now_ms, head.no, head.receipt_seq)
 
 
 def write_outcome(
@@ -173,7 +173,7 @@ def write_outcome(
             RULES_VERSION,
         ),
     )
-    return row_id(tx.now_ms, head.no, head.receipt_seq)
+    return receipt_id(tx.now_ms, head.no, head.receipt_seq)
 
 
 def columns(row: Row) -> tuple[Any, ...]:
@@ -188,7 +188,7 @@ def present(company: str, company_no: int, row: Row) -> Receipt:
         code, reason, outcome, repeats, task, trace, preflight, arguments, rules, digest,
     ) = columns(row)  # fmt: skip
     return Receipt(
-        id=row_id(at_ms, company_no, seq),
+        id=receipt_id(at_ms, company_no, seq),
         company=company,
         seq=seq,
         at=iso_ms(at_ms),
@@ -239,8 +239,8 @@ def about(rx: Rx, company: str, company_no: int, column: str, ref: str) -> list[
 
 def by_id(rx: Rx, company: str, company_no: int, receipt: str) -> Receipt | None:
     """The receipt of an id, found through the address that the id carries."""
-    no, seq = row_address(receipt)
-    if no != company_no:
+    kind, no, seq = row_address(receipt)
+    if kind is not Kind.RECEIPT or no != company_no:
         return None
     row = rx.one(select_sql("company_no=? and seq=?"), (company_no, seq))
     found = None if row is None else present(company, company_no, row)

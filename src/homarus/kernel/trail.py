@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from homarus.base.action import VerdictKind
 from homarus.base.errors import Invalid
-from homarus.base.ids import from_blob, row_address, row_id, to_blob
+from homarus.base.ids import Kind, event_id, from_blob, row_address, to_blob
 from homarus.kernel.receipts import Receipt, about, present, select_sql
 from homarus.store.port import Row, Rx
 
@@ -103,10 +103,10 @@ def events_about(rx: Rx, company_no: int, subject: str) -> list[dict[str, Any]]:
 def event_by_id(rx: Rx, company_no: int, event: str) -> dict[str, Any] | None:
     """The event of an id, found through the address that the id carries."""
     try:
-        no, seq = row_address(event)
+        kind, no, seq = row_address(event)
     except ValueError:
         return None
-    if no != company_no:
+    if kind is not Kind.EVENT or no != company_no:
         return None
     row = rx.one(_EVENTS + "and seq=?", (company_no, seq))
     found = None if row is None else _event(row, company_no)
@@ -116,7 +116,7 @@ def event_by_id(rx: Rx, company_no: int, event: str) -> dict[str, Any] | None:
 def _event(row: Row, company_no: int) -> dict[str, Any]:
     seq, at_ms, kind, subject, actor = row
     return {
-        "id": row_id(at_ms, company_no, seq),
+        "id": event_id(at_ms, company_no, seq),
         "seq": seq,
         "atMs": at_ms,
         "kind": kind,

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from homarus.base.ids import row_id
+from homarus.base.ids import receipt_id
 from homarus.kernel.anchors import Anchor
 from homarus.kernel.audit import FORMAT, End, Header, Line, ReceiptLine, SealLine
 from homarus.kernel.receipts import leaf
@@ -354,7 +354,7 @@ class Verifier:
     def _id(self, row: ReceiptLine) -> str | None:
         if self._header is None or not isinstance(row.at_ms, int):
             return None
-        return row_id(row.at_ms, self._header.company_no, row.seq)
+        return receipt_id(row.at_ms, self._header.company_no, row.seq)
 
     def _about(self, code: str, message: str, row: ReceiptLine, seal: int | None = None) -> None:
         self._find(code, message, receipt=self._id(row), seq=row.seq, seal=seal)

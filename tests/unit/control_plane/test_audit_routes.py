@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from homarus.base.errors import HomarusError, Invalid, NotFound
-from homarus.base.ids import row_id, to_blob
+from homarus.base.ids import event_id, to_blob
 from homarus.company import projects
 from homarus.control_plane import audit as routes
 from homarus.control_plane.audit import exported
@@ -77,7 +77,7 @@ async def test_why_an_event_finds_the_receipt_of_its_unit(g):
     row = await g.read(
         lambda rx: rx.one("select seq, at_ms from event where subject=?", (to_blob(g.task.id),))
     )
-    said = await ask(g, routes.why, ref=row_id(row[1], 1, row[0]))
+    said = await ask(g, routes.why, ref=event_id(row[1], 1, row[0]))
     assert [r["capability"] for r in said["receipts"]] == ["task.create"]
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from homarus.base.action import Allow, Effect
-from homarus.base.ids import row_id
+from homarus.base.ids import receipt_id
 from homarus.kernel import anchors, audit, receipts
 from homarus.kernel.receipts import columns, leaf, select_sql
 from homarus.kernel.verify import CODES, Report, Verifier
@@ -150,7 +150,7 @@ async def test_content_changed_with_its_digest(tmp_path):
     conn.close()
     first = check(await exported(tmp_path)).findings[0]
     assert (first.code, first.seq, first.seal) == ("audit.row_changed", 8, 8)
-    assert first.receipt == row_id(row[1], 1, 8)
+    assert first.receipt == receipt_id(row[1], 1, 8)
 
 
 async def test_tail_cut_past_an_anchor_names_the_anchor(tmp_path):

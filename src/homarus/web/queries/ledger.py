@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.action import Outcome, VerdictKind
-from homarus.base.ids import from_blob, is_uuid, row_id, to_blob
+from homarus.base.ids import from_blob, is_uuid, receipt_id, to_blob
 from homarus.store.port import Rx
 from homarus.web.queries import PAGE, WINDOW
 from homarus.web.queries.names import Names
@@ -162,7 +162,7 @@ def _line(company_no: int, row: tuple[Any, ...], ends: dict[int, Any], names: Na
         outcome, end_code, end_reason = ends[seq]
         code, reason = code or end_code, reason or end_reason
     return Line(
-        id=row_id(at_ms, company_no, seq),
+        id=receipt_id(at_ms, company_no, seq),
         seq=seq,
         at_ms=at_ms,
         first_ms=at_ms,
