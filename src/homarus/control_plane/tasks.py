@@ -308,8 +308,10 @@ def assign(tx: Tx, call: Call[Assign]) -> Reply:
 
 
 class NoteBody(msgspec.Struct, rename="camel"):
+    """`agentId` is needed of company tokens; an operator may speak for themselves."""
+
     note: str
-    agent_id: str
+    agent_id: str | None = None
     handoff: editing.Handoff | None = None
 
 
