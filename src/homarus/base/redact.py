@@ -15,10 +15,11 @@ MAX_ITEMS: Final = 200
 _TOKEN: Final = re.compile(r"\b(ec|ea|ho|hs)_[0-9A-Za-z]{8,}")
 _WHOLE: Final = re.compile(r"\b(ec|ea|ho|hs)_[0-9a-f]{48}\b")
 _WHOLE_BYTES: Final = re.compile(rb"\b(ec|ea|ho|hs)_[0-9a-f]{48}\b")
+_PREFIXES: Final = (b"ec_", b"ea_", b"ho_", b"hs_")
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+")
 _ASSIGNED: Final = re.compile(
     r"(?i)([\"']?\b[\w-]*(?:secret|token|password|passwd|api[_-]?key|authorization)[\w-]*[\"']?"
-    r"\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}\]]+)"
+    r"\s*[=:](?!//)\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}\]]+)"
 )
 _SECRET_KEY: Final = re.compile(
     r"(?i)(secret|password|passwd|authorization|api_?key|private_?key|cookie)|(^|_)token$|Token$"
@@ -42,6 +43,8 @@ def redact_tokens(text: str) -> str:
 
 def redact_token_bytes(raw: bytes) -> bytes:
     """The same for JSON that was not decoded yet; it stays JSON."""
+    if not any(prefix in raw for prefix in _PREFIXES):
+        return raw
     return _WHOLE_BYTES.sub(rb"\1_" + BLANK.encode(), raw)
 
 

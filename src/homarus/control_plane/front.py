@@ -21,6 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Facts = Callable[[], dict[str, Any]]
 SOCKET_PATHS: Final = frozenset(f"{mount}/ws{slash}" for mount in MOUNTS for slash in ("", "/"))
 _API: Final = "/api/"
+_EDGE: Final = tuple(f"{mount}/" for mount in MOUNTS)
 _READS: Final = frozenset({"GET", "HEAD"})
 _encode = msgspec.json.Encoder().encode
 
@@ -59,6 +60,9 @@ class Front:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        if path.startswith(_EDGE):
+            await self._edge(scope, receive, send)
+            return
         if path.startswith(_API):
             document = self._documents.get(path)
             if document is not None and scope["method"] in _READS:
