@@ -80,10 +80,10 @@ class Shop:
 
     async def once(
         self, capability: str, as_: str, fn: Callable[..., Reply], *args: Any, key: Key,
-        target: str = "company:",
+        target: str = "company:", task: str | None = None,
     ) -> Reply:  # fmt: skip
         return await self.ground.store.write_once(
-            self.action(capability, as_, target), fn, *args, key=key
+            self.action(capability, as_, target, task), fn, *args, key=key
         )
 
     async def recount(self) -> list[str]:

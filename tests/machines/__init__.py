@@ -1,0 +1,1 @@
+"""State machines: random operations on a real store beside a plain model."""
