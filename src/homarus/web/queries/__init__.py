@@ -7,7 +7,7 @@ says so; counts stop at MAX_COUNT. tests/web/test_queries.py refuses a plan that
 from typing import Final
 
 PAGE: Final = 50
-WINDOW: Final = 1_000
+WINDOW: Final = 500
 """Rows that a filtered list looks at before it stops and offers to go on."""
 MAX_COUNT: Final = 999
 MAX_TITLE: Final = 200

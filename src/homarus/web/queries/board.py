@@ -87,28 +87,63 @@ def board(
 
 
 def _column(rx: Rx, company: str, state: State, chosen: Filter, after: int | None) -> Column:
-    newest = state in NEWEST_FIRST
-    way, beyond = ("desc", "<") if newest else ("asc", ">")
-    start = after if after is not None else (2**62 if newest else 0)
-    wanted, params = _wanted(chosen)
-    window = WINDOW if chosen.narrows else PAGE + 1
-    rows = rx.all(
+    if chosen.narrows:
+        return _narrowed(rx, company, state, chosen, after)
+    where = _range(state, after)
+    rows = _cards(rx, state, f"{where} limit ?", (company, state.value, PAGE + 1))
+    return Column(
+        state=state,
+        cards=[_card(state, row) for row in rows[:PAGE]],
+        count=_total(rx, company, state),
+        last=rows[PAGE - 1][1] if len(rows) > PAGE else None,
+    )
+
+
+def _narrowed(rx: Rx, company: str, state: State, chosen: Filter, after: int | None) -> Column:
+    """Which tasks of the next WINDOW match, then the first PAGE of those."""
+    parts = {"t.project=?": chosen.project, "t.agent=?": chosen.agent, "s.role=?": chosen.role}
+    used = {sql: value for sql, value in parts.items() if value}
+    spec = "join task_spec s on s.task=t.id" if chosen.role else ""
+    looked = rx.all(
+        f"select t.seq, case when {' and '.join(used)} then 1 else 0 end "  # noqa: S608
+        f"from (select id, seq, project, agent from task where {_range(state, after)} limit ?) t "
+        f"{spec} order by t.seq {_way(state)}",
+        (*used.values(), company, state.value, WINDOW),
+    )
+    found = [seq for seq, matches in looked if matches]
+    shown = found[:PAGE]
+    marks = ",".join("?" * len(shown))
+    rows = _cards(rx, state, f"company=? and seq in ({marks})", (company, *shown)) if shown else []
+    cut = len(looked) == WINDOW
+    more = shown[-1] if len(found) > PAGE else looked[-1][0] if cut else None
+    return Column(
+        state=state,
+        cards=[_card(state, row) for row in rows],
+        count=counted(len(found)),
+        last=more,
+        looked=WINDOW if cut and len(found) <= PAGE else None,
+    )
+
+
+def _way(state: State) -> str:
+    return "desc" if state in NEWEST_FIRST else "asc"
+
+
+def _range(state: State, after: int | None) -> str:
+    """The rest of a state's tasks after a number; parameters: company, state."""
+    beyond = "" if after is None else f" and seq{'<' if state in NEWEST_FIRST else '>'}{int(after)}"
+    return f"company=? and state=?{beyond} order by seq {_way(state)}"
+
+
+def _cards(rx: Rx, state: State, which: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    return rx.all(
         f"select t.id, t.seq, {title_of(rx)}, t.priority, t.member, a.name, r.name, "  # noqa: S608
         f"t.created_ms, t.updated_ms, {_reason(state)}, t.blocked, t.retries, t.lease_until_ms "
-        f"from ({_window(beyond, way)}) t "
+        "from (select id, seq, priority, agent, member, reviewer, created_ms, updated_ms, reason, "
+        f"blocked, retries, lease_until_ms from task where {which}) t "
         "join task_spec s on s.task=t.id left join agent a on a.id=t.agent "
-        "left join agent r on r.id=t.reviewer "
-        f"where {wanted} order by t.seq {way} limit ?",
-        (company, state.value, start, window, *params, PAGE + 1),
-    )
-    cards = [_card(state, row) for row in rows[:PAGE]]
-    last = rows[PAGE - 1][1] if len(rows) > PAGE else None
-    if not chosen.narrows:
-        return Column(state, cards, _total(rx, company, state), last)
-    matched, seen, end = _matched(rx, company, state, chosen, start)
-    cut = seen == WINDOW
-    return Column(
-        state, cards, counted(matched), last or (end if cut else None), WINDOW if cut else None
+        f"left join agent r on r.id=t.reviewer order by t.seq {_way(state)}",
+        params,
     )
 
 
@@ -118,37 +153,6 @@ def _reason(state: State) -> str:
         return "t.reason"
     result = f"select substr(comment, 1, {MAX_TITLE}) from task_result where task=t.id"  # noqa: S608
     return f"coalesce(t.reason, ({result}))"
-
-
-def _window(beyond: str, way: str) -> str:
-    return (
-        "select id, seq, project, priority, agent, member, reviewer, created_ms, updated_ms, "  # noqa: S608
-        "reason, blocked, retries, lease_until_ms from task "
-        f"where company=? and state=? and seq{beyond}? order by seq {way} limit ?"
-    )
-
-
-def _wanted(chosen: Filter) -> tuple[str, list[str]]:
-    """Conditions of a filter and their parameters."""
-    parts = {"t.project=?": chosen.project, "t.agent=?": chosen.agent, "s.role=?": chosen.role}
-    used = {sql: value for sql, value in parts.items() if value}
-    return " and ".join(used) or "1=1", list(used.values())
-
-
-def _matched(
-    rx: Rx, company: str, state: State, chosen: Filter, start: int
-) -> tuple[int, int, int | None]:
-    """`(matching, looked at, number of the last one looked at)` of a filter's window."""
-    newest = state in NEWEST_FIRST
-    way, beyond = ("desc", "<") if newest else ("asc", ">")
-    wanted, params = _wanted(chosen)
-    end = "min" if newest else "max"
-    row = rx.one(
-        f"select coalesce(sum(case when {wanted} then 1 else 0 end), 0), count(*), {end}(t.seq) "  # noqa: S608
-        f"from ({_window(beyond, way)}) t join task_spec s on s.task=t.id",
-        (*params, company, state.value, start, WINDOW),
-    )
-    return (0, 0, None) if row is None else (int(row[0]), int(row[1]), row[2])
 
 
 def _total(rx: Rx, company: str, state: State) -> str:

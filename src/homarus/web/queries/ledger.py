@@ -117,7 +117,7 @@ def _rows(
         inner = "company_no=? and seq<?"
         params: tuple[Any, ...] = (company_no, start)
     else:
-        inner = f"{column}=? and company_no=? and seq<?"
+        inner = f"{column}=? and +company_no=? and seq<?"  # the index of the column, not the key
         params = (to_blob(chosen.task or chosen.trace), company_no, start)
     within = f"(select {_COLUMNS} from receipt where {inner} order by seq desc limit ?) r"  # noqa: S608
     where = " and ".join(parts) or "1=1"

@@ -11,8 +11,8 @@ from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.store.port import Rx
 from homarus.tasks.model import State
-from homarus.web.queries import MAX_COUNT, PAGE, counted
-from homarus.web.queries.board import title_of
+from homarus.web.queries import MAX_COUNT, PAGE, WINDOW, counted
+from homarus.web.queries.board import NEWEST_FIRST, title_of
 
 SILENT_MS: Final = 120_000
 """An agent that was not heard of for this long is shown as silent, whatever its row says."""
@@ -75,10 +75,14 @@ class Pass(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
+    """One agent. `work`: its tasks by state, and whether there are more of that state than shown;
+    `cut`: tasks before its last WINDOW were left out."""
+
     agent: Agent
     state: str
     governed: bool
     work: list[tuple[State, list[Item], bool]]
+    cut: bool
     may: list[May]
     passes: list[Pass]
 
@@ -119,7 +123,7 @@ def roster(rx: Rx, company: str, after: str | None = None) -> Roster:
 
 def _row(rx: Rx, row: tuple[Any, ...]) -> Row:
     agent, name, role, suspended, status, active, limit, load, seen = row
-    current = _items(rx, agent, State.IN_PROGRESS, MAX_CURRENT)
+    current = _held(rx, agent, MAX_CURRENT)
     return Row(
         id=agent,
         name=name,
@@ -140,27 +144,58 @@ def _row(rx: Rx, row: tuple[Any, ...]) -> Row:
     )
 
 
-def _items(rx: Rx, agent: str, state: State, limit: int) -> list[Item]:
-    """An agent's tasks of one state, newest first (ids are in order of time)."""
-    rows = rx.all(
-        f"select t.seq, {title_of(rx)}, t.priority, t.created_ms, t.updated_ms, "  # noqa: S608
-        "t.started_ms, t.lease_until_ms from (select id, seq, priority, created_ms, updated_ms, "
-        "started_ms, lease_until_ms from task where agent=? and state=? order by id desc "
-        "limit ?) t join task_spec s on s.task=t.id order by t.id desc",
-        (agent, state.value, limit),
+def _held(rx: Rx, agent: str, limit: int) -> list[Item]:
+    """What an agent works on, the newest first."""
+    return _items(
+        rx,
+        "agent=? and state='in_progress' order by +seq desc limit ?",
+        (agent, limit),
     )
-    ended = state in (State.DONE, State.FAILED, State.DEAD_LETTER)
+
+
+def _items(rx: Rx, which: str, params: tuple[Any, ...]) -> list[Item]:
+    rows = rx.all(
+        f"select t.seq, {title_of(rx)}, t.state, t.priority, t.created_ms, t.updated_ms, "  # noqa: S608
+        "t.started_ms, t.lease_until_ms from (select id, seq, state, priority, created_ms, "
+        f"updated_ms, started_ms, lease_until_ms from task where {which}) t "
+        "join task_spec s on s.task=t.id order by t.seq desc",
+        params,
+    )
     return [
         Item(
-            f"T-{seq}",
-            title,
-            state,
-            priority,
-            updated if ended else (started or created),
-            lease,
+            number=f"T-{seq}",
+            title=title,
+            state=State(state),
+            priority=priority,
+            since_ms=updated if state in NEWEST_FIRST else (started or created),
+            lease_ms=lease,
         )
-        for seq, title, priority, created, updated, started, lease in rows
+        for seq, title, state, priority, created, updated, started, lease in rows
     ]
+
+
+def _work(rx: Rx, company: str, agent: str) -> tuple[list[tuple[State, list[Item], bool]], bool]:
+    """Its tasks by state, at most MAX_WORK each, and whether older ones were left out."""
+    recent = rx.all(
+        "select seq, state from task where agent=? order by seq desc limit ?", (agent, WINDOW)
+    )
+    by_state: dict[str, list[int]] = {}
+    for seq, state in recent:
+        by_state.setdefault(state, []).append(seq)
+    work = []
+    for state in WORK:
+        numbers = by_state.get(state, [])
+        if state is State.IN_PROGRESS:
+            items = _held(rx, agent, MAX_WORK + 1)
+        elif numbers:
+            marks = ",".join("?" * len(numbers[: MAX_WORK + 1]))
+            which = f"company=? and seq in ({marks})"
+            items = _items(rx, which, (company, *numbers[: MAX_WORK + 1]))
+        else:
+            items = []
+        if items:
+            work.append((state, items[:MAX_WORK], len(items) > MAX_WORK))
+    return work, len(recent) == WINDOW
 
 
 def profile(rx: Rx, company: str, ref: str) -> Profile | None:
@@ -168,11 +203,7 @@ def profile(rx: Rx, company: str, ref: str) -> Profile | None:
     agent = by_id(rx, company, ref)
     if agent is None:
         return None
-    work = []
-    for state in WORK:
-        items = _items(rx, agent.id, state, MAX_WORK + 1)
-        if items:
-            work.append((state, items[:MAX_WORK], len(items) > MAX_WORK))
+    work, cut = _work(rx, company, agent.id)
     return Profile(
         agent=agent,
         state=state_of(
@@ -184,6 +215,7 @@ def profile(rx: Rx, company: str, ref: str) -> Profile | None:
         ),
         governed=agent.role in GOVERNED_ROLES,
         work=work,
+        cut=cut,
         may=_may(rx, company, agent),
         passes=_passes(rx, company, agent),
     )

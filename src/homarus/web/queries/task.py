@@ -37,6 +37,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
+    id: str
     number: str
     title: str
     state: State
@@ -93,7 +94,7 @@ def _links(rx: Rx, ids: str, task: str) -> list[Link]:
         )
         if row is not None:
             title = msgspec.json.decode(row[2]).get("title") or row[3]
-            found.append(Link(f"T-{row[0]}", str(title), State(row[1])))
+            found.append(Link(other, f"T-{row[0]}", str(title), State(row[1])))
     return found
 
 

@@ -21,11 +21,11 @@ let away = 0;
 
 // -- fragments -----------------------------------------------------------------------------
 
-const states = new WeakMap(); // element -> {at, timer, busy, dirty}
+const states = new WeakMap(); // element -> {at, timer, busy, dirty, fails}
 const fragments = () => document.querySelectorAll("[data-live]");
 
 function stateOf(el) {
-  if (!states.has(el)) states.set(el, { at: -GAP_MS, timer: 0, busy: false, dirty: false });
+  if (!states.has(el)) states.set(el, { at: -GAP_MS, timer: 0, busy: false, dirty: false, fails: 0 });
   return states.get(el);
 }
 
@@ -44,7 +44,8 @@ const touchAll = () => fragments().forEach(touch);
 function plan(el) {
   const state = stateOf(el);
   if (state.timer || state.busy) return;
-  const wait = state.at + GAP_MS - performance.now();
+  const gap = Math.min(BACKOFF_MAX_MS, GAP_MS * 2 ** state.fails);
+  const wait = state.at + gap - performance.now();
   if (wait <= 0) refresh(el);
   else state.timer = setTimeout(() => refresh(el), wait);
 }
@@ -61,9 +62,10 @@ async function refresh(el) {
     const html = await answer.text();
     if (el.isConnected && el.dataset.src === source) await show(el, html);
     else state.dirty = el.isConnected;
+    state.fails = 0;
   } catch {
     state.dirty = true; // the store moved and we could not look: try again, later each time
-    state.at = performance.now() + Math.random() * BACKOFF_MAX_MS / 5;
+    state.fails += 1;
   }
   state.busy = false;
   if (state.dirty && el.isConnected) plan(el);
@@ -174,7 +176,8 @@ function listen(frames) {
 }
 
 function mark() {
-  const late = Date.now() - heard > STALE_MS;
+  const blind = [...fragments()].some((el) => stateOf(el).fails > 2);
+  const late = blind || Date.now() - heard > STALE_MS;
   const live = socket && socket.readyState === WebSocket.OPEN && !late;
   pulse.dataset.state = live ? "live" : "off";
   pulse.querySelector("[data-word]").textContent = live ? "live" : "not live";
@@ -183,7 +186,7 @@ function mark() {
     stale.textContent = late ? `Not live since ${time}, reconnecting.` : "";
     stale.hidden = !late;
   }
-  if (late && socket && socket.readyState === WebSocket.OPEN) {
+  if (late && !blind && socket && socket.readyState === WebSocket.OPEN) {
     socket.close(); // half open: the other end is gone without a word
   }
 }
@@ -229,5 +232,11 @@ document.addEventListener("change", (event) => {
 });
 
 setInterval(mark, 500);
-setInterval(() => document.hidden || tick(), TICK_MS);
+setInterval(() => {
+  if (document.hidden || !socket) return;
+  tick();
+  for (const el of document.querySelectorAll("[data-every]")) { // heartbeats are no events
+    if (performance.now() - stateOf(el).at > el.dataset.every * 1000) touch(el);
+  }
+}, TICK_MS);
 connect();
