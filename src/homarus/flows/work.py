@@ -196,7 +196,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
     if task is None:
         raise Internal("claim.race", "a claim lost a race inside its own transaction")
     if cap is not None:
-        lanes.occupy(tx, task.project, agent.id, cap)
+        lanes.occupy(tx, task.project, agent.id)
     return _claimed(tx, task)
 
 
