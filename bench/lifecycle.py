@@ -33,7 +33,7 @@ def measure(quick: bool) -> Outcome:
         seed = office.found(folder / "seed", PRODUCERS, PRODUCERS * each)
         statements = record(seed, folder / "recorded", each)
         for n in range(QUICK_ROUNDS if quick else ROUNDS):
-            runs.append(asyncio.run(run(seed, folder / f"ours-{n}", each)))
+            runs.append(run(seed, folder / f"ours-{n}", each))
             home = copied(seed.home, folder / f"floor-{n}")
             wall_s, cpu_s = replay.replay(office.database(home), statements)
             floors.append(PRODUCERS * each / wall_s)
@@ -63,10 +63,13 @@ def measure(quick: bool) -> Outcome:
     )
 
 
-async def run(seed: Office, home: Path, each: int, engine: type[SqliteStore] = SqliteStore) -> Run:
+def run(seed: Office, home: Path, each: int) -> Run:
     """One run on a copy of the seed."""
     copied(seed.home, home)
-    store = office.store(home, engine)
+    return asyncio.run(working(office.store(home), seed, each))
+
+
+async def working(store: SqliteStore, seed: Office, each: int) -> Run:
     await store.start()
     try:
         return await lifecycles(store, seed, each)
@@ -75,31 +78,19 @@ async def run(seed: Office, home: Path, each: int, engine: type[SqliteStore] = S
 
 
 def record(seed: Office, home: Path, each: int) -> list[replay.Statement]:
-    """All that the writer executes in one run; the file `seed` is left as it was."""
+    """All that the writer executes in one run on a copy of the seed."""
     copied(seed.home, home)
     store = office.store(home, replay.RecordingStore)
-
-    async def recorded() -> None:
-        await store.start()
-        try:
-            await lifecycles(store, seed, each)
-        finally:
-            await store.stop()
-
-    asyncio.run(recorded())
-    assert isinstance(store, replay.RecordingStore)
+    asyncio.run(working(store, seed, each))
     return store.statements
 
 
 class ProfiledStore(SqliteStore):
-    """Its writer thread runs under a profiler."""
-
-    profiles: list[cProfile.Profile] = []
+    """Its writer thread runs under `profiler`."""
 
     def _write_loop(self, conn: apsw.Connection) -> None:
-        profiler = cProfile.Profile()
-        self.profiles.append(profiler)
-        profiler.runcall(super()._write_loop, conn)
+        self.profiler = cProfile.Profile()
+        self.profiler.runcall(super()._write_loop, conn)
 
 
 def profile(each: int) -> list[str]:
@@ -110,9 +101,10 @@ def profile(each: int) -> list[str]:
         home = copied(seed.home, folder / "replayed")
         lines = ["statements, by time in SQLite:"]
         lines += replay.by_statement(office.database(home), statements, TOP)
-        asyncio.run(run(seed, folder / "profiled", each, ProfiledStore))
+        store = office.store(copied(seed.home, folder / "profiled"), ProfiledStore)
+        asyncio.run(working(store, seed, each))
     lines.append("functions of the writer thread, by own time (cProfile):")
-    return lines + top_functions(ProfiledStore.profiles.pop(), TOP)
+    return lines + top_functions(store.profiler, TOP)
 
 
 def top_functions(profiler: cProfile.Profile | str, top: int) -> list[str]:

@@ -6,7 +6,7 @@ so that a million of them are there in seconds.
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import apsw
 import msgspec
@@ -30,6 +30,8 @@ SPEC: Final = {"title": "Count the words of a page", "description": "All pages o
 TASK_TYPE: Final = "count_words"
 CONCURRENCY: Final = 10
 
+S = TypeVar("S", bound=SqliteStore)
+
 
 class Worker(msgspec.Struct, frozen=True):
     """An agent and its token: ids, and the token's clear secret."""
@@ -51,7 +53,7 @@ def kernel(home: Path) -> Kernel:
     return Kernel(SqlFacts(), MasterKey.from_file(home / "run" / "master.key"))
 
 
-def store(home: Path, engine: type[SqliteStore] = SqliteStore) -> SqliteStore:
+def store(home: Path, engine: type[S] = SqliteStore) -> S:  # type: ignore[assignment]
     """The real store on a home, as the daemon builds it."""
     return engine(home, kernel(home), SystemClock())
 

@@ -84,9 +84,16 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
 
 
 class Allow(msgspec.Struct, frozen=True, gc=False):
-    """Go on. `actor` is who does it."""
+    """Go on. `actor` is who does it.
+
+    What the kernel has seen in this transaction, so that the unit need not look again: `agent` the
+    acting agent's facts (`kernel.facts.AgentFacts`, None: no agent acts), `stops` False when no
+    STOP is in force in the company.
+    """
 
     actor: Actor
+    agent: Any = None
+    stops: bool = True
 
 
 class Consequence(msgspec.Struct, frozen=True):

@@ -87,6 +87,11 @@ def _agent(row: Row) -> Agent:
     return Agent(*values)
 
 
+def skills_of(column: str) -> frozenset[str]:
+    """The skills in an agent's stored list."""
+    return frozenset(_decode(column)) if column != "[]" else frozenset()
+
+
 def by_id(rx: Rx, company: str, agent: str) -> Agent | None:
     row = rx.one(
         f"select {COLUMNS} from agent where id=? and company=? and deleted_ms is null",  # noqa: S608

@@ -8,7 +8,7 @@ from typing import Final
 
 from homarus.company import agents, projects
 from homarus.kernel import stop
-from homarus.store.port import Rx, Tx
+from homarus.store.port import Tx
 from homarus.tasks import lanes, service, sql
 from homarus.tasks.model import State, Task
 
@@ -17,10 +17,12 @@ MAX_GIVEN_BACK: Final = 50
 """Tasks that one unit queues again; the maintenance worker goes on where more are left."""
 
 
-def held(rx: Rx, company: str) -> frozenset[str]:
+def held(tx: Tx) -> frozenset[str]:
     """Tasks, traces and projects under STOP: no claim, review or readoption hands them out."""
+    if not tx.admitted.stops:
+        return frozenset()
     scopes = ("task", "trace", "project")
-    return frozenset(s.subject for s in stop.active(rx, company) if s.scope in scopes)
+    return frozenset(s.subject for s in stop.active(tx, tx.company) if s.scope in scopes)
 
 
 def put(tx: Tx, scope: str, subject: str, reason: str) -> stop.Stop:

@@ -12,6 +12,7 @@ from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
 from homarus.flows import done, standing, stopping
 from homarus.kernel import stop
+from homarus.kernel.facts import AgentFacts
 from homarus.records import incidents
 from homarus.store.port import Tx
 from homarus.tasks import lanes, rules, service, sql
@@ -164,7 +165,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
             "the lease length is out of range",
             f"{LEASE_MS_LEAST // 1000} to {LEASE_MS_MOST // 1000} seconds.",
         )
-    agent = agents.by_id(tx, tx.company, tx.actor.id)
+    agent: AgentFacts | None = tx.admitted.agent
     if agent is None:
         raise Invalid(
             "claim.agent_missing",
@@ -173,19 +174,13 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         )
     lease = service.Lease(agent.id, tx.actor.credential, request.owner, request.lease_ms)
     if request.readopt:
-        own = service.readopt(tx, lease, stopping.held(tx, tx.company))
+        own = service.readopt(tx, lease, stopping.held(tx))
         if own is not None:
             return _claimed(tx, own)
     if request.allowed_roles and agent.role not in request.allowed_roles:
         return None
     if request.review:
         return _claim_review(tx, agent, lease)
-    if agent.active >= agent.concurrency_limit:
-        if request.task is not None:
-            raise _not_claimable(
-                f"{agent.name} holds {agent.active} of {agent.concurrency_limit} tasks"
-            )
-        return None
     if request.task is not None:
         task_id, cap, state = _named(tx, agent, request)
     else:
@@ -193,15 +188,19 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         if head is None:
             return None
         task_id, cap, state = head.task, head.cap, State.QUEUED
+    if not agents.take_slot(tx, agent.id):
+        if request.task is not None:
+            raise _not_claimable(f"{agent.name} holds as many tasks as it may")
+        return None
     task = service.take(tx, task_id, state, lease)
-    if task is None or not agents.take_slot(tx, agent.id):
+    if task is None:
         raise Internal("claim.race", "a claim lost a race inside its own transaction")
     if cap is not None:
-        lanes.occupy(tx, task.project, agent.id, cap)
+        lanes.occupy(tx, task.project, agent.id)
     return _claimed(tx, task)
 
 
-def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | None:
+def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None:
     """The head of the agent's lanes; stopped tasks are put aside on the way."""
     held: frozenset[str] | None = None
     for _ in range(MAX_PUT_ASIDE):
@@ -209,12 +208,12 @@ def _best(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> lanes.Head | No
             tx,
             agent=agent.id,
             role=agent.role,
-            skills=frozenset(agent.skills),
+            skills=agent.skills,
             strict_role=request.strict_role,
         )
         if head is None:
             return None
-        held = stopping.held(tx, tx.company) if held is None else held
+        held = stopping.held(tx) if held is None else held
         task = sql.need(tx, tx.company, head.task) if held else None
         if task is None or held.isdisjoint((task.id, task.trace)):
             return head
@@ -231,7 +230,7 @@ def _not_claimable(why: str) -> Conflict:
     return Conflict("task.not_claimable", why, "Claim without naming a task to get one that fits.")
 
 
-def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int | None, State]:
+def _named(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> tuple[str, int | None, State]:
     """A claim of one very task passes the same filters as any other. Its own agent may take it
     back out of review while nobody reviews it (design, 6)."""
     task = sql.need(tx, tx.company, request.task or "")
@@ -248,7 +247,7 @@ def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int
     assigned = task.agent == agent.id
     if not assigned and request.strict_role and spec.role not in (None, agent.role):
         raise _not_claimable(f"{task.number} is for the role {spec.role}")
-    if not assigned and not set(spec.skills) <= set(agent.skills):
+    if not assigned and not agent.skills.issuperset(spec.skills):
         raise _not_claimable(f"{task.number} needs the skills {', '.join(spec.skills)}")
     if project.status != "active":
         raise _not_claimable(f"the project is {project.status}")
@@ -260,9 +259,9 @@ def _named(tx: Tx, agent: agents.Agent, request: ClaimRequest) -> tuple[str, int
     return task.id, cap, task.state
 
 
-def _claim_review(tx: Tx, agent: agents.Agent, lease: service.Lease) -> Claim | None:
+def _claim_review(tx: Tx, agent: AgentFacts, lease: service.Lease) -> Claim | None:
     """A reviewer's claim takes a lease and leaves the state `review`; nobody reviews their own."""
-    outside, subjects = sql.outside(stopping.held(tx, tx.company), "t.")
+    outside, subjects = sql.outside(stopping.held(tx), "t.")
     row = tx.one(
         "select t.id from task t join task_done_item d on d.task=t.id and d.kind='review' "  # noqa: S608
         "and d.value=? and d.evidence is null where t.company=? and t.state='review' "

@@ -50,10 +50,13 @@ class Case:
             self.token = Token(*row[:10])
             self._stopped = bool(row[10])
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a STOP may be in force in the company."""
+        return self._stopped is not False
+
     def stops(self) -> list[Stop]:
-        if self._stopped is False:
-            return []
-        return active(self.rx, self.action.company)
+        return active(self.rx, self.action.company) if self.stopped else []
 
     def task(self) -> TaskFacts | None:
         if self._task is None and self.action.task is not None:
@@ -350,4 +353,4 @@ def judge(rx: Rx, action: Action, facts: Facts) -> Allow | Refuse | Divert:
             return judgement
     if case.actor is None:
         raise AssertionError("identity let nobody pass")
-    return Allow(case.actor)
+    return Allow(case.actor, case.agent, case.stopped)

@@ -19,6 +19,7 @@ class AgentFacts(msgspec.Struct, frozen=True, gc=False):
     name: str
     role: str | None
     suspended: bool
+    skills: frozenset[str] = frozenset()
 
 
 class TaskFacts(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from homarus.base.action import Action, Actor, Verdict
+from homarus.base.action import Action, Actor, Allow, Verdict
 from homarus.base.errors import HomarusError
 
 Row = tuple[Any, ...]
@@ -72,6 +72,7 @@ class Tx(Rx, Protocol):
     company: str
     action: Action
     actor: Actor
+    admitted: Allow
     head: Head
 
     def run(self, sql: str, params: Params = ()) -> int:

@@ -18,6 +18,7 @@ from homarus.base.ids import new_id, to_blob
 from homarus.store.port import Governor, Head, Key, Params, Reply, Row
 
 _NOBODY: Final = Actor(kind=ActorKind.SYSTEM, id="nobody")
+_NOTHING_SEEN: Final = Allow(_NOBODY)
 _encode = msgspec.json.Encoder().encode
 
 INSERT_EVENT: Final = (
@@ -60,6 +61,7 @@ class UnitTx:
         self.company = ""
         self.action: Action = None  # type: ignore[assignment]
         self.actor = _NOBODY
+        self.admitted = _NOTHING_SEEN
         self.head = Head(no=0, company="")
         self.task: str | None = None
         self.trace: str | None = None
@@ -94,6 +96,7 @@ class UnitTx:
         self.company = head.company
         self.head = head
         self.actor = _NOBODY
+        self.admitted = _NOTHING_SEEN
         self.task = action.task
         self.trace = action.trace
         self._events.clear()
@@ -184,7 +187,7 @@ def execute(tx: UnitTx, governor: Governor, unit: Unit) -> None:
     try:
         verdict = governor.admit(tx, unit.action)
         if isinstance(verdict, Allow):
-            tx.actor = verdict.actor
+            tx.actor, tx.admitted = verdict.actor, verdict
             _allowed(tx, governor, unit, verdict, seqs)
         else:
             unit.error = _refused(tx, governor, verdict)

@@ -96,7 +96,7 @@ def best_head(
     return best
 
 
-def occupy(tx: Tx, project: str, agent: str, cap: int) -> None:
+def occupy(tx: Tx, project: str, agent: str) -> None:
     """An agent has one more task in a capped project; the cap-th agent closes its lanes."""
     row = tx.one(
         "insert into project_active(project, agent, n) values(?,?,1) "
@@ -104,26 +104,23 @@ def occupy(tx: Tx, project: str, agent: str, cap: int) -> None:
         (project, agent),
     )
     if row is not None and row[0] == 1:
-        _set_full(tx, project, cap)
+        _set_full(tx, project)
 
 
 def leave(tx: Tx, project: str, agent: str) -> None:
     """The inverse of `occupy`; projects without a cap have no rows and pay one look-up."""
-    if tx.run(
-        "update project_active set n=n-1 where project=? and agent=? and n>1", (project, agent)
-    ):
-        return
-    if tx.run("delete from project_active where project=? and agent=?", (project, agent)):
-        row = tx.one("select cap from lane where project=? limit 1", (project,))
-        _set_full(tx, project, None if row is None else row[0])
+    if tx.run("delete from project_active where project=? and agent=? and n=1", (project, agent)):
+        _set_full(tx, project)
+    else:
+        tx.run("update project_active set n=n-1 where project=? and agent=?", (project, agent))
 
 
-def _set_full(tx: Tx, project: str, cap: int | None) -> None:
-    row = tx.one("select count(*) from project_active where project=?", (project,))
-    full = cap is not None and row is not None and row[0] >= cap
+def _set_full(tx: Tx, project: str) -> None:
+    """Lanes carry their project's cap; without one they are never full."""
     tx.run(
-        "update lane set is_full=? where project=? and is_full<>?",
-        (int(full), project, int(full)),
+        "update lane set is_full=1-is_full where project=? and is_full<>case when cap<="
+        "(select count(*) from project_active p where p.project=?) then 1 else 0 end",
+        (project, project),
     )
 
 
@@ -140,7 +137,7 @@ def set_project(tx: Tx, project: str, *, is_open: bool, cap: int | None) -> None
                 "group by project, agent",
                 (project,),
             )
-        _set_full(tx, project, cap)
+        _set_full(tx, project)
 
 
 def is_full(rx: Rx, project: str, agent: str, cap: int | None) -> bool:

@@ -1,0 +1,87 @@
+"""How many statements a warm unit costs (store notes, "Budgets"); savepoints are not counted.
+
+A row that is read twice, or an update that finds nothing, shows here before it shows in a figure.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from homarus.store.sqlite.engine import SqliteStore
+from homarus.testing.ground import Ground, ground
+from homarus.testing.shop import Shop, open_shop
+from homarus.testing.stores import Clock, Governor, Store
+
+CLAIM = COMPLETE = 8
+WITH_CAP_AND_DEPENDENTS = 12
+
+
+class TracedStore(SqliteStore):
+    """Keeps what its writer executes: `executed`, without transaction control."""
+
+    def _open(self) -> apsw.Connection:
+        conn = super()._open()
+        self.executed: list[str] = []
+
+        def trace(_cursor: Any, sql: str, _bindings: Any) -> bool:
+            if sql.split()[0] in ("select", "insert", "update", "delete"):
+                self.executed.append(sql)
+            return True
+
+        conn.exec_trace = trace
+        return conn
+
+
+def traced(home: Path, governor: Governor, clock: Clock) -> Store:
+    return TracedStore(home, governor, clock)
+
+
+# What the batch adds, whatever number of units it holds.
+SEAL = ("select leaf from receipt", "insert into seal", "update company_head")
+
+
+def of_units(g: Ground) -> list[str]:
+    """What units executed since the last look."""
+    assert isinstance(g.store, TracedStore)
+    executed, g.store.executed = g.store.executed, []
+    return [sql for sql in executed if not sql.startswith(SEAL)]
+
+
+@pytest.fixture
+async def shop(tmp_path):
+    async with ground(tmp_path, opener=traced) as g:
+        shop = await open_shop(g)
+        await shop.agent("ada", role="coder", limit=5)
+        yield shop
+
+
+async def lifecycle(shop: Shop) -> tuple[list[str], list[str]]:
+    of_units(shop.ground)
+    claimed = await shop.claim("ada")
+    claim = of_units(shop.ground)
+    await shop.result("ada", claimed.id, "done", output={"words": 3})
+    return claim, of_units(shop.ground)
+
+
+async def test_a_warm_claim_and_result_cost_eight_statements_each(shop):
+    for _ in range(3):
+        await shop.task(role="coder")
+    await lifecycle(shop)
+    for _ in range(2):
+        claim, complete = await lifecycle(shop)
+        assert len(claim) <= CLAIM, "\n".join(claim)
+        assert len(complete) <= COMPLETE, "\n".join(complete)
+
+
+async def test_a_cap_and_dependents_cost_at_most_four_more(shop):
+    project = await shop.project(max_active_agents=5)
+    for _ in range(3):
+        task = await shop.task(project=project)
+        await shop.task(project=project, blockers=(task.id,), priority=-1)
+    await lifecycle(shop)
+    for _ in range(2):
+        claim, complete = await lifecycle(shop)
+        assert len(claim) <= WITH_CAP_AND_DEPENDENTS, "\n".join(claim)
+        assert len(complete) <= WITH_CAP_AND_DEPENDENTS, "\n".join(complete)
