@@ -305,7 +305,7 @@ async def test_an_address_without_a_server_is_named(tmp_path: Path, url: str, co
 
 async def test_backups_are_left_to_the_servers_own_tools(store: OpenStore, tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
-        await store.store.snapshot(tmp_path / "copy")  # type: ignore[attr-defined]
+        await store.store.snapshot(tmp_path / "copy")
     assert caught.value.code == "store.snapshot" and "pg_dump" in caught.value.remedy
 
 

@@ -126,7 +126,7 @@ async def test_a_checkpoint_cut_short_is_not_a_truncated_file(tmp_path: Path) ->
     edit(file_of(home), 0, finished[:4096])
     async with opened(sqlite_store, home) as store:
         assert await store.store.read(units.value, store.company, "0059" * 200) == 59
-        assert await store.store.check() == "ok"  # type: ignore[attr-defined]
+        assert await store.store.check() == "ok"
 
 
 async def test_the_same_without_its_log_is_truncated(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_damage_inside_is_found_in_the_background(tmp_path: Path) -> None:
     rows.close()
     edit(path, (root - 1) * 4096, b"\xee" * 4096)
     async with opened(sqlite_store, tmp_path) as store:
-        assert await store.store.check() != "ok"  # type: ignore[attr-defined]
+        assert await store.store.check() != "ok"
         assert store.store.health()["error"] == "store.corrupt"
         with pytest.raises(HomarusError) as caught:
             await store.store.write(store.action(), units.put, "x")
@@ -303,7 +303,7 @@ async def test_a_copy_taken_while_writes_go_on_is_a_whole_store(tmp_path: Path) 
     shutil.copytree(tmp_path / "run", other / "run")
     async with opened(sqlite_store, other) as store:
         assert await store.store.read(units.value, store.company, "x") == 29
-        assert await store.store.check() == "ok"  # type: ignore[attr-defined]
+        assert await store.store.check() == "ok"
 
 
 async def test_a_copy_that_does_not_fit_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:

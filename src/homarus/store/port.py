@@ -169,13 +169,23 @@ class Store(Protocol):
         self, action: Action, fn: Callable[..., Reply], *args: Any, key: Key
     ) -> Awaitable[Reply]: ...
 
+    def write_wait(self, action: Action, fn: Callable[..., T], *args: Any) -> T:
+        """`write` for threads without a loop. Never call it on the loop."""
+        ...
+
     def read(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]: ...
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener({company: newest event seq})` on the loop after commits; returns undo."""
         ...
 
-    def health(self) -> dict[str, Any]: ...
+    def health(self) -> dict[str, Any]:
+        """`{"state": "ok"|"red", "check": "pending"|"ok"|…, "error"?: code, …}`."""
+        ...
+
+    async def check(self) -> str:
+        """Look for damage, in the background after ready; "ok" or what is wrong."""
+        ...
 
     async def snapshot(self, target: Path) -> None:
         """A consistent copy of the store in a new file, while writes go on.
