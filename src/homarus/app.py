@@ -13,7 +13,7 @@ import structlog
 
 from homarus import __version__
 from homarus.base.clock import Clock, SystemClock
-from homarus.base.errors import Invalid
+from homarus.base.errors import HomarusError, Invalid
 from homarus.config.settings import Settings, is_loopback
 from homarus.control_plane import table
 from homarus.control_plane.auth import Door
@@ -81,6 +81,7 @@ class App:
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.home_facts = first_start.Home("", {})
+        self.broken = asyncio.Event()
         self._workers: asyncio.Task[None] | None = None
         self._began = time.monotonic()
         self._ready = False
@@ -127,19 +128,27 @@ class App:
             await self.store.stop()
 
     async def _work(self) -> None:
-        """The one owner of every worker of this daemon."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.maintenance.run())
-            group.create_task(self.sockets.run())
-            group.create_task(self.dispatcher.run())
-            group.create_task(self._check_store())
+        """The one owner of every worker. A failing one sets `broken`: the process then ends."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.maintenance.run())
+                group.create_task(self.sockets.run())
+                group.create_task(self.dispatcher.run())
+                group.create_task(self._check_store())
+        except* Exception as failed:
+            log.critical("workers_failed", exc_info=failed)
+            self.broken.set()
 
     async def _check_store(self) -> None:
         """`quick_check`, once the daemon is ready (design, 4)."""
         await asyncio.sleep(CHECK_DELAY_S)
         check = getattr(self.store, "check", None)
-        if check is not None:
+        if check is None:
+            return
+        try:
             await check()
+        except HomarusError as error:
+            log.error("store_unchecked", code=error.code, message=error.message)
 
     def health(self) -> dict[str, Any]:
         """What the health endpoints tell anybody: no names, no counts."""

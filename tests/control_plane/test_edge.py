@@ -1,7 +1,11 @@
 """What the edge answers before any route runs, and to what is wrong (issue: bad input)."""
 
+from pathlib import Path
+
 import pytest
 
+from homarus.control_plane.match import Matcher
+from homarus.control_plane.route import read_route
 from homarus.testing.daemon import Daemon, key, running
 
 UUID = "01a1f978-acee-72aa-8763-e53ee771c702"
@@ -203,9 +207,6 @@ async def test_a_fault_of_ours_says_nothing_of_itself(daemon: Daemon) -> None:
     def broken(rx: object, call: object) -> object:
         raise RuntimeError("password=hunter2")
 
-    from homarus.control_plane.match import Matcher
-    from homarus.control_plane.route import read_route
-
     daemon.app.edge._matcher = Matcher((read_route("/broken", broken, "Break"),))  # type: ignore[arg-type]
     reply = await daemon.owner.get("/api/v1/broken")
     assert reply.status_code == 500
@@ -213,10 +214,8 @@ async def test_a_fault_of_ours_says_nothing_of_itself(daemon: Daemon) -> None:
     assert "hunter2" not in reply.text
 
 
-async def test_the_same_tokens_after_a_restart(tmp_path: object) -> None:
-    from pathlib import Path
-
-    home = Path(str(tmp_path)) / "home"
+async def test_the_same_tokens_after_a_restart(tmp_path: Path) -> None:
+    home = tmp_path / "home"
     async with running(home) as first:
         tokens = first.owner_token, first.company_token, first.company_id
     async with running(home) as second:

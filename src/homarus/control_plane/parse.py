@@ -21,6 +21,7 @@ MAX_DRAIN_BYTES: Final = 16 * 1_048_576
 DRAIN_S: Final = 5.0
 
 _STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(b for b in range(256) if b not in b"[]{}")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
@@ -90,11 +91,11 @@ def too_deep(raw: bytes) -> bool:
     """
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return False
-    left = _STRINGS.sub(b"", raw).translate(None, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
+    left = _STRINGS.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):  # each pass takes away the innermost level, and no other
         if not left:
             return False
-        left = left.replace(b"[]", b"").replace(b"{}", b"")
+        left = left.replace(b"[]", b"")
     return bool(left)
 
 

@@ -73,20 +73,22 @@ class Service:
     def __init__(self, app: App) -> None:
         self.app = app
         self.url = ""
-        self._listener: socket.socket | None = None
         self._server: _Quiet | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> Ready:
-        """Raises `serve.address` when the port cannot be had, or what the App raises."""
+        """Raises `serve.address` when the port cannot be had, or what the App raises.
+
+        The home is locked before the port is taken: a second daemon on one home then names the
+        first one's process, whatever its port.
+        """
         began = time.monotonic()
         settings = self.app.settings
-        self._listener = _listen(settings)
+        await self.app.start()
         try:
-            await self.app.start()
-            await self._open(settings, self._listener)
+            await self._open(settings, _listen(settings))
         except BaseException:
-            self._listener.close()
+            await self.stop()
             raise
         return Ready(
             url=self.url,
@@ -176,16 +178,32 @@ async def run(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
         ready = await service.start()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, asked.set)
-        private.write(address, msgspec.json.encode({"url": ready.url, "pid": ready.pid}).decode())
-        log.info("ready", url=ready.url, ms=ready.ready_ms)
-        on_ready(ready)
-        await asked.wait()
-        log.info("stopping")
-        address.unlink(missing_ok=True)
-        asked.clear()
-        await _stop(service, asked)
+        try:
+            facts = msgspec.json.encode({"url": ready.url, "pid": ready.pid})
+            private.write(address, facts.decode())
+            log.info("ready", url=ready.url, ms=ready.ready_ms)
+            on_ready(ready)
+            await _either(asked, service.app.broken)
+        finally:
+            log.info("stopping")
+            address.unlink(missing_ok=True)
+            asked.clear()
+            await _stop(service, asked)
+        if service.app.broken.is_set():
+            raise Unavailable(
+                "daemon.workers", "a worker of the daemon failed", "See logs/homarus.log."
+            )
     finally:
         close_logs()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _stop(service: Service, asked_again: asyncio.Event) -> None:
