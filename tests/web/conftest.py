@@ -1,22 +1,16 @@
-"""A daemon in a thread of its own, and a headless browser: tests of the pages are synchronous."""
+"""A daemon and a headless browser for the tests of the dashboard."""
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from homarus.testing.daemon import Daemon, key, running
+from tests.support.browser import Company, Process, Screen
 from tests.support.requires import requires
 
-T = TypeVar("T")
-
-WAIT_S = 20.0
-PHONE = {"width": 390, "height": 844}
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -29,81 +23,14 @@ FLAGS = [
 ]
 
 
-class Company:
-    """A running daemon, driven from the test's thread. `stop` and `start` keep home and port."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.port = 0
-        self.daemon: Daemon = None  # type: ignore[assignment]
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="daemon")
-        self._thread.start()
-        self._entered: Any = None
-
-    def start(self) -> None:
-        self._entered = running(self.home, port=self.port)
-        self.daemon = self.run(self._entered.__aenter__())
-        self.port = urlsplit(self.daemon.url).port or 0
-
-    def stop(self) -> None:
-        entered, self._entered = self._entered, None
-        if entered is not None:
-            self.run(entered.__aexit__(None, None, None))
-
-    def close(self) -> None:
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_S)
-        self._loop.close()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
-
-    # -- the company's people ----------------------------------------------------------------
-
-    def post(self, path: str, body: dict[str, Any], *, owner: bool = False) -> dict[str, Any]:
-        client = self.daemon.owner if owner else self.daemon.company
-        reply = self.run(client.post(f"/api/v1{path}", json=body, headers=key()))
-        assert reply.status_code < 300, reply.text
-        answer: dict[str, Any] = reply.json()
-        return answer
-
-    def agent(self, name: str, **body: Any) -> str:
-        return self.run(self.daemon.agent(name, **body))
-
-    def project(self, goal: str = "Tidy the archive") -> str:
-        return self.run(self.daemon.project(goal))
-
-    def task(self, project: str, title: str, **body: Any) -> dict[str, Any]:
-        asked = {
-            "projectId": project,
-            "taskType": "tidy_archive",
-            "inputJson": {"title": title},
-            "allowUnderspecified": True,
-        }
-        task: dict[str, Any] = self.post("/tasks", asked | body)["task"]
-        return task
-
-    def claim(self, agent: str) -> dict[str, Any]:
-        task: dict[str, Any] = self.post("/tasks/claim", {"agentId": agent})["task"]
-        return task
-
-    def report(self, task: dict[str, Any], agent: str, state: str, comment: str = "") -> None:
-        self.post(
-            f"/tasks/{task['id']}/result",
-            {"agentId": agent, "state": state, "comment": comment or None},
-        )
-
-    def link(self, token: str | None = None) -> str:
-        """A link that opens the dashboard once."""
-        client = self.daemon.owner if token is None else self.daemon.client(token)
-        reply = self.run(client.post("/api/v1/dashboard/codes"))
-        assert reply.status_code == 201, reply.text
-        return str(reply.json()["url"])
-
-    def token(self, **body: Any) -> tuple[str, str]:
-        return self.run(self.daemon.token(**body))
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path / "home")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
 
 
 @pytest.fixture
@@ -125,49 +52,24 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-class Screen:
-    """A signed-in page, and whatever went wrong in it: console errors, requests to others."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.url = url
-        self.errors: list[str] = []
-        self.foreign: list[str] = []
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self._request(request.url))
-        page.set_default_timeout(WAIT_S * 1000)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
-
-    def _request(self, url: str) -> None:
-        if urlsplit(url).netloc != urlsplit(self.url).netloc:
-            self.foreign.append(url)
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self.url + path)
-        return self.page
-
-    def live(self) -> None:
-        """Wait until the socket has spoken."""
-        self.page.wait_for_selector("#pulse[data-state=live]")
-
-
 Opener = Callable[..., Screen]
 
 
 @pytest.fixture
-def open_screen(company: Company, browser: Browser) -> Iterator[Opener]:
+def open_screen(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Opener]:
+    """Opens pages of the test's `company`; `link=None` of nobody; another link as given."""
     contexts: list[BrowserContext] = []
 
-    def opened(*, sign_in: bool = True, **options: Any) -> Screen:
+    def opened(*, link: str | None = "owner", **options: Any) -> Screen:
         context = browser.new_context(**options)
         contexts.append(context)
-        screen = Screen(context.new_page(), company.daemon.url)
-        if sign_in:
-            screen.page.goto(company.link())
+        if link == "owner":
+            link = request.getfixturevalue("company").link()
+        url = link or request.getfixturevalue("company").daemon.url
+        parts = urlsplit(url)
+        screen = Screen(context.new_page(), f"{parts.scheme}://{parts.netloc}")
+        if link is not None:
+            screen.page.goto(link)
         return screen
 
     yield opened

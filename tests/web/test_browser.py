@@ -1,15 +1,18 @@
 """The pages in a real browser (dashboard contract, 9)."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.web.conftest import PHONE, WAIT_S, Company, Opener, Screen
+from tests.support.browser import WAIT_S, Company, Process, Screen
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
+Opener = Callable[..., Screen]
+PHONE = {"width": 390, "height": 844}
 PAGES = ("/app/board", "/app/agents", "/app/receipts", "/app/tasks/T-1")
 HOSTILE = (
     "<script>window.hacked=1</script>",
@@ -183,10 +186,27 @@ def test_a_restart_is_said_and_survived(company: Company, open_screen: Opener) -
     expect(column(page, "queued").locator(".card")).to_have_count(1)
 
 
+def test_a_killed_daemon_is_said_and_survived(process: Process, open_screen: Opener) -> None:
+    """kill -9 in the middle: the page says so, comes back by itself, and shows the store."""
+    screen = open_screen(link=process.post("/dashboard/codes", {})["url"])
+    page = screen.open("/app/board")
+    screen.live()
+    project = process.post("/projects", {"goal": "Survive"})["project"]["id"]
+    asked = {"projectId": project, "taskType": "tidy_archive", "allowUnderspecified": True}
+    process.post("/tasks", asked | {"inputJson": {"title": "Before"}})
+    expect(column(page, "queued").locator(".card")).to_have_count(1)
+    process.kill()
+    expect(page.locator("#stale")).to_be_visible(timeout=15_000)
+    process.start()
+    process.post("/tasks", asked | {"inputJson": {"title": "After"}})
+    expect(page.locator("#stale")).to_be_hidden(timeout=30_000)
+    expect(column(page, "queued").locator(".card")).to_have_count(2)
+    assert page.url.endswith("/app/board"), "the session survived too"
+
+
 def test_a_revoked_token_closes_the_page(company: Company, open_screen: Opener) -> None:
     token, secret = company.token(kind="operator", role="viewer")
-    screen = open_screen(sign_in=False)
-    screen.page.goto(company.link(secret))
+    screen = open_screen(link=company.link(secret))
     screen.live()
     company.run(company.daemon.owner.delete(f"/api/v1/tokens/{token}"))
     screen.page.wait_for_url("**/app/login", timeout=15_000)

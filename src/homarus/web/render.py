@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import jinja2
 
 from homarus import __version__
+from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError
 from homarus.web import words
 from homarus.web.views import BANNER, VIEWS, View
@@ -49,8 +50,8 @@ class Renderer:
             now_ms=seen.now_ms,
             source=source,
             banner_source=_banner_source(seen),
-            ago=lambda at_ms: words.ago(at_ms, seen.now_ms),
-            until=lambda at_ms: words.until(at_ms, seen.now_ms),
+            when=partial(_when, seen.now_ms),
+            left=partial(_left, seen.now_ms),
             link=partial(_link, view),
         )
 
@@ -59,6 +60,17 @@ class Renderer:
 
     def login(self, error: HomarusError | None) -> str:
         return self._env.get_template("login.html").render(error=error)
+
+
+def _when(now_ms: int, at_ms: int) -> str:
+    """HTML made of numbers: a time for people, the exact one in its title."""
+    exact = f'datetime="{iso_ms(at_ms)}" title="{words.stamp(at_ms)}" data-t="{int(at_ms)}"'
+    return f"<time {exact}>{words.ago(at_ms, now_ms)}</time>"
+
+
+def _left(now_ms: int, at_ms: int) -> str:
+    exact = f'datetime="{iso_ms(at_ms)}" title="Lease ends {words.stamp(at_ms)}"'
+    return f'<time {exact} data-u="{int(at_ms)}">{words.until(at_ms, now_ms)}</time>'
 
 
 def _pretty(value: Any) -> str:

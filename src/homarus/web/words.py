@@ -4,6 +4,7 @@ import re
 import time
 from typing import Any, Final
 
+from homarus.base.redact import redact_text
 from homarus.tasks.model import State
 
 LABELS: Final = {
@@ -20,7 +21,11 @@ LABELS: Final = {
 VERDICTS: Final = {"allow": "allowed", "refuse": "refused", "divert": "diverted"}
 NOW_MS: Final = 45_000
 MAX_LINE: Final = 300
+MARGIN: Final = 200
+"""Looked at beyond the cut, so that half a secret is not left standing."""
 
+# What `redact_text` may find something in; most texts hold none of it.
+_SUSPECT: Final = re.compile(r"(?i)\b(?:ec|ea|ho|hs)_|bearer|basic|secret|token|passw|key|authori")
 # Control characters and the marks that turn the direction of text: shown as one sign.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -53,8 +58,10 @@ def stamp(at_ms: int) -> str:
 
 
 def plain(value: Any, limit: int = MAX_LINE) -> str:
-    """Text that others wrote, cut to `limit` characters, without controls or direction marks."""
+    """Text that others wrote, cut to `limit` characters: no controls, direction marks, secrets."""
     text = value if isinstance(value, str) else str(value)
-    cut = text[: limit + 1]
+    cut = text[: limit + MARGIN]
+    if _SUSPECT.search(cut):
+        cut = redact_text(cut)
     shown = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", cut[:limit])
     return shown + "…" if len(cut) > limit else shown
