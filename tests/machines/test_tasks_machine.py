@@ -27,10 +27,11 @@ from tests.support.profile import Profile
 
 NAMES = ("ada", "bob", "cy", "rev")
 PROJECTS = ("open", "capped")
-RESULTS = (State.DONE, State.DONE, State.REVIEW, State.FAILED, State.QUEUED, State.IN_PROGRESS)
-PASSING_MS = (1, LEASE_MS // 10 + 1, LEASE_MS // 2, LEASE_MS - 1, LEASE_MS)
-PLAN = {"ci": (12, 25), "full": (100, 50)}
-"""Profile -> examples and steps of each; `full` makes 5,000 steps."""
+RESULTS = (State.DONE, State.REVIEW, State.REVIEW, State.FAILED, State.QUEUED, State.IN_PROGRESS)
+PASSING_MS = (1, 1, LEASE_MS // 10 + 1, LEASE_MS // 2, LEASE_MS - 1, LEASE_MS)
+MAX_STOPS = 2
+PLAN = {"ci": (15, 30), "full": (125, 50)}
+"""Profile -> examples and steps of each; `full` makes at least 5,000 steps."""
 names = st.sampled_from(NAMES)
 projects = st.sampled_from(PROJECTS)
 picks = st.integers(0, 1_000)
@@ -65,6 +66,13 @@ class TasksMachine(RuleBasedStateMachine):
         self.world.agent("bob", None, (), 1)
         self.world.agent("cy", "coder", (), 3)
         self.world.agent("rev", "qa", ("sql",), 1)
+        for n in range(1, 7):
+            review = "qa" if n % 2 else None
+            waits = (n - 2,) if n > 4 else ()
+            plain = PlainTask(
+                n, PROJECTS[n % 2], n % 2, blockers=waits, review=review, max_retries=1
+            )
+            self.world.create(self.next("create"), plain)
 
     def task(self, pick: int) -> PlainTask:
         return self.model.tasks[pick % len(self.model.tasks) + 1]
@@ -72,9 +80,6 @@ class TasksMachine(RuleBasedStateMachine):
     def next(self, word: str) -> str:
         self.serial += 1
         return f"{word}-{self.serial:06}"
-
-    def any_task(self) -> bool:
-        return bool(self.model.tasks)
 
     # -- creating --------------------------------------------------------------------------
 
@@ -93,7 +98,7 @@ class TasksMachine(RuleBasedStateMachine):
         self, project: str, priority: int, role: str | None, skills: tuple[str, ...],
         who: str | None, review: bool, retries: int, waits_for: list[int], repeat: bool,
     ) -> None:  # fmt: skip
-        behind = [self.task(pick) for pick in waits_for] if self.model.tasks else []
+        behind = [self.task(pick) for pick in waits_for]
         plain = PlainTask(
             n=len(self.model.tasks) + 1,
             project=project,
@@ -127,7 +132,6 @@ class TasksMachine(RuleBasedStateMachine):
         for name, task in zip(order, self.world.side_by_side(order), strict=True):
             same(self.model.claim(name), task)
 
-    @precondition(any_task)
     @rule(name=names, pick=picks)
     def claim_one(self, name: str, pick: int) -> None:
         n = self.task(pick).n
@@ -138,13 +142,16 @@ class TasksMachine(RuleBasedStateMachine):
             )
         )
 
-    @rule(name=names)
-    def claim_review(self, name: str) -> None:
-        same(
-            *self.world.both(
-                lambda: self.model.claim_review(name), self.shop.claim(name, review=True)
-            )
+    @precondition(lambda self: any(t.state is State.REVIEW for t in self.model.tasks.values()))
+    @rule(name=st.sampled_from(["rev", "rev", "ada"]), verdict=st.sampled_from([None, *RESULTS]))
+    def review(self, name: str, verdict: State | None) -> None:
+        """A review, and what comes of it at once, if anything."""
+        expected, got = self.world.both(
+            lambda: self.model.claim_review(name), self.shop.claim(name, review=True)
         )
+        same(expected, got)
+        if expected is not None and verdict is not None:
+            self.report(name, expected, verdict, None, expected.token)
 
     @rule(name=names, key=st.sampled_from(["k1", "k2"]))
     def claim_with_a_key_that_repeats(self, name: str, key: str) -> None:
@@ -160,19 +167,51 @@ class TasksMachine(RuleBasedStateMachine):
         if expected is not None:
             self.kept[name, key] = (expected.n, expected.token)
 
+    @rule(
+        name=names,
+        to=st.sampled_from(RESULTS),
+        passing_ms=st.sampled_from([0, 0, 0, LEASE_MS - 1, LEASE_MS]),
+    )
+    def work(self, name: str, to: State, passing_ms: int) -> None:
+        """A claim, some time, a result under its fence."""
+        expected, got = self.world.both(lambda: self.model.claim(name), self.shop.claim(name))
+        same(expected, got)
+        if expected is not None:
+            self.advance(passing_ms)
+            self.report(name, expected, to, None, expected.token)
+
     # -- holding ---------------------------------------------------------------------------
 
-    @precondition(any_task)
     @rule(
-        name=names, pick=picks, to=st.sampled_from(RESULTS), mine=st.booleans(),
-        fence=st.sampled_from([None, 0, 0, -1]), output=st.sampled_from([None, 1]),
+        name=names, pick=picks, to=st.sampled_from(RESULTS),
+        fence=st.sampled_from([None, 0, -1]), output=st.sampled_from([None, 1]),
     )  # fmt: skip
-    def result(
-        self, name: str, pick: int, to: State, mine: bool, fence: int | None, output: Any
+    def result_of_anything(
+        self, name: str, pick: int, to: State, fence: int | None, output: Any
     ) -> None:
-        held = [t for t in self.model.tasks.values() if name in (t.agent, t.reviewer)]
-        task = held[pick % len(held)] if mine and held else self.task(pick)
-        token = None if fence is None else task.token + fence
+        """Most often by somebody who does not hold it."""
+        task = self.task(pick)
+        self.report(name, task, to, output, None if fence is None else task.token + fence)
+
+    @precondition(lambda self: self.model.held())
+    @rule(
+        pick=picks, to=st.sampled_from(RESULTS), fence=st.sampled_from([None, 0, 0, -1]),
+        output=st.sampled_from([None, 1]),
+    )  # fmt: skip
+    def result_by_its_holder(self, pick: int, to: State, fence: int | None, output: Any) -> None:
+        held = self.model.held()
+        task = held[pick % len(held)]
+        name = task.reviewer or task.agent or ""
+        self.report(name, task, to, output, None if fence is None else task.token + fence)
+
+    @precondition(lambda self: self.model.held())
+    @rule(pick=picks, to=st.sampled_from([State.DONE, State.REVIEW]))
+    def finish(self, pick: int, to: State) -> None:
+        held = self.model.held()
+        task = held[pick % len(held)]
+        self.report(task.reviewer or task.agent or "", task, to, 1, task.token)
+
+    def report(self, name: str, task: PlainTask, to: State, output: Any, token: int | None) -> None:
         word = "inbox" if to is State.QUEUED else to.value
         request = work.ResultRequest(self.world.ids[task.n], word, output, lease_token=token)
         key = self.next("result")
@@ -202,6 +241,9 @@ class TasksMachine(RuleBasedStateMachine):
         assert got == expected
 
     @rule(ms=st.sampled_from(PASSING_MS))
+    def time_passes(self, ms: int) -> None:
+        self.advance(ms)
+
     def advance(self, ms: int) -> None:
         self.world.clock.advance(ms)
         self.model.now = self.world.clock.now_ms()
@@ -213,7 +255,6 @@ class TasksMachine(RuleBasedStateMachine):
 
     # -- by hand ---------------------------------------------------------------------------
 
-    @precondition(any_task)
     @rule(pick=picks, name=names)
     def assign(self, pick: int, name: str) -> None:
         n = self.task(pick).n
@@ -221,7 +262,6 @@ class TasksMachine(RuleBasedStateMachine):
             lambda: self.model.assign(n, name), self.shop.assign(self.world.ids[n], name)
         )
 
-    @precondition(any_task)
     @rule(pick=picks, who=st.sampled_from([None, "ada", "bob", "member"]))
     def reassign(self, pick: int, who: str | None) -> None:
         n = self.task(pick).n
@@ -232,7 +272,6 @@ class TasksMachine(RuleBasedStateMachine):
             self.shop.patch(self.world.ids[n], **change),
         )
 
-    @precondition(any_task)
     @rule(pick=picks, priority=st.integers(-2, 2), role=st.sampled_from([None, "coder", "qa"]))
     def patch(self, pick: int, priority: int, role: str | None) -> None:
         n = self.task(pick).n
@@ -241,7 +280,6 @@ class TasksMachine(RuleBasedStateMachine):
             self.shop.patch(self.world.ids[n], priority=priority, input={"ownerRole": role}),
         )
 
-    @precondition(any_task)
     @rule(pick=picks, waits_for=st.lists(picks, max_size=3))
     def wait_for(self, pick: int, waits_for: list[int]) -> None:
         n, behind = self.task(pick).n, [self.task(other).n for other in waits_for]
@@ -250,13 +288,11 @@ class TasksMachine(RuleBasedStateMachine):
             lambda: self.model.block(n, behind), self.shop.patch(self.world.ids[n], blockers=ids)
         )
 
-    @precondition(any_task)
     @rule(pick=picks)
     def archive(self, pick: int) -> None:
         n = self.task(pick).n
         self.world.both(lambda: self.model.archive(n), self.shop.archive(self.world.ids[n]))
 
-    @precondition(any_task)
     @rule(pick=picks, to=st.sampled_from(list(State)))
     def move(self, pick: int, to: State) -> None:
         n = self.task(pick).n
@@ -280,6 +316,7 @@ class TasksMachine(RuleBasedStateMachine):
 
     # -- STOP ------------------------------------------------------------------------------
 
+    @precondition(lambda self: len(self.model.stops) < MAX_STOPS)
     @rule(scope=st.sampled_from(["company", "project", "agent"]), pick=picks)
     def stop(self, scope: str, pick: int) -> None:
         subject = {
@@ -289,7 +326,7 @@ class TasksMachine(RuleBasedStateMachine):
         }[scope]
         self.world.stop(self.next("stop"), scope, subject)
 
-    @precondition(any_task)
+    @precondition(lambda self: len(self.model.stops) < MAX_STOPS)
     @rule(scope=st.sampled_from(["task", "trace"]), pick=picks)
     def stop_work(self, scope: str, pick: int) -> None:
         self.world.stop(self.next("stop"), scope, self.task(pick).n)

@@ -88,6 +88,10 @@ class PlainModel:
     def in_hand(self, agent: str) -> list[PlainTask]:
         return [t for t in self.tasks.values() if t.state is State.IN_PROGRESS and t.agent == agent]
 
+    def held(self) -> list[PlainTask]:
+        """Everything with a live lease, in hand or in review."""
+        return [t for t in self.tasks.values() if t.until is not None and t.until > self.now]
+
     def at_work(self, project: str) -> set[str | None]:
         return {
             t.agent
