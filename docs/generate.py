@@ -8,6 +8,7 @@ import ast
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import click
+
+    from homarus.control_plane.match import AnyRoute
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -53,31 +56,130 @@ class Code:
     remedy: str
 
 
+RUN_TIME: dict[str, str] = {
+    "artifact.{field}": "title, storage_url, source_kind, source_ref, retention_policy",
+    "capability.{code}": "id, title, argv, grants, limits",
+    "divert.{route}": "the road named by the verdict; no rule diverts yet",
+    "identity.{word}": "revoked, expired",
+    "resource.{field}": "provider, type, name, status",
+    "stop.{scope}": "company, project, agent, task, trace",
+    "task.policy_{word}": "review_first, lead_only, comment_missing, through_review, approval",
+    "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
+}
+"""Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""
+
+
 def errors() -> str:
-    """Every code that the source raises or refuses with, as `code | status | what to do`."""
+    """Every code that the source raises or refuses with, as `code | status | what to do`; those
+    put together at run time, with what completes them, in a table of their own."""
     found = {(item.code, item.status): item for item in codes(SOURCE)}
-    rows = [
-        (f"`{item.code}`", str(item.status), item.remedy)
-        for _, item in sorted(found.items(), key=lambda pair: pair[0])
+    items = [item for _, item in sorted(found.items(), key=lambda pair: pair[0])]
+    plain = [
+        (f"`{item.code}`", str(item.status), item.remedy) for item in items if "{" not in item.code
     ]
-    return table(("code", "status", "what to do"), rows)
+    made = [
+        (f"`{item.code}`", RUN_TIME[item.code], str(item.status), item.remedy or "In its message.")
+        for item in items
+        if "{" in item.code
+    ]
+    gone = RUN_TIME.keys() - {item.code for item in items}
+    if gone:
+        raise KeyError(f"no code {sorted(gone)} is made any more")
+    return "\n".join(
+        [
+            table(("code", "status", "what to do"), plain),
+            "## Codes that are completed at run time\n",
+            table(("code", "in the braces", "status", "what to do"), made),
+        ]
+    )
 
 
 def codes(source: Path) -> Iterator[Code]:
     """Calls of an error class, or of the kernel's `refuse`, whose first argument is a code."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in sorted(source.rglob("*.py"))]
+    paths = sorted(source.rglob("*.py"))
+    trees = [ast.parse(path.read_text("utf-8")) for path in paths]
     statuses = error_statuses(trees)
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and node.name in statuses:
-                calls = [
-                    inner
-                    for inner in ast.walk(node)
-                    if isinstance(inner, ast.Call) and called(inner) == "__init__"
-                ]
-                yield from (found(call, statuses[node.name]) for call in calls if is_code(call))
-            elif isinstance(node, ast.Call) and called(node) in statuses and is_code(node):
+    modules = {
+        ".".join(path.relative_to(source).with_suffix("").parts): constants(tree)
+        for path, tree in zip(paths, trees, strict=True)
+    }
+    for tree, known in zip(trees, modules.values(), strict=True):
+        for item in codes_of(tree, statuses):
+            yield Code(item.code, item.status, with_values(item.remedy, tree, known, modules))
+
+
+def codes_of(tree: ast.Module, statuses: dict[str, int]) -> Iterator[Code]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name in statuses:
+            calls = [
+                inner
+                for inner in ast.walk(node)
+                if isinstance(inner, ast.Call) and called(inner) == "__init__"
+            ]
+            yield from (found(call, statuses[node.name]) for call in calls if is_code(call))
+        elif isinstance(node, ast.Call):
+            if called(node) in statuses and is_code(node):
                 yield found(node, statuses[called(node)])
+            elif called(node) == "one_of" and len(node.args) == 3 and text(node.args[2]):
+                # records.rules.one_of(value, allowed, code) raises Invalid with its third argument
+                yield Code(text(node.args[2]), 400, "Give one of those that the message lists.")
+
+
+def constants(tree: ast.Module) -> dict[str, str]:
+    """What the module's upper-case names hold, as people read it: numbers and lists of words."""
+    values: dict[str, str] = {}
+    for node in tree.body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name.isupper():
+                shown = shown_value(value)
+                if shown:
+                    values[name] = shown
+    return values
+
+
+def shown_value(node: ast.expr) -> str:
+    try:
+        value = eval_constant(node)
+    except ValueError:
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    words = list(value) if isinstance(value, tuple | list | set | frozenset | dict) else []
+    return ", ".join(words) if words and all(isinstance(word, str) for word in words) else ""
+
+
+def eval_constant(node: ast.expr) -> object:
+    """Literals, and products of whole numbers. Raises ValueError for everything else."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        left, right = eval_constant(node.left), eval_constant(node.right)
+        if isinstance(left, int) and isinstance(right, int):
+            return left * right
+    if isinstance(node, ast.Dict):
+        return {text(key): None for key in node.keys if key is not None}
+    try:
+        return ast.literal_eval(node)
+    except (TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError from error
+
+
+def with_values(
+    remedy: str, tree: ast.Module, known: dict[str, str], modules: dict[str, dict[str, str]]
+) -> str:
+    """The remedy with the values of upper-case names, from its module or where that has it from."""
+    imported = {
+        (alias.asname or alias.name): modules.get(node.module or "", {}).get(alias.name, "")
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    def value(match: re.Match[str]) -> str:
+        return known.get(match[1]) or imported.get(match[1]) or match[0]
+
+    return re.sub(r"\{(_?[A-Z][A-Z_0-9]*)\}", value, remedy)
 
 
 def error_statuses(trees: list[ast.Module]) -> dict[str, int]:
@@ -193,10 +295,164 @@ def settings() -> str:
     return table(("setting", "type", "default", "environment", "meaning"), cells)
 
 
+# --- surface, tasks, capabilities -------------------------------------------------------------
+
+KEYED = {"required": "required", "accepted": "honoured", "ignored": "none"}
+
+
+def api() -> str:
+    """Every route by area, in the table's order."""
+    from homarus.control_plane import table as surface
+
+    parts = []
+    for area in surface.AREAS:
+        routes = getattr(area, "ROUTES", ())
+        if not routes:
+            continue
+        name = area.__name__.rpartition(".")[2]
+        rows = [
+            (
+                route.method,
+                f"`{route.path or '/'}`",
+                f"`{route.capability}`",
+                key_rule(route),
+                route.summary,
+            )
+            for route in routes
+        ]
+        header = ("method", "path", "capability", "key", "what it does")
+        parts.append(f"### {name}\n\n{table(header, rows)}")
+    return "\n".join(parts)
+
+
+def key_rule(route: "AnyRoute") -> str:
+    if route.kind == "read":
+        return ""
+    return KEYED[route.keyed] + (", strict" if route.strict else "")
+
+
+def frames() -> str:
+    """Which event makes which frame, from the functions that make them."""
+    from homarus.control_plane import table as surface
+
+    rows = [
+        (f"`{kind}`", ", ".join(f"`{word}`" for word in frame_types(kind, make)))
+        for kind, make in sorted(surface.frames().items())
+    ]
+    return table(("event", "frame `type`"), rows)
+
+
+def frame_types(kind: str, make: Callable[..., object]) -> list[str]:
+    """The values of `type` in the dictionaries that `make` writes down for events of `kind`."""
+    outer = inspect.getclosurevars(make).nonlocals
+    types = set()
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(make)))):
+        if not isinstance(node, ast.Dict):
+            continue
+        for key, value in zip(node.keys, node.values, strict=True):
+            match (key, value):
+                case (ast.Constant(value="type"), ast.Constant(value=str(word))):
+                    types.add(word)
+                case (ast.Constant(value="type"), ast.Name(id=name)):
+                    types.add(outer[name])
+                case (ast.Constant(value="type"), ast.Attribute(attr="kind")):
+                    types.add(kind)
+    if not types:
+        raise AssertionError(f"{make.__qualname__} names no frame type for {kind}")
+    return sorted(types)
+
+
+def tasks() -> str:
+    """States with their wire words, then the moves."""
+    from homarus.tasks import rules
+    from homarus.tasks.model import MOVES, State
+
+    after = comments(SOURCE / "homarus" / "tasks" / "model.py", "State")
+    states = [(f"`{s}`", f"`{rules.to_wire(s)}`", after[s.name]) for s in State]
+    moves = [
+        (f"`{before}`", f"`{to}`", ", ".join(sorted(movers)))
+        for (before, to), movers in MOVES.items()
+        if to is not State.ARCHIVED
+    ]
+    away = ", ".join(f"`{before}`" for before, to in MOVES if to is State.ARCHIVED)
+    movers = ", ".join(sorted({m for (_, to), ms in MOVES.items() if to == "archived" for m in ms}))
+    moves.append((away, "`archived`", movers))
+    words = ", ".join(f"`{word}`" for word in rules.WIRE_STATES)
+    aliases = ", ".join(f"`{alias}` for `{word}`" for alias, word in rules.ALIASES.items())
+    return "\n".join(
+        [
+            "## States\n",
+            table(("state", "on the wire", "after a crash"), states),
+            f"Words accepted from clients: {words}; also {aliases}.\n",
+            "## Moves\n",
+            table(("from", "to", "who may"), moves),
+        ]
+    )
+
+
+def comments(path: Path, name: str) -> dict[str, str]:
+    """The comment beside each member of an enum."""
+    lines = path.read_text("utf-8").splitlines()
+    tree = ast.parse("\n".join(lines))
+    enum = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+    return {
+        item.targets[0].id: lines[item.lineno - 1].partition("  # ")[2]
+        for item in enum.body
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name)
+    }
+
+
+def capabilities() -> str:
+    from homarus.kernel.capabilities import BUILTIN
+
+    rows = [
+        (
+            f"`{row.id}`",
+            row.about,
+            row.effect.name.lower().replace("_", " "),
+            row.operator or "–",
+            "yes" if row.agents else "–",
+            ("named agent" if row.acting else "yes") if row.runtimes else "–",
+            "yes" if row.system else "–",
+        )
+        for row in BUILTIN.values()
+    ]
+    header = (
+        "capability",
+        "what it does",
+        "effect",
+        "operator from",
+        "agent",
+        "company token",
+        "daemon",
+    )
+    return table(header, rows)
+
+
+def interceptors() -> str:
+    from homarus.kernel.admit import INTERCEPTORS, place
+
+    rows = [
+        (str(n), name, "place for later" if fn is place else first_line(fn))
+        for n, (name, fn) in enumerate(INTERCEPTORS, 1)
+    ]
+    return table(("order", "interceptor", "what it asks"), rows)
+
+
+def first_line(fn: Callable[..., object]) -> str:
+    text = re.sub(r" \([a-z -]+(?: contract)?, \d+\)", "", inspect.getdoc(fn) or "")
+    return text.partition("\n")[0]
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
+    "api": api,
+    "capabilities": capabilities,
     "cli": cli,
     "errors": errors,
+    "frames": frames,
+    "interceptors": interceptors,
     "settings": settings,
+    "tasks": tasks,
 }
 
 

@@ -5,14 +5,77 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import REFERENCE, ROOT, Code, codes, fill
+from docs.generate import GENERATORS, PART, REFERENCE, ROOT, Code, codes, fill, frame_types
 from homarus.cli.app import MODULES
+from homarus.config.settings import rows
+from homarus.control_plane import table
+from homarus.kernel.admit import INTERCEPTORS
+from homarus.kernel.capabilities import BUILTIN
+from homarus.tasks.model import MOVES, State
 
 
 @pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.stem)
 def test_generated_parts_are_current(page: Path) -> None:
     text = page.read_text("utf-8")
     assert fill(text) == text, "run `nox -s docs` and commit what it wrote"
+
+
+def test_every_generator_has_its_one_place() -> None:
+    pages = [page.read_text("utf-8") for page in REFERENCE.glob("*.md")]
+    assert sorted(name for page in pages for name in PART.findall(page)) == sorted(GENERATORS)
+
+
+def column(page: str, number: int) -> list[str]:
+    """The cells of one column in the generated tables of a page, without their back-ticks."""
+    parts = [m[0] for m in PART.finditer((REFERENCE / page).read_text("utf-8"))]
+    lines = [line for part in parts for line in part.splitlines() if line.startswith("| ")]
+    return [line.split(" | ")[number].strip("| `") for line in lines]
+
+
+def test_every_route_capability_setting_state_and_frame_is_documented() -> None:
+    """The comparison above says the same of pages; this says it of what a page is about."""
+    api = list(zip(column("api.md", 0), column("api.md", 1), strict=True))
+    for route in table.routes():
+        assert (route.method, route.path or "/") in api
+    assert table.frames().keys() <= {kind for kind, _ in api}
+    told = column("capabilities.md", 0)
+    assert BUILTIN.keys() <= set(told)
+    assert [name for name in column("capabilities.md", 1) if name in dict(INTERCEPTORS)] == [
+        name for name, _ in INTERCEPTORS
+    ]
+    assert {row.name for row in rows()} <= set(column("settings.md", 0))
+    moves = set(zip(column("tasks.md", 0), column("tasks.md", 1), strict=True))
+    assert {*State} <= {word for word, _ in moves}
+    assert {(str(a), str(b)) for a, b in MOVES if b is not State.ARCHIVED} <= moves
+
+
+def test_every_command_is_documented() -> None:
+    named = set(re.findall(r"^#+ `homarus (\w+)", (REFERENCE / "cli.md").read_text("utf-8"), re.M))
+    assert named == {*MODULES}
+
+
+def _written() -> list[dict[str, str]]:
+    return [{"type": "written_down"}]
+
+
+def _made(kind: str) -> object:
+    def frames() -> list[dict[str, str]]:
+        return [{"type": kind, "note": "type"}]
+
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"), [(_written, ["written_down"]), (_made("handed_in"), ["handed_in"])]
+)
+def test_frame_types_are_read_from_the_functions(make: object, expected: list[str]) -> None:
+    assert callable(make)
+    assert frame_types("event_kind", make) == expected
+
+
+def test_a_function_without_a_frame_type_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="names no frame type"):
+        frame_types("event_kind", test_every_command_is_documented)
 
 
 def test_docs_name_commands_that_exist() -> None:
@@ -34,6 +97,15 @@ def test_docs_name_commands_that_exist() -> None:
             'class Mine(Conflict):\n  def __init__(self): super().__init__("a.b", "what", "Do.")',
             Code("a.b", 409, "Do."),
         ),
+        ('N = 2 * 3\nraise Conflict("a.b", "what", f"Up to {N}.")', Code("a.b", 409, "Up to 6.")),
+        (
+            'from errors import WORDS\nraise Conflict("a.b", "what", f"One of {list(WORDS)}.")',
+            Code("a.b", 409, "One of x, y."),
+        ),
+        (
+            'one_of(value, ("x", "y"), "a.b")',
+            Code("a.b", 400, "Give one of those that the message lists."),
+        ),
         ('print("a.b")', None),
         ('raise Conflict(code, "what")', None),
     ],
@@ -41,6 +113,8 @@ def test_docs_name_commands_that_exist() -> None:
 def test_every_way_to_make_an_error_is_found(
     tmp_path: Path, code: str, expected: Code | None
 ) -> None:
-    (tmp_path / "errors.py").write_text("class Conflict(HomarusError):\n  status = 409\n")
+    (tmp_path / "errors.py").write_text(
+        "WORDS = ('x', 'y')\nclass Conflict(HomarusError):\n  status = 409\n"
+    )
     (tmp_path / "user.py").write_text(code)
     assert list(codes(tmp_path)) == ([] if expected is None else [expected])
