@@ -198,8 +198,4 @@ def open_store(settings: Settings, kernel: Kernel, clock: Clock) -> Store:
         from homarus.store.postgres.engine import PostgresStore
 
         return PostgresStore(settings.store, kernel, clock)
-    if settings.store.startswith(("postgresql://", "postgres://")):
-        from homarus.store.postgres.engine import PostgresStore
-
-        return PostgresStore(settings.store, kernel, clock)
     raise Invalid("settings.value", "store is neither `sqlite` nor a PostgreSQL URL", "Correct it.")
