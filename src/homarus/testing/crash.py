@@ -1,0 +1,153 @@
+"""A child process that works on a real store until it is killed, and tells what was acknowledged.
+
+    python -m homarus.testing.crash HOME SEED START_MS
+
+It opens (or makes) the store of HOME, then several workers create, claim, complete, talk, upload
+and take backups side by side, in an order that SEED fixes. Each acknowledged act is one JSON line
+on standard output, written after the await that acknowledged it. `HOMARUS_FAILPOINT` says where it
+dies (base/failpoint.py); without one it ends by itself after ROUNDS rounds.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from homarus.base.errors import HomarusError
+from homarus.conversations import service as talk
+from homarus.conversations.model import Draft, Sender, SenderType
+from homarus.flows import work
+from homarus.records import artifacts
+from homarus.records.blobs import Blobs
+from homarus.store import backup
+from homarus.store.port import Key, Reply, Tx
+from homarus.testing.ground import ManualClock, ground
+from homarus.testing.shop import OWNER, Shop, open_shop
+
+WORKERS: Final = 6
+ROUNDS: Final = 12
+KEYS: Final = 40
+AGENTS: Final = tuple(f"agent-{n}" for n in range(WORKERS))
+
+
+def create_once(tx: Tx, project: str, title: str) -> Reply:
+    """An idempotent create: one key, one task with this title."""
+    new = work.NewTask(project=project, type="t", spec={"title": title}, allow_underspecified=True)
+    return Reply(201, work.create(tx, new).task.id.encode())
+
+
+def say(tx: Tx, text: str) -> str:
+    place = talk.team(tx)
+    return talk.post(tx, place, Draft(Sender(SenderType.SYSTEM, None), text))[0].id
+
+
+def key_of(title: str) -> Key:
+    return Key(title.encode().ljust(16, b"\0")[:16], b"\0" * 8)
+
+
+class Worker:
+    """One agent and what it holds."""
+
+    def __init__(self, shop: Shop, name: str, choice: random.Random) -> None:
+        self.shop = shop
+        self.name = name
+        self.choice = choice
+        self.blobs = Blobs(shop.ground.home / "blobs")
+
+    def tell(self, act: str, **facts: Any) -> None:
+        sys.stdout.write(json.dumps({"act": act, **facts}) + "\n")
+        sys.stdout.flush()
+
+    async def run(self) -> None:
+        for _ in range(ROUNDS):
+            act = self.choice.choice(
+                (self.create, self.create, self.work, self.work, self.work, self.talk,
+                 self.upload, self.expire, self.back_up)
+            )  # fmt: skip
+            try:
+                await act()
+            except HomarusError as error:
+                self.tell("refused", code=error.code)
+
+    async def create(self) -> None:
+        title = f"key-{self.choice.randrange(KEYS)}"
+        reply = await self.shop.once(
+            "task.create", OWNER, create_once, self.shop.project_id, title, key=key_of(title)
+        )
+        self.tell("create", title=title, task=reply.body.decode())
+
+    async def work(self) -> None:
+        task = await self.shop.claim(self.name)
+        if task is None:
+            return
+        self.tell("claim", task=task.id, token=task.token, agent=self.shop.agents[self.name])
+        if self.choice.random() < 0.7:
+            await self.shop.result(self.name, task.id, "done", lease_token=task.token)
+            self.tell("done", task=task.id)
+
+    async def talk(self) -> None:
+        text = f"{self.name} {self.choice.random()}"
+        message = await self.shop.do("message.send", OWNER, say, text)
+        self.tell("message", id=message)
+
+    async def upload(self) -> None:
+        draft = await asyncio.to_thread(self.blobs.draft)
+        if draft is None:
+            return
+        content = self.choice.randbytes(5_000)
+        draft.write(content)
+        size = draft.size
+        sha256 = await asyncio.to_thread(draft.keep)
+        new = artifacts.NewArtifact(
+            kind="file", content_type="text/plain", project=self.shop.project_id,
+            sha256=sha256, size_bytes=size, stored=True, filename="f",
+        )  # fmt: skip
+        row = await self.shop.do("artifact.create", OWNER, artifacts.create, new)
+        self.tell("upload", id=row.id, sha256=sha256)
+
+    async def expire(self) -> None:
+        self.tell("expired", n=await self.shop.let_leases_end())
+
+    async def back_up(self) -> None:
+        home = self.shop.ground.home
+        name = f"b{self.choice.randrange(10**9)}"
+        taken = await backup.take(self.shop.ground.store, home, home / "backups" / name, 0)
+        self.tell("backup", path=taken.path.name)
+
+
+async def take_up(shop: Shop) -> None:
+    """The agents of this home: made at the first start, found again at later ones."""
+    rows = await shop.ground.read(
+        lambda rx: rx.all(
+            "select a.name, a.id, t.id from agent a join token t on t.agent=a.id where a.company=?",
+            (shop.ground.company,),
+        )
+    )
+    for name, agent, token in rows:
+        shop.agents[name], shop.credentials[name] = agent, token
+    for name in AGENTS:
+        if name not in shop.agents:
+            await shop.agent(name, limit=3)
+    row = await shop.ground.read(lambda rx: rx.one("select id from project order by no limit 1"))
+    if row is not None:
+        shop.project_id = row[0]
+
+
+async def main(home: Path, seed: int, start_ms: int) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    choice = random.Random(seed)  # noqa: S311 - a seeded test
+    async with ground(home, ManualClock(start_ms)) as opened:
+        (home / "backups").mkdir(exist_ok=True)
+        await asyncio.to_thread(Blobs(home / "blobs").start)
+        shop = await open_shop(opened)
+        await take_up(shop)
+        workers = [Worker(shop, name, random.Random(choice.random())) for name in AGENTS]  # noqa: S311
+        await asyncio.gather(*(worker.run() for worker in workers))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
