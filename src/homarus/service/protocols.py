@@ -1,6 +1,6 @@
 """uvicorn's protocols with what they leave open: a bound on heads, a way to drop a socket."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -24,8 +24,8 @@ class BoundedHttpProtocol(HttpProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        scope = self.scope
-        if not scope or "path" in scope:
+        scope: Any = self.scope  # None before the first request, partial within a head
+        if scope is None or "path" in scope:
             self._head_bytes = 0
             return
         self._head_bytes += len(data)
