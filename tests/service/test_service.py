@@ -113,3 +113,23 @@ async def test_a_failing_worker_is_never_passed_over(tmp_path: Path) -> None:
         assert service.app.health()["failing"] == ["workers"]
     finally:
         await service.stop()
+
+
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nX: "], ids=["line", "header"])
+async def test_a_head_without_end_is_cut(tmp_path: Path, start: bytes) -> None:
+    async with running(tmp_path / "home") as daemon:
+        host, port = daemon.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(start)
+        async with asyncio.timeout(SOON_S):
+            try:
+                while not reader.at_eof():
+                    writer.write(b"a" * 16_384)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                answer = await reader.read()
+            except ConnectionError:
+                answer = b""
+        writer.close()
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+        assert (await daemon.anybody.get("/health")).status_code == 200

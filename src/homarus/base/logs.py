@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from homarus.base.redact import redact, redact_text
+from homarus.base.structlog_alone import structlog
 
 MAX_LOG_BYTES: Final = 20 * 1024 * 1024
 KEPT_LOGS: Final = 3

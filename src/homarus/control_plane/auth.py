@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+import structlog
 
 from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError, NotFound, Refused, Unauthenticated
@@ -17,9 +18,13 @@ from homarus.kernel import tokens
 from homarus.kernel.tokens import Token
 from homarus.store.port import Rx, Store
 
+log = structlog.get_logger("door")
+
 MAX_CACHED: Final = 10_000
 MAX_HEADER: Final = 512
 INSTANCE: Final = "@instance"
+STRANGERS_MS: Final = 60_000
+"""Unknown tokens are logged at most this often, with how many there were."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -38,6 +43,9 @@ class Door:
         self.default_company = default_company
         self._tokens: dict[bytes, Token] = {}
         self._companies: dict[str, str] = {}
+        self.strangers = 0
+        self._told_ms = 0
+        self._told = 0
 
     async def authenticate(self, headers: Mapping[bytes, bytes], scope: str = "caller") -> Caller:
         """Raises `identity.missing`, `identity.unknown`, `identity.expired`, `company.unknown`.
@@ -61,13 +69,13 @@ class Door:
             )
         words = header[:MAX_HEADER].split()
         if len(words) < 2 or words[0].lower() != b"bearer":
-            raise _unknown()
+            raise self._stranger()
         key = hashlib.sha256(words[1]).digest()
         token = self._tokens.get(key)
         if token is None:
             token = await self._store.read(tokens.by_secret, words[1].decode("latin-1"))
             if token is None:
-                raise _unknown()
+                raise self._stranger()
             if len(self._tokens) >= MAX_CACHED:
                 self._tokens.clear()
             self._tokens[key] = token
@@ -80,6 +88,19 @@ class Door:
                 "Ask an owner for a new one: `homarus token create`.",
             )
         return token
+
+    def _stranger(self) -> Unauthenticated:
+        """Nobody that is known: counted and logged, never chained (design, 5)."""
+        self.strangers += 1
+        now_ms = self._clock.now_ms()
+        if now_ms - self._told_ms >= STRANGERS_MS:
+            log.warning("unknown_tokens", since_last=self.strangers - self._told)
+            self._told_ms, self._told = now_ms, self.strangers
+        return Unauthenticated(
+            "identity.unknown",
+            "no such access token",
+            "Use a token that exists and is not mistyped.",
+        )
 
     async def _named(self, token: Token, ref: str, scope: str) -> str:
         if ref == INSTANCE:
@@ -127,9 +148,3 @@ class Door:
 def _company_id(rx: Rx, ref: str) -> str | None:
     company = founding.by_ref(rx, ref)
     return None if company is None else company.id
-
-
-def _unknown() -> Unauthenticated:
-    return Unauthenticated(
-        "identity.unknown", "no such access token", "Use a token that exists and is not mistyped."
-    )

@@ -16,8 +16,6 @@ from typing import Final
 import msgspec
 import structlog
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
 
 from homarus.app import App, build
 from homarus.base import private
@@ -25,6 +23,7 @@ from homarus.base.errors import Unavailable
 from homarus.base.logs import configure
 from homarus.config.settings import Settings
 from homarus.flows import first_start
+from homarus.service.protocols import BoundedHttpProtocol, EventSocketProtocol
 
 log = structlog.get_logger("serve")
 
@@ -53,18 +52,6 @@ class _Quiet(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class EventSocketProtocol(WebSocketsSansIOProtocol):
-    """Tells the application how to drop a connection whose client never reads.
-
-    `transport.close` waits until everything written was read; only `abort` does not.
-    """
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if hasattr(self, "scope"):
-            self.scope["extensions"]["homarus.abort"] = self.transport.abort  # type: ignore
 
 
 class Service:
@@ -108,6 +95,7 @@ class Service:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                http=BoundedHttpProtocol,
                 ws=EventSocketProtocol,
                 ws_max_size=SOCKET_MESSAGE_BYTES,
                 ws_per_message_deflate=False,

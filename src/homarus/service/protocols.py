@@ -1,0 +1,45 @@
+"""uvicorn's protocols with what they leave open: a bound on heads, a way to drop a socket."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol
+else:
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HttpProtocol
+    except ImportError:  # no httptools on this platform; h11 bounds heads itself
+        from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol
+
+MAX_HEAD_BYTES: Final = 65_536
+"""Request line and headers. A longer head is answered 400 and the connection closed."""
+
+
+class BoundedHttpProtocol(HttpProtocol):
+    """Ends a connection whose head does not end; httptools itself reads for ever."""
+
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        scope: Any = self.scope  # None before the first request, partial within a head
+        if scope is None or "path" in scope:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
+
+
+class EventSocketProtocol(WebSocketsSansIOProtocol):
+    """Tells the application how to drop a connection whose client never reads.
+
+    `transport.close` waits until everything written was read; only `abort` does not.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"]["homarus.abort"] = self.transport.abort  # type: ignore
