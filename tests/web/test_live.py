@@ -10,7 +10,7 @@ import pytest
 
 from homarus.store.port import Tx
 from homarus.testing.stores import OpenStore, opened, sqlite_store
-from homarus.web.live import MAX_FRAMES, Company, Frame, Tab, subject_of
+from homarus.web.stream import MAX_FRAMES, Company, Frame, Tab, subject_of
 
 
 def frames_of(message: bytes | None) -> list[tuple[int, str]]:

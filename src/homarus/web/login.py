@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Final
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -117,6 +118,4 @@ async def _field(request: Request) -> str:
 
 
 def _decoded(body: bytes) -> str:
-    from urllib.parse import parse_qs
-
     return parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]

@@ -72,4 +72,4 @@ class Names:
         if kind == "token":
             look = self.token
         name = look(ref) if look is not None and ref else None
-        return name or (kind if not ref else target)[:MAX_LABEL]
+        return name or f"{kind} {ref}".strip()[:MAX_LABEL]
