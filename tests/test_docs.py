@@ -118,3 +118,9 @@ def test_every_way_to_make_an_error_is_found(
     )
     (tmp_path / "user.py").write_text(code)
     assert list(codes(tmp_path)) == ([] if expected is None else [expected])
+
+
+def test_pages_name_tests_that_exist() -> None:
+    for page in (ROOT / "docs").rglob("*.md"):
+        named = re.findall(r"`(tests/[\w/.]+)`", page.read_text("utf-8"))
+        assert [path for path in named if not (ROOT / path).exists()] == [], page
