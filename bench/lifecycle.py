@@ -2,8 +2,6 @@
 
 import asyncio
 import cProfile
-import io
-import pstats
 from pathlib import Path
 from statistics import median
 
@@ -12,6 +10,7 @@ import apsw
 from bench import huey_peer, office, replay
 from bench.aims import Outcome
 from bench.office import Office
+from bench.profiles import top_functions
 from bench.scratch import copied, scratch
 from bench.working import Run, as_the_daemon_switches, lifecycles
 from homarus.store.sqlite.engine import SqliteStore
@@ -105,17 +104,3 @@ def profile(each: int) -> list[str]:
         asyncio.run(working(store, seed, each))
     lines.append("functions of the writer thread, by own time (cProfile):")
     return lines + top_functions(store.profiler, TOP)
-
-
-def top_functions(profiler: cProfile.Profile | str, top: int) -> list[str]:
-    """The functions with most time of their own, as lines. A text names a file of statistics."""
-    stats = pstats.Stats(profiler, stream=io.StringIO())
-    rows = [
-        (own, calls, f"{Path(file).name}:{line}({name})" if line else name)
-        for (file, line, name), (_, calls, own, _, _) in stats.stats.items()  # type: ignore
-    ]
-    whole = sum(own for own, _, _ in rows)
-    return [
-        f"{100 * own / whole:4.1f} %  {calls:8d} calls  {name}"
-        for own, calls, name in sorted(rows, reverse=True)[:top]
-    ]

@@ -29,6 +29,7 @@ ROLE: Final = "coder"
 SPEC: Final = {"title": "Count the words of a page", "description": "All pages of the handbook."}
 TASK_TYPE: Final = "count_words"
 CONCURRENCY: Final = 10
+MAX_MODELS: Final = 100
 
 S = TypeVar("S", bound=SqliteStore)
 
@@ -110,31 +111,40 @@ def _staff(tx: Tx, workers: int) -> tuple[str, list[Worker]]:
     return project.id, made
 
 
-def create_task(tx: Tx, project: str) -> str:
-    new = work.NewTask(project=project, type=TASK_TYPE, spec=SPEC, allow_underspecified=True)
+def create_task(tx: Tx, project: str, owner_role: str | None = None) -> str:
+    spec = SPEC if owner_role is None else {**SPEC, "ownerRole": owner_role}
+    new = work.NewTask(project=project, type=TASK_TYPE, spec=spec, allow_underspecified=True)
     return work.create(tx, new).task.id
 
 
 def load_queue(path: Path, more: int) -> None:
-    """Copies of a queued task, under ids and numbers of their own."""
+    """Copies of the tasks that are queued now, as many of each, under ids and numbers of their
+    own. Rounds down."""
     conn = files.open_writer(path)
     try:
         conn.pragma("synchronous", "off")
-        ((model,),) = conn.execute("select id from task where state='queued' limit 1")
+        models = conn.execute("select id from task where state='queued' limit ?", (MAX_MODELS,))
         conn.execute("begin immediate")
-        for table, key in (("task", "id"), ("task_spec", "task")):
-            instead = {key: _numbered(f"t.{key}"), "seq": "t.seq+n.i", "trace": _numbered("t.id")}
-            row = _columns(conn, table, instead)
-            conn.execute(
-                f"insert into {table} with recursive n(i) as "
-                "(select 1 union all select i+1 from n where i<?) "
-                f"select {row} from {table} t, n where t.{key}=?",
-                (more, model),
-            )
-        conn.execute("update counter set n=n+? where kind='task'", (more,))
+        ids = [str(model) for (model,) in models.fetchall()]
+        for model in ids:
+            _copy(conn, model, more // len(ids))
         conn.execute("commit")
     finally:
         conn.close()
+
+
+def _copy(conn: apsw.Connection, model: str, times: int) -> None:
+    ((last,),) = conn.execute("select n from counter where kind='task'").fetchall()
+    for table, key in (("task", "id"), ("task_spec", "task")):
+        instead = {key: _numbered(f"t.{key}"), "seq": "n.i", "trace": _numbered("t.id")}
+        row = _columns(conn, table, instead)
+        conn.execute(
+            f"insert into {table} with recursive n(i) as "
+            "(select ?1+1 union all select i+1 from n where i<?2) "
+            f"select {row} from {table} t, n where t.{key}=?3",
+            (last, last + times, model),
+        )
+    conn.execute("update counter set n=n+? where kind='task'", (times,))
 
 
 def _numbered(column: str) -> str:

@@ -80,7 +80,7 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        return f"{self.kind.value}:{self.id}"
+        return f"{self.kind}:{self.id}"
 
 
 class Allow(msgspec.Struct, frozen=True, gc=False):

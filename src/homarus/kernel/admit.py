@@ -243,14 +243,7 @@ def permission(case: Case) -> Judgement:
         return case.refuse("identity.unknown", "identity", "nobody acts", "Authenticate.")
     if builtin is None:
         return _registered(case, actor)
-    allowed = {
-        ActorKind.OPERATOR: role_reaches(actor.role, builtin.operator),
-        ActorKind.AGENT: builtin.agents,
-        ActorKind.RUNTIME: builtin.runtimes,
-        ActorKind.SYSTEM: builtin.system,
-        ActorKind.SERVICE: False,
-    }[actor.kind]
-    if not allowed:
+    if not _may(builtin, actor):
         return case.refuse(
             "permission.capability",
             "permission",
@@ -267,6 +260,20 @@ def permission(case: Case) -> Judgement:
             "Ask an owner for one: `homarus token create --scope mcp_danger`.",
         )
     return None
+
+
+def _may(builtin: Builtin, actor: Actor) -> bool:
+    match actor.kind:
+        case ActorKind.AGENT:
+            return builtin.agents
+        case ActorKind.OPERATOR:
+            return role_reaches(actor.role, builtin.operator)
+        case ActorKind.RUNTIME:
+            return builtin.runtimes
+        case ActorKind.SYSTEM:
+            return builtin.system
+        case _:
+            return False
 
 
 def _registered(case: Case, actor: Actor) -> Judgement:

@@ -73,16 +73,14 @@ class Kernel:
         if isinstance(verdict, Allow):
             if effect is Effect.READ or (failure is None and not changed):
                 return None
-            receipt = receipts.write(
-                tx, action, tx.actor, verdict, task=task, trace=trace, effect=effect
-            )
+            receipts.write(tx, action, tx.actor, verdict, task=task, trace=trace, effect=effect)
             if failure is not None:
                 receipts.write_outcome(
                     tx, tx.head.receipt_seq, tx.actor, action.capability, action.target,
                     Outcome.FAILED, effect=effect, code=failure.code, reason=failure.message,
                     task=task, trace=trace,
                 )  # fmt: skip
-            return receipt
+            return None
         if verdict.actor is None:
             self.unknown_identities += 1
             return None
@@ -90,9 +88,8 @@ class Kernel:
             folded = self._folded(tx, action, verdict)
             if folded is not None:
                 return folded
-        return receipts.write(
-            tx, action, verdict.actor, verdict, task=task, trace=trace, effect=effect
-        )
+        receipts.write(tx, action, verdict.actor, verdict, task=task, trace=trace, effect=effect)
+        return receipts.last_id(tx)
 
     def _folded(self, tx: Tx, action: Action, verdict: Refuse) -> str | None:
         """The first receipt's id when this refusal repeats it; None when a row must be written."""
@@ -105,7 +102,7 @@ class Kernel:
             return fold.receipt
         if fold is not None:
             self._write_count(tx, fold)
-        receipt = receipts.write(
+        receipts.write(
             tx, action, verdict.actor, verdict,
             task=action.task if is_uuid(action.task) else None,
             trace=action.trace if is_uuid(action.trace) else None,
@@ -113,6 +110,7 @@ class Kernel:
             if action.capability in BUILTIN
             else action.effect,
         )  # fmt: skip
+        receipt = receipts.last_id(tx)
         with self._folding:
             if len(self._folds) >= MAX_FOLDED:
                 self._folds.clear()

@@ -42,6 +42,11 @@ _INSERT: Final = (
     "values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 
+_BLOBS: Final = tuple(
+    1 + _COLUMNS.split(", ").index(name)
+    for name in ("credential", "task", "trace", "preflight", "arguments")
+)
+
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """A ledger row as people and exports see it. Ids are text, digests hexadecimal."""
@@ -77,8 +82,59 @@ def leaf(company: str, fields: tuple[Any, ...]) -> bytes:
     return hashlib.sha256(canonical_row(plain)).digest()
 
 
-def _append(tx: Tx, fields: tuple[Any, ...]) -> None:
-    tx.run(_INSERT, (tx.head.no, *fields, leaf(tx.head.company, fields)))
+def _append(
+    tx: Tx,
+    actor: Actor,
+    capability: str,
+    target: str,
+    effect: Effect,
+    *,
+    task: str | None,
+    trace: str | None,
+    of_seq: int | None = None,
+    verdict: VerdictKind = VerdictKind.ALLOW,
+    rule: str | None = None,
+    code: str | None = None,
+    reason: str | None = None,
+    outcome: Outcome | None = None,
+    repeats: int | None = None,
+    preflight: str | None = None,
+    arguments: bytes | None = None,
+) -> None:
+    """One row. The leaf is over the same values as `leaf`'s: digests and ids in hexadecimal."""
+    head = tx.head
+    head.receipt_seq += 1
+    row: list[Any] = [
+        head.company,
+        head.receipt_seq,
+        tx.now_ms,
+        of_seq,
+        actor.key,
+        int(actor.proof),
+        actor.credential.replace("-", "") or None,
+        capability,
+        redact_tokens(target),
+        int(effect),
+        int(verdict),
+        rule,
+        code,
+        None if reason is None else redact_tokens(reason)[:MAX_REASON],
+        None if outcome is None else int(outcome),
+        repeats,
+        None if task is None else task.replace("-", ""),
+        None if trace is None else trace.replace("-", ""),
+        None if preflight is None else preflight.replace("-", ""),
+        None if arguments is None else arguments.hex(),
+        RULES_VERSION,
+    ]
+    digest = hashlib.sha256(canonical_row(row)).digest()
+    row[0] = head.no
+    for i in _BLOBS:
+        if row[i] is not None:
+            row[i] = bytes.fromhex(row[i])
+    row.append(digest)
+    tx.run(_INSERT, row)
+    head.leaves[head.receipt_seq] = digest
 
 
 def write(
@@ -91,44 +147,20 @@ def write(
     trace: str | None,
     effect: Effect,
     repeats: int | None = None,
-) -> str:
-    """Append the receipt of one judgement; returns its id."""
-    head = tx.head
-    head.receipt_seq += 1
+) -> None:
+    """Append the receipt of one judgement; `last_id` is its id."""
     rule = code = reason = None
     kind = VerdictKind.ALLOW
     if isinstance(verdict, Refuse):
-        kind, rule, code = VerdictKind.REFUSE, verdict.rule, verdict.code
-        reason = redact_tokens(verdict.reason)[:MAX_REASON]
+        kind, rule, code, reason = VerdictKind.REFUSE, verdict.rule, verdict.code, verdict.reason
     elif isinstance(verdict, Divert):
-        kind, rule, code = VerdictKind.DIVERT, verdict.rule, f"divert.{verdict.route}"
-        reason = redact_tokens(verdict.reason)[:MAX_REASON]
+        kind, rule, reason = VerdictKind.DIVERT, verdict.rule, verdict.reason
+        code = f"divert.{verdict.route}"
     _append(
-        tx,
-        (
-            head.receipt_seq,
-            tx.now_ms,
-            None,
-            actor.key,
-            int(actor.proof),
-            to_blob(actor.credential or None),
-            action.capability,
-            redact_tokens(action.target),
-            int(effect),
-            int(kind),
-            rule,
-            code,
-            reason,
-            None,
-            repeats,
-            to_blob(task),
-            to_blob(trace),
-            to_blob(action.preflight),
-            action.arguments,
-            RULES_VERSION,
-        ),
-    )
-    return receipt_id(tx.now_ms, head.no, head.receipt_seq)
+        tx, actor, action.capability, action.target, effect,
+        task=task, trace=trace, verdict=kind, rule=rule, code=code, reason=reason,
+        repeats=repeats, preflight=action.preflight, arguments=action.arguments,
+    )  # fmt: skip
 
 
 def write_outcome(
@@ -144,36 +176,17 @@ def write_outcome(
     reason: str | None = None,
     task: str | None = None,
     trace: str | None = None,
-) -> str:
-    """Append what became of receipt `of_seq`; returns the outcome row's id."""
-    head = tx.head
-    head.receipt_seq += 1
+) -> None:
+    """Append what became of receipt `of_seq`."""
     _append(
-        tx,
-        (
-            head.receipt_seq,
-            tx.now_ms,
-            of_seq,
-            actor.key,
-            int(actor.proof),
-            to_blob(actor.credential or None),
-            capability,
-            redact_tokens(target),
-            int(effect),
-            int(VerdictKind.ALLOW),
-            None,
-            code,
-            None if reason is None else redact_tokens(reason)[:MAX_REASON],
-            int(outcome),
-            None,
-            to_blob(task),
-            to_blob(trace),
-            None,
-            None,
-            RULES_VERSION,
-        ),
-    )
-    return receipt_id(tx.now_ms, head.no, head.receipt_seq)
+        tx, actor, capability, target, effect,
+        task=task, trace=trace, of_seq=of_seq, code=code, reason=reason, outcome=outcome,
+    )  # fmt: skip
+
+
+def last_id(tx: Tx) -> str:
+    """The id of the row appended last."""
+    return receipt_id(tx.now_ms, tx.head.no, tx.head.receipt_seq)
 
 
 def columns(row: Row) -> tuple[Any, ...]:

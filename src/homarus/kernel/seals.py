@@ -12,7 +12,6 @@ from homarus.kernel.keys import CompanyKeys
 from homarus.store.port import Tx
 
 EMPTY: Final = b""
-_LEAVES: Final = "select leaf from receipt where company_no=? and seq>? and seq<=? order by seq"
 _INSERT: Final = (
     "insert into seal(company_no, no, at_ms, first_seq, last_seq, root, previous, hash, signature) "
     "values(?,?,?,?,?,?,?,?,?)"
@@ -57,8 +56,7 @@ def seal(tx: Tx, keys: CompanyKeys) -> None:
     if head.receipt_seq == head.sealed_seq:
         return
     first, last = head.sealed_seq + 1, head.receipt_seq
-    leaves = [bytes(row[0]) for row in tx.all(_LEAVES, (head.no, head.sealed_seq, last))]
-    root = merkle_root(leaves)
+    root = merkle_root([head.leaves[seq] for seq in range(first, last + 1)])
     no = head.seal_no + 1
     digest = seal_hash(head.company, no, tx.now_ms, first, last, root, head.seal_hash)
     signature = keys.signer(tx).sign(digest)
@@ -67,3 +65,4 @@ def seal(tx: Tx, keys: CompanyKeys) -> None:
         (head.no, no, tx.now_ms, first, last, root, head.seal_hash, digest, signature),
     )
     head.seal_no, head.seal_hash, head.sealed_seq = no, digest, last
+    head.leaves.clear()

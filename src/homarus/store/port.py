@@ -43,7 +43,11 @@ class Rx(Protocol):
 
 
 class Head(msgspec.Struct):
-    """Where a company's two append-only tables end. Persisted once per commit batch."""
+    """Where a company's two append-only tables end. Persisted once per commit batch.
+
+    `leaves`: the leaf of each receipt appended since the last seal, by `seq`; one that was rolled
+    back is overwritten by the next with its number.
+    """
 
     no: int
     company: str
@@ -52,6 +56,7 @@ class Head(msgspec.Struct):
     seal_no: int = 0
     seal_hash: bytes = b""
     sealed_seq: int = 0
+    leaves: dict[int, bytes] = {}
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -139,7 +144,10 @@ class Governor(Protocol):
     def record(
         self, tx: Tx, verdict: Verdict, *, changed: bool, failure: HomarusError | None
     ) -> str | None:
-        """Write the receipt (and outcome) of what was just judged; its id; None: none is due."""
+        """Write the receipt (and outcome) of what was just judged, where one is due.
+
+        A refusal's answers with its id, for the caller.
+        """
         ...
 
     def seal(self, tx: Tx) -> None:

@@ -16,7 +16,7 @@ _FIND: Final = (
     "select id, live from lane where project=? and coalesce(agent, '')=? and "
     "coalesce(role, '')=? and skills=?"
 )
-_HEADS: Final = (
+HEADS: Final = (
     "select l.id, l.skills, l.cap, t.id, t.priority, t.seq from lane l "
     "left join task t on t.id = (select x.id from task x where x.lane=l.id "
     "and x.state='queued' and x.blocked=0 order by x.priority desc, x.seq limit 1) "
@@ -83,7 +83,7 @@ def best_head(
     best: Head | None = None
     empty: list[int] = []
     for lane, needs, cap, task, priority, seq in tx.all(
-        _HEADS, (tx.company, agent, int(strict_role), role or "", agent)
+        HEADS, (tx.company, agent, int(strict_role), role or "", agent)
     ):
         if task is None:
             empty.append(lane)

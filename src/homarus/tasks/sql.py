@@ -10,6 +10,7 @@ from homarus.base.ids import is_uuid
 from homarus.store.port import Row, Rx, Tx
 from homarus.tasks.model import TASK_COLUMNS, DoneItem, Note, Result, Spec, State, Task
 
+_STATES: Final = {state.value: state for state in State}
 _decode = msgspec.json.Decoder().decode
 
 _SPEC_COLUMNS: Final = (
@@ -20,7 +21,7 @@ _SPEC_COLUMNS: Final = (
 
 def task_of(row: Row) -> Task:
     """A row of TASK_COLUMNS."""
-    return Task(row[0], row[1], row[2], row[3], State(row[4]), *row[5:])
+    return Task(row[0], row[1], row[2], row[3], _STATES[row[4]], *row[5:])
 
 
 def by_id(rx: Rx, company: str, task: str) -> Task | None:
