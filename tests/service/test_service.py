@@ -13,6 +13,7 @@ from homarus.config.settings import load
 from homarus.service import serve
 from homarus.service.serve import Service
 from homarus.testing.daemon import key, running
+from homarus.testing.waiting import eventually
 
 SOON_S = 20.0
 
@@ -50,13 +51,15 @@ async def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
 
 async def test_stopping_ends_long_polls_and_anchors(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    async with running(home, drain_s=10.0) as daemon:
+    async with running(home, drain_s=60.0) as daemon:
         await daemon.agent("a1")
         poll = asyncio.create_task(daemon.company.get("/api/mcp/messages/sync"))
-        await asyncio.sleep(0)
         async with asyncio.timeout(SOON_S):
+            await eventually(lambda: daemon.app.feed.waiting > 0)
             await daemon.service.stop()
-            assert (await poll).status_code in (200, 503)
+            reply = await poll
+    assert (reply.status_code, reply.json()["code"]) == (503, "feed.stopping")
+    assert reply.headers["retry-after"] == "1"
     anchors = [json.loads(line) for line in (home / "run" / "anchors.jsonl").open()]
     assert daemon.company_id in {anchor["company"] for anchor in anchors}
 
