@@ -70,19 +70,35 @@ def show(ctx: Context, agent: str) -> None:
 @command.command()
 @click.argument("agent")
 @click.option("--name", help="A new name.")
+@click.option(
+    "--executor",
+    type=click.Choice(["external", "command"]),
+    help="Who does its work: a client that claims it, or this daemon.",
+)
+@click.option(
+    "--suspend/--resume",
+    "suspended",
+    default=None,
+    help="Keep it from all but reading, or restore it.",
+)
 @_settings
 @pass_context
 def update(
     ctx: Context,
     agent: str,
     name: str | None,
+    executor: str | None,
+    suspended: bool | None,
     role: str | None,
     skills: tuple[str, ...],
     concurrency: int | None,
     memory: str | None,
 ) -> None:
     """Change an agent; what is not given stays."""
-    body = given(name=name, **_body(role, skills, concurrency, memory))
+    body = given(
+        name=name, executor=executor, suspended=suspended,
+        **_body(role, skills, concurrency, memory),
+    )  # fmt: skip
     if not body:
         raise click.UsageError("Nothing to change: give at least one option.")
     show_one(ctx, ctx.api.patch(f"/agents/{agent_id(ctx, agent)}", body), "agent", _FIELDS)

@@ -39,6 +39,7 @@ def list_(ctx: Context, limit: int) -> None:
 @click.option("--grant", "grants", multiple=True, default=("*",), show_default=True,
               help="role:NAME, agent:ID or *; may be repeated.")  # fmt: skip
 @click.option("--trusted", is_flag=True, help="May run without a sandbox.")
+@click.option("--restartable", is_flag=True, help="May run again when its outcome is unknown.")
 @pass_context
 def register(
     ctx: Context,
@@ -48,6 +49,7 @@ def register(
     slots: str | None,
     grants: tuple[str, ...],
     trusted: bool,
+    restartable: bool,
 ) -> None:
     """Register a command. ARGV is its template; put `--` before it."""
     body = given(
@@ -57,6 +59,7 @@ def register(
         slots=json_value(slots, "--slots") or {},
         grants=list(grants),
         trusted=trusted,
+        restartable=restartable,
     )
     show_one(ctx, ctx.api.post("/capabilities", body), "capability", _FIELDS)
 

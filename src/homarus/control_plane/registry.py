@@ -28,6 +28,7 @@ def shape(row: Capability) -> dict[str, Any]:
         "enabled": row.enabled,
         "grants": row.grants,
         "limits": row.limits,
+        "restartable": row.restartable,
         "createdAt": iso_ms(row.created_ms),
         "updatedAt": iso_ms(row.updated_ms),
     }
@@ -44,6 +45,7 @@ class CapabilityBody(msgspec.Struct, rename="camel", frozen=True):
     trusted: bool = False
     grants: tuple[str, ...] = ("*",)
     limits: dict[str, int] = {}
+    restartable: bool = False
 
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
@@ -72,6 +74,7 @@ def register(tx: Tx, call: Call[CapabilityBody]) -> Reply:
             trusted=body.trusted,
             grants=body.grants,
             limits=body.limits,
+            restartable=body.restartable,
         ),
     )
     return json_reply({"message": "Capability registered", "capability": shape(row)}, 201)

@@ -76,8 +76,10 @@ class Dispatcher:
     async def _recover(self) -> None:
         for company in await self._store.read(running.companies_with_runs):
             action = Action(company, "task.dispatch", "task:", system=WORKER)
-            while await self._store.write(action, running.recover, RECOVER_ROWS) == RECOVER_ROWS:
-                pass
+            alone = self._store.url == "sqlite"
+            settled = RECOVER_ROWS
+            while settled == RECOVER_ROWS:
+                settled = await self._store.write(action, running.recover, RECOVER_ROWS, alone)
 
     async def _offer(self, group: asyncio.TaskGroup) -> None:
         """Claim one task for each idle agent of ours; each claim that succeeds is a run."""

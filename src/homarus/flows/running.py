@@ -19,7 +19,6 @@ from homarus.tasks.model import State
 
 NO_EXECUTOR: Final = "no executor fits"
 UNKNOWN: Final = "a run's outcome is unknown"
-RESTARTABLE: Final = "restartable"
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -129,9 +128,19 @@ def companies_with_runs(rx: Rx) -> list[str]:
     return [row[0] for row in rows]
 
 
-def recover(tx: Tx, limit: int) -> int:
-    """At a start: settle this company's runs whose daemon died; how many."""
-    lost = runs.unfinished(tx, tx.company)[:limit]
+def _held(tx: Tx, run: runs.Run) -> bool:
+    task = sql.need(tx, tx.company, run.task, archived=True)
+    until = task.lease_until_ms
+    return task.token == run.token and until is not None and until > tx.now_ms
+
+
+def recover(tx: Tx, limit: int, alone: bool) -> int:
+    """At a start: settle this company's runs whose daemon died; how many.
+
+    `alone`: no other daemon works on this store, so every run without an outcome is lost.
+    Otherwise only those are whose lease has gone: a living neighbour renews the others.
+    """
+    lost = [run for run in runs.unfinished(tx, tx.company) if alone or not _held(tx, run)][:limit]
     for run in lost:
         runs.end(tx, run.id, "unknown", {"reason": "the daemon ended before the run did"})
         _outcome(tx, run, Outcome.UNKNOWN, UNKNOWN)
@@ -140,7 +149,7 @@ def recover(tx: Tx, limit: int) -> int:
             service.emit(tx, "run_ended", task, run=run.id, late=True)
             continue
         capability = registry.by_id(tx, tx.company, run.capability)
-        again = capability is not None and bool(capability.limits.get(RESTARTABLE))
+        again = capability is not None and capability.restartable
         after = service.leave(
             tx,
             task,

@@ -27,14 +27,15 @@ _ID: Final = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9][a-z0-9_-]*)+")
 _GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[0-9a-f-]{36}")
 _COLUMNS: Final = (
     "id, version, title, description, kind, effect, argv, slots, trusted, enabled, grants, "
-    "limits, created_ms, updated_ms"
+    "limits, created_ms, updated_ms, restartable"
 )
 
 
 class Capability(msgspec.Struct, frozen=True):
     """A registered row. `slots`: name → type or object; `limits`: bounds of a run by name.
 
-    `trusted`: may run without a sandbox (design, 7). `grants`: `role:NAME`, `agent:ID` or `*`.
+    `trusted`: may run without a sandbox (design, 7). `restartable`: a run whose outcome is unknown
+    may be run again. `grants`: `role:NAME`, `agent:ID` or `*`.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Capability(msgspec.Struct, frozen=True):
     limits: dict[str, Any]
     created_ms: int
     updated_ms: int
+    restartable: bool
 
 
 class NewCapability(msgspec.Struct, frozen=True):
@@ -64,6 +66,7 @@ class NewCapability(msgspec.Struct, frozen=True):
     trusted: bool = False
     grants: tuple[str, ...] = ("*",)
     limits: dict[str, int] = {}
+    restartable: bool = False
 
 
 def _capability(row: Row) -> Capability:
@@ -73,6 +76,7 @@ def _capability(row: Row) -> Capability:
     values[8], values[9] = bool(values[8]), bool(values[9])
     values[10] = tuple(json.loads(values[10]))
     values[11] = json.loads(values[11])
+    values[14] = bool(values[14])
     return Capability(*values)
 
 
@@ -136,12 +140,13 @@ def register(tx: Tx, new: NewCapability) -> Capability:
         raise Conflict("capability.many", f"{MAX_REGISTERED} are registered", "Disable some.")
     tx.run(
         "insert into capability(company, id, version, title, description, kind, effect, argv, "
-        "slots, trusted, enabled, grants, limits, created_ms, updated_ms) "
-        "values(?,?,?,?,?,'command',?,?,?,?,1,?,?,?,?) "
+        "slots, trusted, enabled, grants, limits, created_ms, updated_ms, restartable) "
+        "values(?,?,?,?,?,'command',?,?,?,?,1,?,?,?,?,?) "
         "on conflict(company, id) do update set version=excluded.version, title=excluded.title, "
         "description=excluded.description, effect=excluded.effect, argv=excluded.argv, "
         "slots=excluded.slots, trusted=excluded.trusted, enabled=1, grants=excluded.grants, "
-        "limits=excluded.limits, updated_ms=excluded.updated_ms",
+        "limits=excluded.limits, updated_ms=excluded.updated_ms, "
+        "restartable=excluded.restartable",
         (
             tx.company,
             new.id,
@@ -156,6 +161,7 @@ def register(tx: Tx, new: NewCapability) -> Capability:
             json.dumps(new.limits),
             tx.now_ms,
             tx.now_ms,
+            int(new.restartable),
         ),
     )
     found = need(tx, tx.company, new.id)

@@ -96,6 +96,7 @@ create table capability (
     slots text not null,             -- JSON object: slot -> type
     trusted bigint not null default 0,
     enabled bigint not null default 1,
+    restartable bigint not null default 0,  -- running it again does no harm
     grants text not null,            -- JSON list: role:NAME, agent:ID or *
     limits text not null default '{}',
     created_ms bigint not null,

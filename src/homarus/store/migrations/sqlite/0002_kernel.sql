@@ -96,6 +96,7 @@ create table capability (
     slots text not null,             -- JSON object: slot -> type
     trusted integer not null default 0,
     enabled integer not null default 1,
+    restartable integer not null default 0,  -- running it again does no harm
     grants text not null,            -- JSON list: role:NAME, agent:ID or *
     limits text not null default '{}',
     created_ms integer not null,
