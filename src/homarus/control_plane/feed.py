@@ -7,7 +7,7 @@ import asyncio
 import json
 from typing import Any, Final
 
-from homarus.base.errors import Busy, NotFound, Unavailable
+from homarus.base.errors import Busy, NotFound
 from homarus.base.ids import event_id, from_blob
 from homarus.store.port import Event, Rx, Store
 
@@ -75,7 +75,7 @@ class Feed:
         self._undo = self._store.listen(self._committed)
 
     def stop(self) -> None:
-        """Wake everybody who waits: they hear that the daemon stops."""
+        """Wake everybody: waits end as if their time were up, so that polls answer and end."""
         self._closed = True
         if self._undo is not None:
             self._undo()
@@ -116,14 +116,12 @@ class Feed:
         """Wait until the feed has passed `after_seq`; returns where it stands.
 
         Wakes at once on a commit; answers the unchanged head after `timeout_s` (at most
-        MAX_WAIT_S). Raises `feed.busy` when MAX_WAITERS wait already, `feed.stopping` at the end.
+        MAX_WAIT_S) or when the daemon stops. Raises `feed.busy` when MAX_WAITERS wait already.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + min(timeout_s, MAX_WAIT_S)
         seq = await self.head(company)
-        while seq <= after_seq and loop.time() < end:
-            if self._closed:
-                raise Unavailable("feed.stopping", "the daemon is stopping", "Ask again soon.")
+        while seq <= after_seq and not self._closed and loop.time() < end:
             if self._waiters >= MAX_WAITERS:
                 raise Busy("feed.busy", f"{MAX_WAITERS} callers wait already", "Repeat it later.")
             future: asyncio.Future[None] = loop.create_future()
