@@ -298,11 +298,30 @@ class TasksMachine(RuleBasedStateMachine):
         n = self.task(pick).n
         self.world.both(lambda: self.model.move(n, to), self.shop.move(self.world.ids[n], to))
 
+    @precondition(lambda self: any(t.state is State.DONE for t in self.model.tasks.values()))
+    @rule(pick=picks)
+    def reopen(self, pick: int) -> None:
+        done = [t.n for t in self.model.tasks.values() if t.state is State.DONE]
+        n = done[pick % len(done)]
+        self.world.both(
+            lambda: self.model.move(n, State.REVIEW),
+            self.shop.move(self.world.ids[n], State.REVIEW),
+        )
+
+    @precondition(lambda self: len(self.model.at_work("capped")) > 1)
+    @rule()
+    def lower_the_cap(self) -> None:
+        """Below what is at work: as agents leave, the lanes stay closed."""
+        self.change_project("capped", 1, True)
+
     @rule(
         project=projects,
         cap=st.sampled_from([None, 1, 2]),
         active=st.sampled_from([True, True, False]),
     )
+    def project_changes(self, project: str, cap: int | None, active: bool) -> None:
+        self.change_project(project, cap, active)
+
     def change_project(self, project: str, cap: int | None, active: bool) -> None:
         plain = self.model.projects[project]
         plain.cap, plain.active = cap, active

@@ -155,8 +155,6 @@ class PlainModel:
                 task.token += 1
                 task.until = self.now + LEASE_MS
                 return task
-        if len(self.in_hand(name)) >= self.agents[name].limit:
-            return None
         for _ in range(MAX_PUT_ASIDE):
             fitting = [
                 t
@@ -167,17 +165,18 @@ class PlainModel:
                 return None
             task = min(fitting, key=lambda t: (-t.priority, t.n))
             if not self.stopped(task, "task", "trace"):
-                return self._take(task, name)
+                room = len(self.in_hand(name)) < self.agents[name].limit
+                return self._take(task, name) if room else None
             task.state, task.reason = State.BLOCKED, STOP_REASON
         return None
 
     def claim_named(self, name: str, n: int, *, strict: bool = True) -> PlainTask:
         self.admit(name, self.tasks[n])
-        if len(self.in_hand(name)) >= self.agents[name].limit:
-            raise Refusal("task.not_claimable")
         task = self.need(n)
+        room = len(self.in_hand(name)) < self.agents[name].limit
         back = task.state is State.REVIEW and task.agent == name and task.until is None
-        if not (task.state is State.QUEUED or back) or not self.fits(task, name, strict=strict):
+        waiting = task.state is State.QUEUED or back
+        if not (room and waiting and self.fits(task, name, strict=strict)):
             raise Refusal("task.not_claimable")
         return self._take(task, name)
 
