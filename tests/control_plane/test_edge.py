@@ -1,4 +1,4 @@
-"""What the edge answers before any route runs, and to what is wrong (issue: bad input)."""
+"""What the edge answers before any route runs, and to what is wrong."""
 
 from pathlib import Path
 
