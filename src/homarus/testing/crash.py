@@ -1,11 +1,12 @@
 """A child process that works on a real store until it is killed, and tells what was acknowledged.
 
-    python -m homarus.testing.crash HOME SEED START_MS
+    python -m homarus.testing.crash HOME SEED START_MS [URL]
 
-It opens (or makes) the store of HOME, then several workers create, claim, complete, talk, upload
-and take backups side by side, in an order that SEED fixes. Each acknowledged act is one JSON line
-on standard output, written after the await that acknowledged it. `HOMARUS_FAILPOINT` says where it
-dies (base/failpoint.py); without one it ends by itself after ROUNDS rounds.
+It opens (or makes) the store of HOME, or of the database URL, then several workers create, claim,
+complete, talk, upload and take backups side by side, in an order that SEED fixes. Each acknowledged
+act is one JSON line on standard output, written after the await that acknowledged it.
+`HOMARUS_FAILPOINT` says where it dies (base/failpoint.py); without one it ends by itself after
+ROUNDS rounds.
 """
 
 import asyncio
@@ -24,9 +25,10 @@ from homarus.flows import work
 from homarus.records import artifacts
 from homarus.records.blobs import Blobs
 from homarus.store import backup
-from homarus.store.port import Key, Reply, Tx
+from homarus.store.port import Key, Reply, Rx, Tx
 from homarus.testing.ground import ManualClock, ground
 from homarus.testing.shop import OWNER, Shop, open_shop
+from homarus.testing.stores import postgres_store, sqlite_store
 
 WORKERS: Final = 6
 ROUNDS: Final = 12
@@ -40,9 +42,23 @@ def create_once(tx: Tx, project: str, title: str) -> Reply:
     return Reply(201, work.create(tx, new).task.id.encode())
 
 
-def say(tx: Tx, text: str) -> str:
+def say_once(tx: Tx, text: str) -> Reply:
+    """An idempotent send: one key, one message with this text."""
     place = talk.team(tx)
-    return talk.post(tx, place, Draft(Sender(SenderType.SYSTEM, None), text))[0].id
+    message, _ = talk.post(tx, place, Draft(Sender(SenderType.SYSTEM, None), text))
+    return Reply(201, message.id.encode())
+
+
+def record_once(tx: Tx, new: artifacts.NewArtifact) -> Reply:
+    """An idempotent upload: one key, one artifact with this title."""
+    return Reply(201, artifacts.create(tx, new).id.encode())
+
+
+def last_seal(rx: Rx, company_no: int) -> tuple[int, str]:
+    row = rx.one(
+        "select no, hash from seal where company_no=? order by no desc limit 1", (company_no,)
+    )
+    return (0, "") if row is None else (row[0], bytes(row[1]).hex())
 
 
 def key_of(title: str) -> Key:
@@ -66,7 +82,7 @@ class Worker:
         for _ in range(ROUNDS):
             act = self.choice.choice(
                 (self.create, self.create, self.work, self.work, self.work, self.talk,
-                 self.upload, self.expire, self.back_up)
+                 self.upload, self.expire, self.back_up, self.look)
             )  # fmt: skip
             try:
                 await act()
@@ -86,34 +102,44 @@ class Worker:
             return
         self.tell("claim", task=task.id, token=task.token, agent=self.shop.agents[self.name])
         if self.choice.random() < 0.7:
-            await self.shop.result(self.name, task.id, "done", lease_token=task.token)
-            self.tell("done", task=task.id)
+            await self.shop.result(
+                self.name, task.id, "done", output=self.name, lease_token=task.token
+            )
+            self.tell("done", task=task.id, output=self.name)
 
     async def talk(self) -> None:
-        text = f"{self.name} {self.choice.random()}"
-        message = await self.shop.do("message.send", OWNER, say, text)
-        self.tell("message", id=message)
+        text = f"say-{self.choice.randrange(KEYS)}"
+        reply = await self.shop.once("message.send", OWNER, say_once, text, key=key_of(text))
+        self.tell("message", text=text, id=reply.body.decode())
 
     async def upload(self) -> None:
         draft = await asyncio.to_thread(self.blobs.draft)
         if draft is None:
             return
-        content = self.choice.randbytes(5_000)
-        draft.write(content)
+        title = f"file-{self.choice.randrange(KEYS)}"
+        draft.write(title.encode() * 500)
         size = draft.size
         sha256 = await asyncio.to_thread(draft.keep)
         new = artifacts.NewArtifact(
             kind="file", content_type="text/plain", project=self.shop.project_id,
-            sha256=sha256, size_bytes=size, stored=True, filename="f",
+            sha256=sha256, size_bytes=size, stored=True, filename="f", title=title,
         )  # fmt: skip
-        row = await self.shop.do("artifact.create", OWNER, artifacts.create, new)
-        self.tell("upload", id=row.id, sha256=sha256)
+        reply = await self.shop.once("artifact.create", OWNER, record_once, new, key=key_of(title))
+        self.tell("upload", title=title, id=reply.body.decode(), sha256=sha256)
+
+    async def look(self) -> None:
+        """Where the ledger ends now: this seal stays."""
+        ground = self.shop.ground
+        no, digest = await ground.read(last_seal, ground.company_no)
+        self.tell("sealed", no=no, hash=digest)
 
     async def expire(self) -> None:
         self.tell("expired", n=await self.shop.let_leases_end())
 
     async def back_up(self) -> None:
         home = self.shop.ground.home
+        if self.shop.ground.store.url != "sqlite":
+            return
         name = f"b{self.choice.randrange(10**9)}"
         taken = await backup.take(self.shop.ground.store, home, home / "backups" / name, 0)
         self.tell("backup", path=taken.path.name)
@@ -137,10 +163,11 @@ async def take_up(shop: Shop) -> None:
         shop.project_id = row[0]
 
 
-async def main(home: Path, seed: int, start_ms: int) -> None:
+async def main(home: Path, seed: int, start_ms: int, url: str = "") -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     choice = random.Random(seed)  # noqa: S311 - a seeded test
-    async with ground(home, ManualClock(start_ms)) as opened:
+    opener = postgres_store(url) if url else sqlite_store
+    async with ground(home, ManualClock(start_ms), opener) as opened:
         (home / "backups").mkdir(exist_ok=True)
         await asyncio.to_thread(Blobs(home / "blobs").start)
         shop = await open_shop(opened)
@@ -150,4 +177,4 @@ async def main(home: Path, seed: int, start_ms: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))

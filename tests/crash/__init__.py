@@ -1,0 +1,1 @@
+"""Children killed for real, and what they leave."""
