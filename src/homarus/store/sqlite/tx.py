@@ -58,25 +58,29 @@ def engine_error(raised: BaseException) -> HomarusError | None:
 class CpuLimit:
     """Ends SQL that burns more than its share of the thread's CPU time (store notes).
 
-    Between `start` and `clear`; `ended` may end it sooner.
+    Between `start` and `clear`; `ended` may end it sooner. The clock is first read when SQLite has
+    gone PROGRESS_STEPS: reading it is a system call, and few units ever get that far.
     """
 
     def __init__(self, conn: apsw.Connection) -> None:
-        self._end_s = math.inf
+        self._limit_s = self._end_s = math.inf
         self._ended: Callable[[], bool] | None = None
         conn.set_progress_handler(self._passed, PROGRESS_STEPS)
 
     def _passed(self) -> bool:
         if self._ended is not None and self._ended():
             return True
-        return time.thread_time() > self._end_s
+        now_s = time.thread_time()
+        if self._end_s == math.inf:
+            self._end_s = now_s + self._limit_s
+        return now_s > self._end_s
 
     def start(self, limit_s: float, ended: Callable[[], bool] | None = None) -> None:
-        self._end_s = time.thread_time() + limit_s
+        self._limit_s, self._end_s = limit_s, math.inf
         self._ended = ended
 
     def clear(self) -> None:
-        self._end_s = math.inf
+        self._limit_s = self._end_s = math.inf
         self._ended = None
 
 
