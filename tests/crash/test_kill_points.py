@@ -17,8 +17,8 @@ SEEDS = chosen_profile().pick(ci=20, full=300)
 POSTGRES_SEEDS = chosen_profile().pick(ci=2, full=50)
 FROM_OUTSIDE = 4
 """Every so many seeds the kill comes from outside instead of at a failpoint."""
-PASSES = 420
-"""About as many failpoints as a whole life of the child passes."""
+PASSES = 240
+"""A whole life of the child passes about 260 failpoints."""
 LINES = 40
 """About half as many acknowledgements as it gives."""
 LIVES = 2
