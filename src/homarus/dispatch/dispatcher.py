@@ -146,7 +146,11 @@ class Dispatcher:
         report = Action(
             company, "task.result", f"task:{task.id}", acting=agent, task=task.id, system=WORKER
         )
-        await self._store.write(report, running.end, ended)
+        try:
+            await self._store.write(report, running.end, ended)
+        except Refused as refusal:
+            settling = Action(company, "task.dispatch", f"task:{task.id}", system=WORKER)
+            await self._store.write(settling, running.settle, ended, refusal.code)
 
     async def _hand_off(self, company: str, agent: str, claimed: work.Claim, why: str) -> None:
         task = claimed.task

@@ -14,12 +14,13 @@ from homarus.tasks.model import Task
 
 
 def require(tx: Tx, task: Task, actor: Actor, *, reviewing: bool) -> None:
-    """Record what meets each open item. Raises `task.dod_unmet` with what is missing."""
+    """Record what meets each open item, once all are met. Raises `task.dod_unmet` with what is
+    missing."""
     items = sql.done_items(tx, task.id)
     if not items:
         return
     found = dict(artifacts.of_task(tx, task.id))
-    missing = []
+    missing, met = [], []
     for item in items:
         if item.evidence is not None:
             continue
@@ -34,7 +35,7 @@ def require(tx: Tx, task: Task, actor: Actor, *, reviewing: bool) -> None:
         if evidence is None:
             missing.append(f"{item.kind}:{item.value}")
         else:
-            sql.meet(tx, task.id, item.kind, item.value, evidence)
+            met.append((item.kind, item.value, evidence))
     if missing:
         raise Conflict(
             "task.dod_unmet",
@@ -43,3 +44,5 @@ def require(tx: Tx, task: Task, actor: Actor, *, reviewing: bool) -> None:
             "then report done again.",
             missing=missing,
         )
+    for kind, value, evidence in met:
+        sql.meet(tx, task.id, kind, value, evidence)

@@ -10,12 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.action import Effect, Outcome
+from homarus.base.errors import Conflict, TooLarge
 from homarus.flows import work
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents
 from homarus.store.port import Rx, Tx
 from homarus.tasks import runs, service, sql
-from homarus.tasks.model import State
+from homarus.tasks.model import State, Task
 
 NO_EXECUTOR: Final = "no executor fits"
 UNKNOWN: Final = "a run's outcome is unknown"
@@ -51,17 +52,59 @@ def start(tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...])
 def end(tx: Tx, ended: Ended) -> bool:
     """The outcome: ledger, run, artifacts, evidence and the task's result in one unit.
 
-    False when the lease was lost meanwhile: the run is recorded, the task is somebody else's.
+    A command that succeeded where the project wants more than its word (a review, a person) leaves
+    the task in review; one whose files do not fit has failed. So the run is always on record, and
+    nothing is run again. False when the lease was lost meanwhile: the task is somebody else's.
     """
     run = next((r for r in runs.unfinished(tx, tx.company) if r.id == ended.run), None)
     if run is None:
         return False
-    runs.end(tx, run.id, "done" if ended.ok else "failed", ended.facts)
-    _outcome(tx, run, Outcome.DONE if ended.ok else Outcome.FAILED, ended.comment)
-    task = sql.need(tx, tx.company, run.task, archived=True)
-    if task.state is not State.IN_PROGRESS or task.token != run.token:
+    task = _record(tx, run, ended)
+    if task.state is not State.IN_PROGRESS or not _held(tx, run):
         service.emit(tx, "run_ended", task, run=run.id, late=True)
         return False
+    try:
+        artifacts.check_quota(tx, tx.company, sum(file.size_bytes for file in ended.files))
+    except TooLarge as error:
+        return _report(tx, run, ended, "failed", f"{ended.comment}; {error.message}")
+    _keep(tx, run, task, ended)
+    if not ended.ok:
+        return _report(tx, run, ended, "failed", ended.comment)
+    sql.meet(tx, task.id, "check", run.capability, run.id)
+    try:
+        return _report(tx, run, ended, "done", ended.comment)
+    except Conflict as error:
+        return _report(tx, run, ended, "review", f"{ended.comment}; {error.message}")
+
+
+def settle(tx: Tx, ended: Ended, why: str) -> bool:
+    """The outcome of a run whose task may not be reported on now (STOP): the lease ends by itself.
+
+    False when it was recorded before.
+    """
+    run = next((r for r in runs.unfinished(tx, tx.company) if r.id == ended.run), None)
+    if run is None:
+        return False
+    task = _record(tx, run, ended)
+    service.emit(tx, "run_ended", task, run=run.id, why=why)
+    return True
+
+
+def _record(tx: Tx, run: runs.Run, ended: Ended) -> Task:
+    runs.end(tx, run.id, "done" if ended.ok else "failed", ended.facts)
+    _outcome(tx, run, Outcome.DONE if ended.ok else Outcome.FAILED, ended.comment)
+    return sql.need(tx, tx.company, run.task, archived=True)
+
+
+def _report(tx: Tx, run: runs.Run, ended: Ended, state: str, comment: str) -> bool:
+    work.result(
+        tx, work.ResultRequest(run.task, state, ended.output, comment, lease_token=run.token)
+    )
+    return True
+
+
+def _keep(tx: Tx, run: runs.Run, task: Task, ended: Ended) -> None:
+    """The files that the command left, as artifacts of the task."""
     for file in ended.files:
         artifacts.create(
             tx,
@@ -80,19 +123,6 @@ def end(tx: Tx, ended: Ended) -> bool:
                 source_ref=run.id,
             ),
         )
-    if ended.ok:
-        sql.meet(tx, task.id, "check", run.capability, run.id)
-    work.result(
-        tx,
-        work.ResultRequest(
-            task=task.id,
-            state="done" if ended.ok else "failed",
-            output=ended.output,
-            comment=ended.comment,
-            lease_token=run.token,
-        ),
-    )
-    return True
 
 
 def _outcome(tx: Tx, run: runs.Run, outcome: Outcome, reason: str) -> None:
