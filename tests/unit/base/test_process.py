@@ -164,13 +164,16 @@ IGNORES_TERM = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pids = [os.getpid()]
+ready, born = os.pipe()
 for _ in range(2):
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
-            time.sleep(600)
+            os.write(born, b"x")
         time.sleep(600)
     pids.append(child)
+for _ in range(2):
+    os.read(ready, 1)
 open(sys.argv[1] + ".new", "w").write(" ".join(map(str, pids)) + chr(10))
 os.rename(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(600)
