@@ -1,6 +1,6 @@
 """The SQL texts of the source, as the modules themselves would build them.
 
-A statement is the first argument of `.one(…)`, `.all(…)` or `.run(…)`. It is taken when it can be
+A statement is the first argument of `.one(…)`, `.all(…)` or `.run(…)` of an rx or tx. It is taken when it can be
 worked out from the module's own constants; texts that depend on arguments are counted only.
 """
 
@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 import homarus
 
 METHODS = frozenset({"one", "all", "run"})
+RECEIVERS = frozenset({"rx", "tx", "_rx", "_tx"})
 ENGINES = ("homarus.store.sqlite", "homarus.store.postgres")
 VERBS = ("select", "insert", "update", "delete", "with")
 
@@ -41,7 +42,8 @@ def _of_module(module: ModuleType) -> Iterator[Statement]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
-        if node.func.attr not in METHODS or not node.args:
+        receiver = ast.unparse(node.func.value).rpartition(".")[2]
+        if node.func.attr not in METHODS or receiver not in RECEIVERS or not node.args:
             continue
         text = _value(node.args[0], module)
         place = f"{module.__name__}:{node.lineno}"
