@@ -1,7 +1,8 @@
 """The SQL texts of the source, as the modules themselves would build them.
 
-A statement is the first argument of `.one(…)`, `.all(…)` or `.run(…)` of an rx or tx. It is taken when it can be
-worked out from the module's own constants; texts that depend on arguments are counted only.
+A statement is the first argument of `.one(…)`, `.all(…)` or `.run(…)` of an rx or tx. It is taken
+when it can be worked out from the module's own constants; texts that depend on arguments are
+counted only.
 """
 
 import ast
