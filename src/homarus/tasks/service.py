@@ -14,7 +14,8 @@ from homarus.tasks import lanes, sql
 from homarus.tasks.model import FINISHED, TASK_COLUMNS, Spec, State, Task
 
 MAX_BLOCKERS: Final = 200
-MAX_CHAIN: Final = 10_000
+MAX_CHAIN: Final = 500
+"""Tasks that one task may wait for in all, behind one another: what one statement can look at."""
 
 _TAKE: Final = (
     "update task set state='in_progress', agent=?, token=token+1, lease_until_ms=?, "  # noqa: S608
@@ -25,6 +26,11 @@ _READOPT: Final = (
     "update task set token=token+1, lease_until_ms=?, lease_owner=?, updated_ms=? "  # noqa: S608
     "where id=(select id from task where agent=? and state='in_progress' and lease_proof=?{} "
     f"order by started_ms, seq limit 1) returning {TASK_COLUMNS}"
+)
+_BEHIND: Final = (
+    "with recursive behind(id) as (select id from task where id in ({}) union "
+    "select d.blocker from behind b join task_dependency d on d.task=b.id) "
+    "select id from behind limit ?"
 )
 _LEAVE: Final = (
     "update task set state=?, lease_until_ms=null, lease_proof=null, lease_owner=null, "  # noqa: S608
@@ -93,22 +99,15 @@ def check_blockers(tx: Tx, project: str, refs: list[Any], task: str | None) -> t
 
 
 def _refuse_cycle(tx: Tx, task: str, blockers: tuple[str, ...]) -> None:
-    seen: set[str] = set()
-    edge = list(blockers)
-    while edge and len(seen) <= MAX_CHAIN:
-        at = edge.pop()
-        if at == task:
-            raise Invalid(
-                "task.blocker_cycle",
-                "a task would wait for itself",
-                "Remove the blocker that depends on this task.",
-            )
-        if at not in seen:
-            seen.add(at)
-            edge += [
-                r[0] for r in tx.all("select blocker from task_dependency where task=?", (at,))
-            ]
-    if edge:
+    marks = ",".join("?" * len(blockers))
+    behind = {row[0] for row in tx.all(_BEHIND.format(marks), (*blockers, MAX_CHAIN + 1))}
+    if task in behind:
+        raise Invalid(
+            "task.blocker_cycle",
+            "a task would wait for itself",
+            "Remove the blocker that depends on this task.",
+        )
+    if len(behind) > MAX_CHAIN:
         raise Invalid("task.blockers", f"more than {MAX_CHAIN} tasks hang together", "Split them.")
 
 

@@ -1,10 +1,12 @@
 """Blockers: known, of the same project, without cycle; and counted right whatever moves."""
 
+import itertools
+
 import pytest
 
 from homarus.base.ids import new_id
 from homarus.tasks.model import State
-from homarus.tasks.service import MAX_BLOCKERS
+from homarus.tasks.service import MAX_BLOCKERS, MAX_CHAIN
 from tests.support.refusals import refused
 
 
@@ -86,6 +88,29 @@ async def test_a_cycle_is_refused(shop, ada, length):
     with refused("task.blocker_cycle"):
         await shop.patch(chain[0].id, blockers=(chain[-1].id,))
     assert await claimable(shop) == [1]
+
+
+def _chain(tx, head, length):
+    """Behind `head` a chain of this many tasks, as rows; the first one's id is returned."""
+    ids = [head, *(tx.new_id() for _ in range(length))]
+    for blocker, task in itertools.pairwise(reversed(ids)):
+        tx.run("insert into task_dependency(blocker, task) values(?,?)", (blocker, task))
+    tx.emit("test", head)
+    return ids[-1]
+
+
+@pytest.mark.parametrize(("length", "code"), [(MAX_CHAIN - 1, None), (MAX_CHAIN, "task.blockers")])
+async def test_how_many_tasks_may_hang_together(shop, ada, length, code):
+    one, two = await shop.task(), await shop.task()
+    last, left = one.id, length
+    while left:
+        last = await shop.ground.write("task.expire", _chain, last, min(left, 200))
+        left -= min(left, 200)
+    if code is None:
+        await shop.patch(two.id, blockers=(one.id,))
+    else:
+        with refused(code):
+            await shop.patch(two.id, blockers=(one.id,))
 
 
 async def test_a_diamond_is_no_cycle(shop, ada):
