@@ -10,7 +10,7 @@ from homarus.base.errors import Invalid
 from homarus.company import agents, memory, sessions
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import work
+from homarus.flows import leaving, work
 from homarus.kernel import tokens
 from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -108,7 +108,7 @@ def _lower_only(tx: Tx, agent_id: str, body: AgentBody) -> None:
 
 
 def delete(tx: Tx, call: Call[None]) -> Reply:
-    agent = agents.delete(tx, agents.need(tx, tx.company, call.id()).id)
+    agent = leaving.dismiss(tx, call.id())
     return json_reply({"message": "Agent deleted", "agent": shapes.agent(agent)})
 
 

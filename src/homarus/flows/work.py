@@ -499,10 +499,12 @@ def reassign(tx: Tx, task: Task, *, agent: str | None, member: str | None) -> Ta
         "update task set agent=?, member=?, updated_ms=? where id=?",
         (agent, member, tx.now_ms, task.id),
     )
-    project = projects.need(tx, tx.company, task.project)
+    project = projects.by_id(tx, tx.company, task.project)
     after = sql.need(tx, tx.company, task.id)
-    after = service.into_lane(tx, after, project.max_active_agents)
-    _keep_closed(tx, project)
+    cap = service.cap_of(tx, task.project) if project is None else project.max_active_agents
+    after = service.into_lane(tx, after, cap)
+    if project is not None:
+        _keep_closed(tx, project)
     return after
 
 

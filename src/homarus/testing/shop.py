@@ -54,6 +54,12 @@ def _set_project(tx: Tx, project: str, values: dict[str, Any]) -> None:
     )
 
 
+def _remove_project(tx: Tx, project: str) -> None:
+    """What DELETE /projects/{id} does."""
+    row = projects.delete(tx, project)
+    lanes.set_project(tx, project, is_open=False, cap=row.max_active_agents)
+
+
 def _beat(tx: Tx, agent: str) -> int:
     return work.renew(tx, agent)
 
@@ -109,6 +115,9 @@ class Shop:
 
     async def set_project(self, project: str, **values: Any) -> None:
         await self.do("project.update", OWNER, _set_project, project, values)
+
+    async def remove_project(self, project: str) -> None:
+        await self.do("project.delete", OWNER, _remove_project, project)
 
     # -- tasks -----------------------------------------------------------------------------
 
