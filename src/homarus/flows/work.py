@@ -176,28 +176,29 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
     if request.readopt:
         own = service.readopt(tx, lease, stopping.held(tx))
         if own is not None:
-            return _claimed(tx, own)
+            return _claimed(tx, own, sql.spec_of(tx, own.id))
     if request.allowed_roles and agent.role not in request.allowed_roles:
         return None
     if request.review:
         return _claim_review(tx, agent, lease)
     if request.task is not None:
-        task_id, cap, state = _named(tx, agent, request)
+        task_id, cap = _named(tx, agent, request)
     else:
         head = _best(tx, agent, request)
         if head is None:
             return None
-        task_id, cap, state = head.task, head.cap, State.QUEUED
+        task_id, cap = head.task, head.cap
     if not agents.take_slot(tx, agent.id):
         if request.task is not None:
             raise _not_claimable(f"{agent.name} holds as many tasks as it may")
         return None
-    task = service.take(tx, task_id, state, lease)
-    if task is None:
+    task, spec = sql.with_spec(tx, tx.company, task_id)
+    taken = service.take(tx, task, lease)
+    if taken is None:
         raise Internal("claim.race", "a claim lost a race inside its own transaction")
     if cap is not None:
         lanes.occupy(tx, task.project, agent.id)
-    return _claimed(tx, task)
+    return _claimed(tx, taken, spec)
 
 
 def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None:
@@ -221,16 +222,16 @@ def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None
     return None
 
 
-def _claimed(tx: Tx, task: Task) -> Claim:
+def _claimed(tx: Tx, task: Task, spec: Spec) -> Claim:
     service.emit(tx, "task_claimed", task)
-    return Claim(task, sql.spec_of(tx, task.id))
+    return Claim(task, spec)
 
 
 def _not_claimable(why: str) -> Conflict:
     return Conflict("task.not_claimable", why, "Claim without naming a task to get one that fits.")
 
 
-def _named(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> tuple[str, int | None, State]:
+def _named(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> tuple[str, int | None]:
     """A claim of one very task passes the same filters as any other. Its own agent may take it
     back out of review while nobody reviews it (design, 6)."""
     task = sql.need(tx, tx.company, request.task or "")
@@ -256,7 +257,7 @@ def _named(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> tuple[str, int |
         raise _not_claimable("the project is stopped")
     if lanes.is_full(tx, task.project, agent.id, cap):
         raise _not_claimable(f"the project has its {cap} agents at work")
-    return task.id, cap, task.state
+    return task.id, cap
 
 
 def _claim_review(tx: Tx, agent: AgentFacts, lease: service.Lease) -> Claim | None:
@@ -278,7 +279,7 @@ def _claim_review(tx: Tx, agent: AgentFacts, lease: service.Lease) -> Claim | No
             agent.id, tx.now_ms + lease.length_ms, lease.proof, lease.owner, tx.now_ms, row[0],
         ),
     )  # fmt: skip
-    return _claimed(tx, sql.need(tx, tx.company, row[0]))
+    return _claimed(tx, *sql.with_spec(tx, tx.company, row[0]))
 
 
 # -- result --------------------------------------------------------------------------------

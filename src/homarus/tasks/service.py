@@ -18,9 +18,9 @@ MAX_CHAIN: Final = 500
 """Tasks that one task may wait for in all, behind one another: what one statement can look at."""
 
 _TAKE: Final = (
-    "update task set state='in_progress', agent=?, token=token+1, lease_until_ms=?, "  # noqa: S608
+    "update task set state='in_progress', agent=?, token=token+1, lease_until_ms=?, "
     "lease_proof=?, lease_owner=?, started_ms=?, reason=null, updated_ms=? "
-    f"where id=? and state=? and blocked=0 and lease_until_ms is null returning {TASK_COLUMNS}"
+    "where id=? and state=? and token=? and blocked=0 and lease_until_ms is null"
 )
 _READOPT: Final = (
     "update task set token=token+1, lease_until_ms=?, lease_owner=?, updated_ms=? "  # noqa: S608
@@ -33,9 +33,8 @@ _BEHIND: Final = (
     "select id from behind limit ?"
 )
 _LEAVE: Final = (
-    "update task set state=?, lease_until_ms=null, lease_proof=null, lease_owner=null, "  # noqa: S608
-    "reviewer=null, agent=?, retries=?, reason=?, updated_ms=? "
-    f"where id=? and state=? and token=? returning {TASK_COLUMNS}"
+    "update task set state=?, lease_until_ms=null, lease_proof=null, lease_owner=null, "
+    "reviewer=null, agent=?, retries=?, reason=?, updated_ms=? where id=? and state=? and token=?"
 )
 
 
@@ -171,16 +170,29 @@ def create(tx: Tx, task: Task, spec: Spec, items: list[tuple[str, str]], cap: in
     return task
 
 
-def take(tx: Tx, task: str, state: State, lease: Lease) -> Task | None:
-    """The claim itself, out of `state`; None: it is no longer claimable."""
-    row = tx.one(
+def take(tx: Tx, task: Task, lease: Lease) -> Task | None:
+    """The claim itself, of a task as this transaction read it; None: it is no longer claimable."""
+    until_ms = tx.now_ms + lease.length_ms
+    if not tx.run(
         _TAKE,
         (
-            lease.agent, tx.now_ms + lease.length_ms, lease.proof, lease.owner, tx.now_ms,
-            tx.now_ms, task, state.value,
+            lease.agent, until_ms, lease.proof, lease.owner, tx.now_ms, tx.now_ms,
+            task.id, task.state.value, task.token,
         ),
-    )  # fmt: skip
-    return None if row is None else sql.task_of(row)
+    ):  # fmt: skip
+        return None
+    return msgspec.structs.replace(
+        task,
+        state=State.IN_PROGRESS,
+        agent=lease.agent,
+        token=task.token + 1,
+        lease_until_ms=until_ms,
+        lease_proof=lease.proof,
+        lease_owner=lease.owner,
+        started_ms=tx.now_ms,
+        reason=None,
+        updated_ms=tx.now_ms,
+    )
 
 
 def readopt(tx: Tx, lease: Lease, without: frozenset[str]) -> Task | None:
@@ -206,20 +218,29 @@ def leave(
     retries: int = 0,
     has_dependents: bool = True,
 ) -> Task:
-    """Out of a state by fenced update. Raises `task.lease_lost` when the task moved meanwhile.
+    """Out of a state by fenced update, of a task as this transaction read it.
 
+    Raises `task.lease_lost` when the task moved meanwhile.
     `has_dependents` False: the caller has seen in this transaction that no task names it a blocker.
     """
-    row = tx.one(
+    agent = task.agent if keep_agent else None
+    if not tx.run(
         _LEAVE,
-        (
-            to.value, task.agent if keep_agent else None, retries, reason, tx.now_ms,
-            task.id, task.state.value, task.token,
-        ),
-    )  # fmt: skip
-    if row is None:
+        (to.value, agent, retries, reason, tx.now_ms, task.id, task.state.value, task.token),
+    ):
         raise lost(task)
-    after = sql.task_of(row)
+    after = msgspec.structs.replace(
+        task,
+        state=to,
+        lease_until_ms=None,
+        lease_proof=None,
+        lease_owner=None,
+        reviewer=None,
+        agent=agent,
+        retries=retries,
+        reason=reason,
+        updated_ms=tx.now_ms,
+    )
     if to is State.QUEUED:
         after = requeued(tx, after)
     if not has_dependents:

@@ -18,6 +18,13 @@ _SPEC_COLUMNS: Final = (
     "approval_required, proof_types, sla_due_ms, recurring, blockers"
 )
 
+_TASK_WIDTH: Final = TASK_COLUMNS.count(",") + 1
+_WITH_SPEC: Final = (
+    f"select {', '.join(f't.{c}' for c in TASK_COLUMNS.split(', '))}, "  # noqa: S608
+    f"{', '.join(f's.{c}' for c in _SPEC_COLUMNS.split(', '))} "
+    "from task t join task_spec s on s.task=t.id where t.id=? and t.company=?"
+)
+
 
 def task_of(row: Row) -> Task:
     """A row of TASK_COLUMNS."""
@@ -63,6 +70,14 @@ def need(rx: Rx, company: str, ref: str, *, archived: bool = False) -> Task:
             "task.unknown", f"no task {ref[:80]} in this company", "See `homarus task list`."
         )
     return task
+
+
+def with_spec(rx: Rx, company: str, task: str) -> tuple[Task, Spec]:
+    """A task and what it asks for. Raises `task.unknown`."""
+    row = rx.one(_WITH_SPEC, (task, company))
+    if row is None:
+        raise NotFound("task.unknown", f"no task {task}", "See `homarus task list`.")
+    return task_of(row[:_TASK_WIDTH]), _spec(row[_TASK_WIDTH:])
 
 
 def spec_of(rx: Rx, task: str) -> Spec:

@@ -24,6 +24,8 @@ STATEMENT_CACHE: Final = 256
 LOCK_FILE: Final = "daemon.lock"
 RESTORING: Final = "restoring"
 """In `run/` from the first to the last move of a restore (`store/restore.py`)."""
+# No thread shares a connection, so SQLite need not lock it at every call.
+_WRITING: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 RESTORE: Final = "The file was left as it is. Restore a backup with `homarus restore`."
 
 
@@ -161,7 +163,7 @@ def _keep_plans(conn: apsw.Connection) -> None:
 
 def open_writer(path: Path) -> apsw.Connection:
     """The one connection that writes: WAL, synchronous FULL, own checkpoints."""
-    conn = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
+    conn = apsw.Connection(str(path), flags=_WRITING, statementcachesize=STATEMENT_CACHE)
     _keep_plans(conn)
     conn.set_busy_timeout(2_000)
     if pragma(conn, "journal_mode", "wal") != "wal":
@@ -182,7 +184,9 @@ def open_writer(path: Path) -> apsw.Connection:
 def open_reader(path: Path, *, query_only: bool = True) -> apsw.Connection:
     """A connection that cannot write the store; `vacuum into` needs more than `query_only`."""
     conn = apsw.Connection(
-        str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
+        str(path),
+        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOMUTEX,
+        statementcachesize=STATEMENT_CACHE,
     )
     _keep_plans(conn)
     conn.set_busy_timeout(2_000)
