@@ -430,13 +430,28 @@ def capabilities() -> str:
 
 
 def interceptors() -> str:
-    from homarus.kernel.admit import INTERCEPTORS, place
+    from homarus.kernel.admit import INTERCEPTORS
 
     rows = [
-        (str(n), name, "place for later" if fn is place else first_line(fn))
-        for n, (name, fn) in enumerate(INTERCEPTORS, 1)
+        (str(n), name, first_line(fn), "only recorded" if observable else "refuses")
+        for n, (name, fn, observable) in enumerate(INTERCEPTORS, 1)
     ]
-    return table(("order", "interceptor", "what it asks"), rows)
+    return table(("order", "interceptor", "what it asks", "at level `observe`"), rows)
+
+
+def governed_settings() -> str:
+    from homarus.kernel.settings import SETTINGS
+
+    def span(least: float | None, most: float | None, choices: tuple[str, ...]) -> str:
+        if choices:
+            return " or ".join(choices)
+        return "" if least is None else f"{least:g} to {most:g}"
+
+    rows = [
+        (f"`{s.name}`", f"`{s.default!r}`", span(s.least, s.most, s.choices), s.about)
+        for s in SETTINGS.values()
+    ]
+    return table(("setting", "default", "range", "what it does"), rows)
 
 
 def first_line(fn: Callable[..., object]) -> str:
@@ -450,6 +465,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "cli": cli,
     "errors": errors,
     "frames": frames,
+    "governed-settings": governed_settings,
     "interceptors": interceptors,
     "settings": settings,
     "tasks": tasks,

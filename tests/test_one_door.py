@@ -328,7 +328,7 @@ def test_surfaces_hold_no_sql_that_changes() -> None:
 
 def test_the_first_interceptors_are_never_moved() -> None:
     """The order is the contract: who, STOP, suspended, then permission before any redline."""
-    names = [name for name, _ in INTERCEPTORS]
+    names = [name for name, *_ in INTERCEPTORS]
     assert names[:3] == ["identity", "stop", "suspended"]
     assert names.index("permission") < names.index("R1")
     assert names.index("approval") < names.index("budget") < names.index("quota")

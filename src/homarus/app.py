@@ -25,7 +25,7 @@ from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
-from homarus.flows import first_start
+from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
@@ -170,7 +170,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     make_home(settings)
     clock = clock or SystemClock()
     master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
-    kernel = Kernel(SqlFacts(), master)
+    kernel = Kernel(SqlFacts(), master, consequences.apply)
     store = open_store(settings, kernel, clock)
     return App(settings, clock, kernel, store, master)
 

@@ -37,6 +37,15 @@ class ActorKind(StrEnum):
     SYSTEM = "system"
 
 
+class Estimate(msgspec.Struct, frozen=True, gc=False):
+    """The most that an act may cost. `money` in millionths of the company's currency unit; None:
+    its price is unknown."""
+
+    money: int | None = None
+    tokens: int = 0
+    calls: int = 1
+
+
 class Action(msgspec.Struct, frozen=True, gc=False):
     """One thing that somebody wants done.
 
@@ -47,6 +56,9 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     `acting`        the agent that a caller names in the request: id or name; None: nobody named
     `task`, `trace` what it belongs to, when the caller says so
     `arguments`     SHA-256 of the canonical request, or None where there is none
+    `preflight`     id of the preflight that the caller names
+    `routing_note`  the note as the caller gave it (governance contract, 4)
+    `estimate`      what it may cost; None: nothing that a budget counts
     """
 
     company: str
@@ -62,6 +74,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     routing_note: str | None = None
     arguments: bytes | None = None
     system: str | None = None
+    estimate: Estimate | None = None
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
@@ -83,19 +96,6 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
         return f"{self.kind}:{self.id}"
 
 
-class Allow(msgspec.Struct, frozen=True, gc=False):
-    """Go on. `actor` is who does it.
-
-    What the kernel has seen in this transaction, so that the unit need not look again: `agent` the
-    acting agent's facts (`kernel.facts.AgentFacts`, None: no agent acts), `stops` False when no
-    STOP is in force in the company.
-    """
-
-    actor: Actor
-    agent: Any = None
-    stops: bool = True
-
-
 class Consequence(msgspec.Struct, frozen=True):
     """What a verdict brings about besides itself; applied by `flows/` in the same transaction."""
 
@@ -105,7 +105,12 @@ class Consequence(msgspec.Struct, frozen=True):
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """No, with the rule, one sentence of reason and what to do instead."""
+    """No, with the rule, one sentence of reason and what to do instead.
+
+    `once`: the rule is about something that can be used up (a note, an approval, money), so that a
+    request repeated under its idempotency key is answered by its stored reply, not by this.
+    `details`: plain values for the caller.
+    """
 
     code: str
     rule: str
@@ -113,6 +118,8 @@ class Refuse(msgspec.Struct, frozen=True):
     remedy: str
     actor: Actor | None = None
     consequences: tuple[Consequence, ...] = ()
+    once: bool = False
+    details: Mapping[str, Any] = {}
 
 
 class Divert(msgspec.Struct, frozen=True):
@@ -123,6 +130,23 @@ class Divert(msgspec.Struct, frozen=True):
     rule: str = "wild-task"
     actor: Actor | None = None
     consequences: tuple[Consequence, ...] = ()
+
+
+class Allow(msgspec.Struct, frozen=True, gc=False):
+    """Go on. `actor` is who does it.
+
+    What the kernel has seen in this transaction, so that the unit need not look again: `agent` the
+    acting agent's facts (`kernel.facts.AgentFacts`, None: no agent acts), `stops` False when no
+    STOP is in force in the company. `observed`: what the company's level let pass. `preflight`: the
+    one that covered it.
+    """
+
+    actor: Actor
+    agent: Any = None
+    stops: bool = True
+    consequences: tuple[Consequence, ...] = ()
+    observed: Refuse | Divert | None = None
+    preflight: str | None = None
 
 
 Verdict = Allow | Refuse | Divert

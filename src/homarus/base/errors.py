@@ -89,8 +89,15 @@ class Refused(HomarusError):
     status = 403
 
     def __init__(
-        self, code: str, message: str, remedy: str, *, rule: str, receipt: str | None = None
+        self,
+        code: str,
+        message: str,
+        remedy: str,
+        *,
+        rule: str,
+        receipt: str | None = None,
+        **details: Any,
     ) -> None:
-        super().__init__(code, message, remedy, rule=rule, receipt=receipt)
+        super().__init__(code, message, remedy, rule=rule, receipt=receipt, **details)
         self.rule = rule
         self.receipt = receipt

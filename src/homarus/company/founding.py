@@ -11,6 +11,7 @@ import msgspec
 
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
+from homarus.kernel import settings
 from homarus.store.port import Rx, Tx
 
 TEMPLATES: Final = ("solo", "studio")
@@ -118,9 +119,9 @@ def found(
         created_ms=tx.now_ms,
     )
     tx.run(
-        "insert into company(no, id, slug, name, template, context_notes, created_ms) "
-        "values(?,?,?,?,?,?,?)",
-        msgspec.structs.astuple(company),
+        "insert into company(no, id, slug, name, template, context_notes, created_ms, level) "
+        "values(?,?,?,?,?,?,?,?)",
+        (*msgspec.structs.astuple(company), settings.LEVEL_OF_TEMPLATE[template]),
     )
     tx.run("insert into company_head(company_no) values(?)", (company.no,))
     tx.emit("company_created", company.id, {"slug": slug, "name": name, "template": template})

@@ -36,6 +36,8 @@ from homarus.store.port import Reply
 log = structlog.get_logger("edge")
 
 MAX_HOST: Final = 300
+MAX_PREFLIGHT: Final = 60
+MAX_NOTE: Final = 2_000
 _BODYLESS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -136,13 +138,16 @@ class Edge:
     def _action(self, asked: Asked, route: Route, caller: Caller, call: Call[Any]) -> Action:
         return Action(
             company=caller.company,
-            capability=route.capability,
+            capability=route.capability if route.names is None else route.names(call),
             target=target_of(asked.bound, call),
             credential=caller.token.id,
             acting=None if route.acting is None else route.acting(call),
             task=None if route.task is None else route.task(call),
             trace=trace_of(asked.headers),
-            arguments=_digest(route, call.raw),
+            preflight=_preflight_of(asked.headers),
+            routing_note=_note_of(route, call, asked.headers),
+            arguments=_digest(route, call.raw) if route.digest is None else route.digest(call),
+            estimate=None if route.estimate is None else route.estimate(call),
         )
 
     async def _run(
@@ -244,6 +249,21 @@ def trace_of(headers: Mapping[bytes, bytes]) -> str | None:
         return None
     text = raw.decode("latin-1").lower()
     return text if is_uuid(text) else None
+
+
+def _preflight_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """The preflight that a caller names (`X-Homarus-Preflight`). What is no id counts as given and
+    wrong: a caller that names one means it."""
+    raw = headers.get(b"x-homarus-preflight")
+    return None if raw is None else raw.decode("latin-1").strip().lower()[:MAX_PREFLIGHT]
+
+
+def _note_of(route: Route, call: Call[Any], headers: Mapping[bytes, bytes]) -> str | None:
+    note = None if route.note is None else route.note(call)
+    if note is not None:
+        return note
+    raw = headers.get(b"x-homarus-routing-note")
+    return None if raw is None else raw.decode("latin-1")[:MAX_NOTE]
 
 
 def base_url(scope: Scope, headers: Mapping[bytes, bytes]) -> str:

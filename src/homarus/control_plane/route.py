@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from homarus.base.action import Estimate
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
 from homarus.kernel.tokens import Token
@@ -98,6 +99,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                  must not see in clear is sealed here. Action and key are made of the call before
     `target`     URI-like target of the action, with path names: `task:{id}`
     `task`       finds the id of the task it concerns
+    `note`       finds the routing note in the decoded call; the header `X-Homarus-Routing-Note`
+                 stands in where there is none
+    `names`      the registered capability that the call wants, judged instead of `capability`
+    `digest`     32 bytes that stand for the arguments; by default the body's SHA-256
+    `estimate`   what the call may cost at most
     `status`     of success, for OpenAPI; `reply` its msgspec type, where there is one
     `scope`      which company it acts on: "caller" the caller's (or the one that its header names);
                  "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
@@ -119,6 +125,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
+    note: Callable[[Call[Any]], str | None] | None = None
+    names: Callable[[Call[Any]], str] | None = None
+    digest: Callable[[Call[Any]], bytes] | None = None
+    estimate: Callable[[Call[Any]], Estimate | None] | None = None
     status: int = 200
     reply: Any = None
     query: tuple[str, ...] = ()

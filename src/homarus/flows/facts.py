@@ -1,16 +1,24 @@
-"""What the kernel may ask about agents and tasks, read from their tables (design, 2)."""
+"""What the kernel may ask about agents, tasks and documents, from their tables (design, 2)."""
 
-from typing import Final
+from typing import Any, Final
 
 from homarus.base.ids import is_uuid
 from homarus.company import agents
 from homarus.kernel.facts import AgentFacts, TaskFacts
-from homarus.store.port import Rx
+from homarus.store.port import Row, Rx
 from homarus.tasks import sql as tasks
 
 _AGENT: Final = (
-    "select id, name, role, suspended, skills from agent "
+    "select id, name, role, suspended, skills, trust from agent "
     "where company=? and deleted_ms is null and "
+)
+_TASK: Final = (
+    "select t.id, t.project, t.agent, t.trace, t.state, t.token, t.lease_until_ms, t.lease_proof, "
+    "s.route_level, s.capability from task t join task_spec s on s.task=t.id where t.company=? and "
+)
+_HELD: Final = (
+    _TASK + "t.agent=? and t.state='in_progress' and t.lease_until_ms>? "
+    "order by t.started_ms desc, t.seq desc limit 1"
 )
 
 
@@ -22,9 +30,27 @@ class SqlFacts:
         row = rx.one(_AGENT + ("id=?" if is_uuid(ref) else "name=?"), (company, ref))
         if row is None:
             return None
-        return AgentFacts(row[0], row[1], row[2], bool(row[3]), agents.skills_of(row[4]))
+        return AgentFacts(row[0], row[1], row[2], bool(row[3]), agents.skills_of(row[4]), row[5])
 
     def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
         """By id in any case or by number: a rule binds a task however it is named."""
-        row = tasks.find(rx, company, task)
-        return None if row is None else TaskFacts(row.id, row.project, row.agent, row.trace)
+        at = tasks.address(task)
+        if at is None:
+            return None
+        column = "t.seq=?" if isinstance(at, int) else "t.id=?"
+        return _task(rx.one(_TASK + column, (company, at)))
+
+    def held(self, rx: Rx, company: str, agent: str, task: str | None) -> TaskFacts | None:
+        named = None if task is None else self.task(rx, company, task)
+        if named is not None and named.held_by(agent, rx.now_ms):
+            return named
+        return _task(rx.one(_HELD, (company, agent, rx.now_ms)))
+
+    def document(self, rx: Rx, company: str, path: str) -> str | None:
+        row = rx.one("select class from document where company=? and path=?", (company, path))
+        return None if row is None else str(row[0])
+
+
+def _task(row: Row | None) -> TaskFacts | None:
+    values: tuple[Any, ...] | None = row
+    return None if values is None else TaskFacts(*values)

@@ -4,7 +4,7 @@ There are no implicit permissions: a capability that is not in this table and no
 of the company is refused. `docs/reference/capabilities.md` is generated from this table.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -36,6 +36,7 @@ def _table(*rows: Builtin) -> dict[str, Builtin]:
 
 _R: Final = Effect.READ
 _D: Final = Effect.DISPATCH
+_BY_AGENT: Final[dict[str, Any]] = {"agents": True, "runtimes": True, "acting": True}
 
 BUILTIN: Final = _table(
     # the instance
@@ -94,6 +95,56 @@ BUILTIN: Final = _table(
     ),
     Builtin("action.create", "Start an execution log", agents=True, runtimes=True),
     Builtin("action.step", "Add a step to an execution log", agents=True, runtimes=True),
+    # dispatch between agents, preflight, calls (governance contract, 4, 5, 6)
+    Builtin("session.spawn", "Give a child task to another agent", effect=_D, **_BY_AGENT),
+    Builtin("session.send", "Send a message with a routing note", effect=_D, **_BY_AGENT),
+    Builtin("preflight.create", "Think before acting: who, how, where, whether", **_BY_AGENT),
+    Builtin("call.settle", "Record what became of a call", operator=None, system=True),
+    Builtin("capability.grant", "Grant or revoke by a change record", operator=None, system=True),
+    # gates, routes, pipelines, cards (7, 11)
+    Builtin("card.create", "Create a project card", agents=True, runtimes=True),
+    Builtin("brief.write", "Write a reverse brief", **_BY_AGENT),
+    Builtin("brief.decide", "Confirm, amend or reject a reverse brief", agents=True, runtimes=True),
+    Builtin("task.audit", "Audit a task before it is done", agents=True),
+    Builtin("task.accept", "Accept or return finished work", agents=True),
+    Builtin("task.gate", "Evaluate gates again", operator=None, system=True),
+    Builtin("pipeline.register", "Register a pipeline", operator="owner", system=True),
+    Builtin("pipeline.start", "Start a pipeline", agents=True, runtimes=True),
+    # changes and documents (10, R4)
+    Builtin("change.create", "Propose a change", agents=True, runtimes=True, system=True),
+    Builtin("change.review", "Add a perspective to a change", agents=True),
+    Builtin("change.validate", "Check a change", agents=True, runtimes=True),
+    Builtin("change.approve", "Approve or reject a change", operator="approver", agents=True),
+    Builtin("change.switch", "Put a change in force", operator="approver", agents=True),
+    Builtin("document.write", "Write a document of the main space", agents=True, runtimes=True),
+    Builtin(
+        "document.read", "Read a governed document", operator="viewer", agents=True, runtimes=True
+    ),
+    Builtin(
+        "mainspace.sync", "Watch, restore and commit the main space", operator=None, system=True
+    ),
+    # money (budgets)
+    Builtin("budget.set", "Set a budget", agents=True, runtimes=True),
+    Builtin("budget.price", "Set a price", operator="owner"),
+    Builtin(
+        "model.call",
+        "Reserve what a model call may cost",
+        effect=Effect.MODEL,
+        system=True,
+        **_BY_AGENT,
+    ),
+    Builtin("budget.settle", "Settle a reservation", system=True, **_BY_AGENT),
+    Builtin("budget.expire", "Give back what nobody settled", operator=None, system=True),
+    # approvals
+    Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
+    Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),
+    Builtin("approval.cancel", "Withdraw a request", agents=True, runtimes=True),
+    Builtin("approval.expire", "Close approvals past their time", operator=None, system=True),
+    # trust
+    Builtin("trust.review", "Restore an agent after review"),
+    Builtin("trust.recompute", "Recompute scores", operator=None, system=True),
+    Builtin("training.answer", "Answer a training quiz", **_BY_AGENT),
+    Builtin("receipt.undo", "Undo a local write whose version is kept"),
     # records
     Builtin("artifact.create", "Record an artifact", agents=True, runtimes=True),
     Builtin("artifact.delete", "Remove an artifact", agents=True, runtimes=True),

@@ -15,18 +15,35 @@ GOVERNED_ROLES = frozenset({"coo", "approver", "owner"})
 
 
 class AgentFacts(msgspec.Struct, frozen=True, gc=False):
+    """`trust` 0 to 100 (governance contract, 12)."""
+
     id: str
     name: str
     role: str | None
     suspended: bool
     skills: frozenset[str] = frozenset()
+    trust: int = 60
 
 
 class TaskFacts(msgspec.Struct, frozen=True, gc=False):
+    """`agent` is who holds it or is to have it; `token` its fence; `level` the route's level (0 to
+    3); `capability` the one that the task is bound to. Times in Unix ms."""
+
     id: str
     project: str
     agent: str | None
     trace: str
+    state: str = "queued"
+    token: int = 0
+    lease_until_ms: int | None = None
+    lease_proof: str | None = None
+    level: int = 0
+    capability: str | None = None
+
+    def held_by(self, agent: str, now_ms: int) -> bool:
+        """Whether this agent works on it now, under a lease that has not run out."""
+        until = self.lease_until_ms
+        return self.agent == agent and until is not None and until > now_ms
 
 
 class Facts(Protocol):
@@ -36,4 +53,12 @@ class Facts(Protocol):
 
     def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
         """By id in any case or by number (`T-192`): a rule binds a task however it is named."""
+        ...
+
+    def held(self, rx: Rx, company: str, agent: str, task: str | None) -> TaskFacts | None:
+        """What the agent holds under a live lease: `task` if it is that, else the newest claim."""
+        ...
+
+    def document(self, rx: Rx, company: str, path: str) -> str | None:
+        """The class of a document of the main space (`governed`, `plain`); None: no such row."""
         ...

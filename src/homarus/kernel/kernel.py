@@ -1,8 +1,8 @@
 """The kernel as the store calls it: judge, record, seal (see `homarus.store.port.Governor`)."""
 
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ from homarus.store.unit import UnitTx
 
 MAX_FOLDED: Final = 1_000
 
-Applier = Callable[[Tx, Verdict], None]
+Applier = Callable[[Tx, Verdict], Mapping[str, Any]]
 
 
 class _Fold(msgspec.Struct):
@@ -33,10 +33,11 @@ class _Fold(msgspec.Struct):
     more: int = 0
 
 
-def no_consequences(tx: Tx, verdict: Verdict) -> None:
-    """The applier before `flows/` hands in its own: no verdict carries consequences yet."""
-    if not isinstance(verdict, Allow) and verdict.consequences:
+def no_consequences(tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
+    """The applier of a world without flows: no verdict may carry consequences there."""
+    if verdict.consequences:
         raise AssertionError(f"no applier for {verdict.consequences}")
+    return {}
 
 
 class Kernel:
@@ -55,10 +56,10 @@ class Kernel:
         self.unknown_identities = 0
 
     def admit(self, tx: Tx, action: Action) -> Verdict:
-        return judge(tx, action, self._facts)
+        return judge(tx, action, self._facts, self._keys.note_key)
 
-    def apply(self, tx: Tx, verdict: Verdict) -> None:
-        self._applier(tx, verdict)
+    def apply(self, tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
+        return self._applier(tx, verdict)
 
     def record(
         self, tx: Tx, verdict: Verdict, *, changed: bool, failure: HomarusError | None

@@ -1,6 +1,7 @@
 """Keys: the home's master key (a file) and each company's Ed25519 key (sealed in the store)."""
 
 import contextlib
+import hmac
 import os
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ class MasterKey:
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(secret)
+        self._secret = secret
 
     @classmethod
     def from_hex(cls, text: str, where: str) -> "MasterKey":
@@ -57,6 +59,11 @@ class MasterKey:
                 "Make the state directory readable and writable for the daemon's user.",
             ) from error
         return cls.from_hex(text, path.name)
+
+    def derive(self, about: bytes) -> bytes:
+        """A key of 32 bytes for one use, of which the master key cannot be told (HKDF's expand,
+        RFC 5869, one block)."""
+        return hmac.digest(self._secret, about + b"\x01", "sha256")
 
     def seal(self, clear: bytes, about: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -127,6 +134,10 @@ class CompanyKeys:
             ),
         )
         return key
+
+    def note_key(self, company: str) -> bytes:
+        """32 bytes that sign and check the routing notes of a company (governance contract, 4)."""
+        return self._master.derive(f"routing-note:{company}".encode())
 
     def forget(self) -> None:
         self._keys.clear()

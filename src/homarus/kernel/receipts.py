@@ -13,6 +13,7 @@ import msgspec
 from homarus.base.action import (
     Action,
     Actor,
+    Allow,
     Divert,
     Effect,
     Outcome,
@@ -23,11 +24,11 @@ from homarus.base.action import (
 )
 from homarus.base.canonical import canonical_row
 from homarus.base.clock import iso_ms
-from homarus.base.ids import Kind, from_blob, receipt_id, row_address, to_blob
+from homarus.base.ids import Kind, from_blob, is_uuid, receipt_id, row_address, to_blob
 from homarus.base.redact import redact_tokens
 from homarus.store.port import Row, Rx, Tx
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 """Goes up with every change of the interceptor table or of the built-in capabilities."""
 
 FOLD_MS: Final = 60_000
@@ -123,7 +124,7 @@ def _append(
         repeats,
         None if task is None else task.replace("-", ""),
         None if trace is None else trace.replace("-", ""),
-        None if preflight is None else preflight.replace("-", ""),
+        preflight.replace("-", "") if preflight is not None and is_uuid(preflight) else None,
         None if arguments is None else arguments.hex(),
         RULES_VERSION,
     ]
@@ -148,18 +149,27 @@ def write(
     effect: Effect,
     repeats: int | None = None,
 ) -> None:
-    """Append the receipt of one judgement; `last_id` is its id."""
+    """Append the receipt of one judgement; `last_id` is its id.
+
+    An allowed act with a rule and a code is one that the company's level let pass.
+    """
     rule = code = reason = None
-    kind = VerdictKind.ALLOW
-    if isinstance(verdict, Refuse):
-        kind, rule, code, reason = VerdictKind.REFUSE, verdict.rule, verdict.code, verdict.reason
-    elif isinstance(verdict, Divert):
-        kind, rule, reason = VerdictKind.DIVERT, verdict.rule, verdict.reason
-        code = f"divert.{verdict.route}"
+    kind, preflight = VerdictKind.ALLOW, action.preflight
+    said = verdict
+    if isinstance(verdict, Allow):
+        preflight = verdict.preflight
+        said = verdict.observed or verdict
+    if isinstance(said, Refuse):
+        kind, rule, code, reason = VerdictKind.REFUSE, said.rule, said.code, said.reason
+    elif isinstance(said, Divert):
+        kind, rule, reason = VerdictKind.DIVERT, said.rule, said.reason
+        code = f"divert.{said.route}"
+    if said is not verdict:
+        kind = VerdictKind.ALLOW
     _append(
         tx, actor, action.capability, action.target, effect,
         task=task, trace=trace, verdict=kind, rule=rule, code=code, reason=reason,
-        repeats=repeats, preflight=action.preflight, arguments=action.arguments,
+        repeats=repeats, preflight=preflight, arguments=action.arguments,
     )  # fmt: skip
 
 

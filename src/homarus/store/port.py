@@ -8,7 +8,7 @@
 nothing outside `tx`: ids, time and randomness come from it (design, 4; store notes).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -137,8 +137,8 @@ class Governor(Protocol):
 
     def admit(self, tx: Tx, action: Action) -> Verdict: ...
 
-    def apply(self, tx: Tx, verdict: Verdict) -> None:
-        """Bring about a verdict's consequences."""
+    def apply(self, tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
+        """Bring about a verdict's consequences; what a refused caller should know of them."""
         ...
 
     def record(

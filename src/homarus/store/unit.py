@@ -5,7 +5,8 @@ unit in a savepoint, so that one that fails leaves its receipt and nothing else.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -190,7 +191,7 @@ def execute(tx: UnitTx, governor: Governor, unit: Unit) -> None:
             tx.actor, tx.admitted = verdict.actor, verdict
             _allowed(tx, governor, unit, verdict, seqs)
         else:
-            unit.error = _refused(tx, governor, verdict)
+            _refuse(tx, governor, unit, verdict)
         failpoint("unit.before_release")
         tx.release()
     except BatchLost:
@@ -220,6 +221,8 @@ def _allowed(
             if replayed is not None:
                 unit.value = replayed
                 return
+        if verdict.consequences:
+            governor.apply(tx, verdict)
         value = unit.fn(tx, *unit.args)
         if key is not None:
             _keep(tx, key, value)
@@ -238,20 +241,32 @@ def _allowed(
         unit.error = error
 
 
-def _refused(tx: UnitTx, governor: Governor, verdict: Refuse | Divert) -> HomarusError:
+def _refuse(tx: UnitTx, governor: Governor, unit: Unit, verdict: Refuse | Divert) -> None:
     if verdict.actor is not None:
         tx.actor = verdict.actor
-    governor.apply(tx, verdict)
+    if isinstance(verdict, Refuse) and verdict.once and unit.key is not None:
+        replayed = _replay(tx, unit.key)
+        if replayed is not None:
+            unit.value = replayed
+            return
+    told = governor.apply(tx, verdict)
     tx.flush_events()
     receipt = governor.record(tx, verdict, changed=True, failure=None)
-    return refusal(verdict, receipt)
+    unit.error = refusal(verdict, receipt, told)
 
 
-def refusal(verdict: Verdict, receipt: str | None) -> HomarusError:
+def refusal(
+    verdict: Verdict, receipt: str | None, told: Mapping[str, Any] = MappingProxyType({})
+) -> HomarusError:
     """The exception that a caller gets for a verdict that is not Allow."""
     if isinstance(verdict, Refuse):
         return Refused(
-            verdict.code, verdict.reason, verdict.remedy, rule=verdict.rule, receipt=receipt
+            verdict.code,
+            verdict.reason,
+            verdict.remedy,
+            rule=verdict.rule,
+            receipt=receipt,
+            **{**verdict.details, **told},
         )
     if isinstance(verdict, Divert):
         return Refused(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus.base.action import Action
+from homarus.flows import consequences
 from homarus.flows.facts import SqlFacts
 from homarus.kernel import tokens
 from homarus.kernel.capabilities import BUILTIN
@@ -58,7 +59,7 @@ class Ground:
     def __init__(self, home: Path, clock: ManualClock, opener: Opener) -> None:
         self.home = home
         self.clock = clock
-        self.kernel = Kernel(SqlFacts(), MasterKey.from_file(home / MASTER_KEY))
+        self.kernel = Kernel(SqlFacts(), MasterKey.from_file(home / MASTER_KEY), consequences.apply)
         self.store = opener(home, self.kernel, clock)
         self.company = ""
         self.company_no = 1

@@ -37,6 +37,12 @@ class NoFacts:
     def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
         return None
 
+    def held(self, rx: Rx, company: str, agent: str, task: str | None) -> TaskFacts | None:
+        return None
+
+    def document(self, rx: Rx, company: str, path: str) -> str | None:
+        return None
+
 
 def sqlite_store(home: Path, governor: Governor, clock: Clock) -> Store:
     """An `Opener`: the store file of the home."""

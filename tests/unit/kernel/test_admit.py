@@ -174,7 +174,7 @@ async def test_a_worker_of_the_daemon_has_the_permissions_of_the_agent_it_works_
 
 
 def test_the_order_of_interceptors_is_the_contracts() -> None:
-    assert [name for name, _ in INTERCEPTORS] == [
-        "identity", "stop", "suspended", "R5", "R6", "permission", "R1", "R2", "R3", "R4",
+    assert [name for name, *_ in INTERCEPTORS] == [
+        "identity", "stop", "suspended", "trust", "R5", "R6", "permission", "R1", "R2", "R3", "R4",
         "gates", "approval", "budget", "quota",
     ]  # fmt: skip

@@ -1,0 +1,23 @@
+"""What verdicts bring about besides themselves, in their own transaction (design, 2).
+
+A handler is `(tx, consequence) -> what a refused caller should know of it, or None`. It must do no
+harm when it runs again for a refusal that repeats.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from homarus.base.action import Consequence, Verdict
+from homarus.store.port import Tx
+
+Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
+
+HANDLERS: Final[dict[str, Handler]] = {}
+"""Consequence kind -> what it does. Each part of the kernel adds its own."""
+
+
+def apply(tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
+    told: dict[str, Any] = {}
+    for consequence in verdict.consequences:
+        told |= HANDLERS[consequence.kind](tx, consequence) or {}
+    return told

@@ -1,0 +1,72 @@
+"""Capability permission: the registry grants it, or it is refused. Nothing is implicit."""
+
+from homarus.base.action import Actor, ActorKind
+from homarus.kernel.capabilities import Builtin, role_reaches
+from homarus.kernel.case import Case, Judgement
+
+
+def permission(case: Case) -> Judgement:
+    """Capability permission: the registry grants it, or it is refused."""
+    builtin, actor = case.builtin, case.actor
+    if actor is None:
+        return case.refuse("identity.unknown", "identity", "nobody acts", "Authenticate.")
+    if builtin is None:
+        return _registered(case, actor)
+    if not _may(builtin, actor):
+        return case.refuse(
+            "permission.capability",
+            "permission",
+            f"{actor.kind} {actor.name or actor.id} may not `{builtin.id}`",
+            f"It needs an operator of role {builtin.operator}."
+            if builtin.operator
+            else "Only the daemon itself does this.",
+        )
+    if builtin.scope == "mcp_danger" and case.token and case.token.scope != "mcp_danger":
+        return case.refuse(
+            "permission.scope",
+            "permission",
+            f"`{builtin.id}` needs a token of scope mcp_danger",
+            "Ask an owner for one: `homarus token create --scope mcp_danger`.",
+        )
+    return None
+
+
+def _may(builtin: Builtin, actor: Actor) -> bool:
+    match actor.kind:
+        case ActorKind.AGENT:
+            return builtin.agents
+        case ActorKind.OPERATOR:
+            return role_reaches(actor.role, builtin.operator)
+        case ActorKind.RUNTIME:
+            return builtin.runtimes
+        case ActorKind.SYSTEM:
+            return builtin.system
+        case _:
+            return False
+
+
+def _registered(case: Case, actor: Actor) -> Judgement:
+    row = case.registered
+    if row is None:
+        return case.refuse(
+            "permission.unknown_capability",
+            "permission",
+            f"no capability {case.action.capability[:100]!r} is registered",
+            "See `homarus capability list`; only registered capabilities run.",
+        )
+    if not row.enabled:
+        return case.refuse(
+            "permission.disabled",
+            "permission",
+            f"{case.action.capability} is disabled",
+            "An owner enables it by registering it again.",
+        )
+    mine = {"*", f"role:{actor.role}", f"agent:{actor.id}"}
+    if actor.kind is ActorKind.SYSTEM or row.grants & mine:
+        return None
+    return case.refuse(
+        "permission.capability",
+        "permission",
+        f"{actor.name or actor.id} is not granted {case.action.capability}",
+        "An owner grants it: `homarus capability grant`.",
+    )
