@@ -465,7 +465,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "cli": cli,
     "errors": errors,
     "frames": frames,
-    "governed-settings": governed_settings,
+    "governed": governed_settings,
     "interceptors": interceptors,
     "settings": settings,
     "tasks": tasks,
