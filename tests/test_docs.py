@@ -40,9 +40,8 @@ def test_every_route_capability_setting_state_and_frame_is_documented() -> None:
     assert table.frames().keys() <= {kind for kind, _ in api}
     told = column("capabilities.md", 0)
     assert BUILTIN.keys() <= set(told)
-    assert [name for name in column("capabilities.md", 1) if name in dict(INTERCEPTORS)] == [
-        name for name, _ in INTERCEPTORS
-    ]
+    order = [name for name, *_ in INTERCEPTORS]
+    assert [name for name in column("capabilities.md", 1) if name in order] == order
     assert {row.name for row in rows()} <= set(column("settings.md", 0))
     moves = set(zip(column("tasks.md", 0), column("tasks.md", 1), strict=True))
     assert {*State} <= {word for word, _ in moves}
