@@ -1,0 +1,187 @@
+"""No way round the door by a frame, a command or an executor (governance contract, 1).
+
+Routes are walked in `test_one_door.py`. Here: every function that makes a frame, over a transaction
+that cannot write; every module of the command line, for what it may import; every module that can
+start a process. A planted side path of each kind is found, or the walk proves nothing.
+"""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homarus.base.errors import HomarusError
+from homarus.cli.app import MODULES
+from homarus.company.agents import EXECUTORS
+from homarus.control_plane import table
+from homarus.store.port import Event
+from tests.test_one_door import COMPANY, ShutRx
+from tests.tiers import imports, modules, package_of
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+# -- frames --------------------------------------------------------------------------------
+
+
+def frame_effects(frames: dict[str, Callable[..., Any]]) -> list[str]:
+    """Frame functions that do more than read."""
+    found = []
+    for kind, make in frames.items():
+        event = Event(1, 0, kind, COMPANY, "system:tests", {}, COMPANY)
+        try:
+            make(ShutRx(), COMPANY, event)
+        except (AssertionError, AttributeError) as error:
+            if "update" in str(error) or "insert" in str(error) or "'run'" in str(error):
+                found.append(kind)
+        except (HomarusError, KeyError, TypeError):
+            continue
+    return found
+
+
+def test_frames_read() -> None:
+    assert frame_effects(table.frames()) == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rx, company, event: rx.run("update task set state='done'"),
+        lambda rx, company, event: rx.one("update task set state='done' returning id"),
+    ],
+)
+def test_a_planted_frame_that_writes_is_found(make: Any) -> None:
+    assert frame_effects({"planted": make}) == ["planted"]
+
+
+# -- commands ------------------------------------------------------------------------------
+
+OFFLINE = {
+    "homarus.cli.restore": {"homarus.store.restore"},
+    "homarus.cli.sql": {"homarus.store.sqlite.files"},
+    "homarus.cli.audit": {"homarus.kernel.anchors", "homarus.kernel.verify"},
+    "homarus.cli.doctor": {"homarus.backends", "homarus.store"},
+}
+"""Commands that look at files themselves: reading, but for `restore` of a stopped daemon."""
+REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app"})
+"""What any command may use: it asks the daemon, or is the daemon."""
+
+
+def direct_commands(source: Path) -> list[str]:
+    """Imports by which a command could reach the company's rows without the daemon."""
+    found = []
+    for module, path in modules(source):
+        if not module.startswith("homarus.cli"):
+            continue
+        allowed = OFFLINE.get(module, set())
+        for item in imports(path, module):
+            package = package_of(item.module)
+            if package is None or package in REMOTE:
+                continue
+            if not any(item.module.startswith(name) for name in allowed):
+                found.append(f"{module}:{item.line} imports {item.module}")
+    return found
+
+
+def test_commands_ask_the_daemon() -> None:
+    assert {f"homarus.cli.{name}" for name in MODULES.values()} <= {m for m, _ in modules(SOURCE)}
+    assert direct_commands(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from homarus.flows import work", "def f():\n    from homarus.store.sqlite import engine"],
+)
+def test_a_planted_command_that_writes_itself_is_found(tmp_path: Path, code: str) -> None:
+    folder = tmp_path / "homarus" / "cli"
+    folder.mkdir(parents=True)
+    (folder / "evil.py").write_text(code)
+    assert len(direct_commands(tmp_path)) == 1
+
+
+# -- executors -----------------------------------------------------------------------------
+
+STARTS_PROCESSES = {
+    "homarus.base.process": "the one place that starts a child",
+    "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
+    "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
+    "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
+    "homarus.demo.checks": "asks `homarus audit verify`",
+    "homarus.demo.jobs.git_activity": "a job, inside the sandbox",
+}
+"""Modules that can start a process, and why what they start has been judged or has no effect."""
+STARTERS = ("subprocess", "multiprocessing", "pty", "homarus.base.process.run")
+CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfile"})
+RUNS_COMMANDS = "homarus.backends.local"
+JUDGED_RUNNERS = {
+    "homarus.dispatch.dispatcher",
+    "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
+}
+"""Modules that hand commands to the backend: each writes the intent through the door first."""
+BOUNDS_ONLY = {"homarus.backends.limits"}
+
+
+def starters(source: Path) -> list[str]:
+    """Modules that can start a process and are not in the list above."""
+    found = []
+    for module, path in modules(source):
+        if module in STARTS_PROCESSES or module in BOUNDS_ONLY:
+            continue
+        names = [item.module for item in imports(path, module)]
+        if any(name.startswith(STARTERS) for name in names):
+            found.append(module)
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Attribute(value=ast.Name(id="os"), attr=attr) if (
+                    attr in CALLS or attr.startswith(("exec", "spawn"))
+                ):
+                    found.append(module)
+                case ast.Attribute(attr=attr) if attr.startswith("create_subprocess"):
+                    found.append(module)
+    return found
+
+
+def runners(source: Path) -> list[str]:
+    """Modules outside `backends` that hand commands to the sandbox and are not judged runners."""
+    return [
+        module
+        for module, path in modules(source)
+        if package_of(module) != "backends"
+        and module not in JUDGED_RUNNERS
+        and any(item.module.startswith(RUNS_COMMANDS) for item in imports(path, module))
+        and "run_command" in path.read_text("utf-8")
+    ]
+
+
+def test_only_known_modules_start_processes() -> None:
+    assert starters(SOURCE) == []
+    assert runners(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import subprocess",
+        "from homarus.base.process import run",
+        "import os\nos.execv('/bin/sh', [])",
+        "import asyncio\nasyncio.create_subprocess_exec('id')",
+    ],
+)
+def test_a_planted_executor_is_found(tmp_path: Path, code: str) -> None:
+    folder = tmp_path / "homarus" / "flows"
+    folder.mkdir(parents=True)
+    (folder / "evil.py").write_text(code)
+    assert starters(tmp_path) == ["homarus.flows.evil"]
+
+
+def test_a_planted_runner_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "homarus" / "dispatch"
+    folder.mkdir(parents=True)
+    (folder / "evil.py").write_text("from homarus.backends import local\nlocal.run_command")
+    assert runners(tmp_path) == ["homarus.dispatch.evil"]
+
+
+def test_every_executor_has_its_road() -> None:
+    """`external` claims over the wire; `command` is the dispatcher's, judged before each run."""
+    assert set(EXECUTORS) == {"external", "command"}
