@@ -15,7 +15,7 @@ from homarus.base.action import Action
 from homarus.base.clock import SystemClock
 from homarus.base.ids import new_id
 from homarus.company import agents, projects
-from homarus.flows import work
+from homarus.flows import consequences, work
 from homarus.flows.facts import SqlFacts
 from homarus.kernel import tokens
 from homarus.kernel.kernel import Kernel
@@ -51,7 +51,7 @@ class Office(msgspec.Struct, frozen=True):
 
 
 def kernel(home: Path) -> Kernel:
-    return Kernel(SqlFacts(), MasterKey.from_file(home / "run" / "master.key"))
+    return Kernel(SqlFacts(), MasterKey.from_file(home / "run" / "master.key"), consequences.apply)
 
 
 def store(home: Path, engine: type[S] = SqliteStore) -> S:  # type: ignore[assignment]

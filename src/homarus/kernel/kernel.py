@@ -56,7 +56,11 @@ class Kernel:
         self.unknown_identities = 0
 
     def admit(self, tx: Tx, action: Action) -> Verdict:
-        return judge(tx, action, self._facts, self._keys.note_key)
+        return judge(tx, action, self._facts, self.note_key)
+
+    def note_key(self, company: str) -> bytes:
+        """What signs the routing notes of a company."""
+        return self._keys.note_key(company)
 
     def apply(self, tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
         return self._applier(tx, verdict)
