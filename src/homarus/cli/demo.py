@@ -12,11 +12,22 @@ from homarus.cli.exit_codes import Exit
 @click.command("demo", cls=Command, shows=("home", "json"))
 @click.argument("path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--chaos", is_flag=True, help="Kill an agent and the daemon in the middle.")
+@click.option(
+    "--template",
+    type=click.Choice(["studio", "solo"]),
+    default="studio",
+    help="How strict its company is: studio enforces the rules, solo records what they would say.",
+)
 @click.option("--keep", is_flag=True, help="Leave the daemon running at the end.")
 @click.pass_context
 @pass_context
 def command(
-    ctx: Context, click_context: click.Context, path: Path, chaos: bool, keep: bool
+    ctx: Context,
+    click_context: click.Context,
+    path: Path,
+    chaos: bool,
+    template: str,
+    keep: bool,
 ) -> None:
     """Let a small company work on the files of PATH (this directory if left out).
 
@@ -26,7 +37,9 @@ def command(
     """
     from homarus.demo import runner
 
-    options = runner.Options(path, ctx.given_home, chaos=chaos, keep=keep, quiet=ctx.json)
+    options = runner.Options(
+        path, ctx.given_home, chaos=chaos, keep=keep, quiet=ctx.json, template=template
+    )
     outcome = runner.run(options)
     if ctx.given_home is None:
         ctx.given_home = Path(outcome.home)
@@ -43,6 +56,7 @@ def command(
             ("report", outcome.report),
             ("page", outcome.page),
             ("receipts", outcome.receipts),
+            ("rules", _ruled(outcome.level, outcome.refused, outcome.would_refuse)),
             ("audit verify", f"{verdict}, {audit.get('seals', 0)} seals"),
             ("sandbox", f"sandbox: {outcome.sandbox}"),
             ("home", outcome.home),
@@ -56,3 +70,12 @@ def command(
     else:
         ctx.out.line(f"\nThe daemon has ended. See the page: homarus up --home {outcome.home}")
     click_context.exit(Exit.OK if outcome.ok else Exit.FAILED)
+
+
+def _ruled(level: str, refused: dict[str, int], would_refuse: dict[str, int]) -> str:
+    """`level enforce: 0 refused`; with the rules where there were any."""
+    counts, word = (would_refuse, "would have been refused") if level == "observe" else (
+        refused, "refused",
+    )  # fmt: skip
+    by_rule = ", ".join(f"{rule} {n}" for rule, n in counts.items())
+    return f"level {level}: {sum(counts.values())} {word}" + (f" ({by_rule})" if by_rule else "")

@@ -25,9 +25,20 @@ def command(ctx: Context) -> None:
             ("stops", reply.get("stops")),
             ("incidents", reply.get("openIncidents")),
             ("receipts", reply.get("receipts")),
+            ("level", _level(reply.get("rules"))),
+            ("rules refused", _counts((reply.get("rules") or {}).get("refused"))),
             ("cost this month", _cost(reply.get("cost"))),
         ]
     )
+
+
+def _level(rules: Any) -> Any:
+    """`enforce`, or in red what `observe` lets pass."""
+    if not isinstance(rules, dict) or rules.get("level") != "observe":
+        return (rules or {}).get("level")
+    passed = rules.get("wouldRefuse") or {}
+    text = f"observe: {sum(passed.values())} would have been refused in the last 24 hours"
+    return click.style(f"{text} ({_counts(passed)})" if passed else text, fg="red")
 
 
 def _counts(value: Any) -> Any:

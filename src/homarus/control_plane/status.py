@@ -5,14 +5,14 @@ from typing import Any, Final
 from homarus import __version__
 from homarus.base.clock import iso_ms
 from homarus.control_plane.route import Call, Route, json_reply, read_route
-from homarus.kernel import stop
+from homarus.kernel import ruled, stop
 from homarus.store.port import Reply, Rx
 from homarus.tasks import sql as task_sql
 from homarus.tasks.model import State
 
 MAX_COUNT: Final = 10_000
 _COMPANY: Final = (
-    "select c.id, c.slug, c.name, c.template, h.receipt_seq from company c "
+    "select c.id, c.slug, c.name, c.template, h.receipt_seq, c.no from company c "
     "join company_head h on h.company_no=c.no where c.id=?"
 )
 _COSTS: Final = (
@@ -26,10 +26,10 @@ def _counts(rx: Rx, sql: str, company: str) -> dict[str, int]:
 
 
 def status(rx: Rx, call: Call[None]) -> Reply:
-    """Counts by state, no further than MAX_COUNT each; costs in cents of
-    this month, the budget 0 where none is set."""
+    """Counts by state, no further than MAX_COUNT each; costs in cents of this month, the budget 0
+    where none is set; what the rules said in the last 24 hours."""
     company = call.company
-    about = rx.one(_COMPANY, (company,)) or ("", "", "", "", 0)
+    about = rx.one(_COMPANY, (company,)) or ("", "", "", "", 0, 0)
     spent, budget = rx.one(_COSTS, (company,)) or (0, 0)
     incidents = rx.one(
         "select count(*) from incident where company=? and status='open' and deleted_ms is null",
@@ -54,6 +54,7 @@ def status(rx: Rx, call: Call[None]) -> Reply:
         "stops": len(stop.active(rx, company)),
         "openIncidents": int(incidents[0]) if incidents else 0,
         "receipts": int(about[4]),
+        "rules": ruled.since(rx, company, int(about[5]), rx.now_ms - ruled.DAY_MS),
         "cost": {"spentCents": int(spent), "budgetCents": int(budget)},
     }
     return json_reply(body)

@@ -26,12 +26,12 @@ class Company:
     tasks: dict[str, str] = field(default_factory=dict)
 
 
-def found(url: str, owner_token: str, root: Path) -> Company:
+def found(url: str, owner_token: str, root: Path, template: str = "studio") -> Company:
     """Found it, and queue its work on the files of `root`."""
     with Client(url, owner_token) as instance:
         taken = {row["slug"] for row in instance.pages("/companies", "companies")}
         slug = next(s for n in range(1, MAX_COMPANIES) if (s := _slug(n)) not in taken)
-        instance.post("/companies", {"slug": slug, "name": "Demo", "template": "studio"})
+        instance.post("/companies", {"slug": slug, "name": "Demo", "template": template})
     company = Company(slug)
     with Client(url, owner_token, slug) as owner:
         for name in (LEAD, *WORKERS):

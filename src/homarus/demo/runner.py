@@ -33,12 +33,14 @@ REPORT_FILE: Final = "report.md"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`path` is what to look at. `home` None: a scratch one, kept for the caller to look into."""
+    """`path` is what to look at; `template` of the demo's company. `home` None: a scratch one,
+    kept for the caller to look into."""
 
     path: Path
     home: Path | None = None
     chaos: bool = False
     keep: bool = False
+    template: str = "studio"
     quiet: bool = False
 
 
@@ -50,6 +52,9 @@ class Outcome:
     report: str = ""
     page: str = ""
     receipts: int = 0
+    level: str = ""
+    refused: dict[str, int] = field(default_factory=dict)
+    would_refuse: dict[str, int] = field(default_factory=dict)
     tasks: int = 0
     sandbox: str = "none"
     home: str = ""
@@ -102,7 +107,9 @@ class Demo:
         self._progress.say(f"sandbox: {outcome.sandbox}")
         self._start_daemon("0")
         self._owner = (self.home / "run" / "owner.token").read_text("ascii").strip()
-        self._company = company.found(self.daemon.ready.url, self._owner, self._path)
+        self._company = company.found(
+            self.daemon.ready.url, self._owner, self._path, self._options.template
+        )
         outcome.company = self._company.slug
         self._progress.say(f"{len(self._company.tasks)} tasks on {self._path}")
         self._progress.say(f"watch: {self._link()}")
@@ -199,6 +206,9 @@ class Demo:
             outcome.tasks = len(tasks)
             artifact_check, artifacts = checks.one_artifact(api, self._company)
             outcome.checks += [checks.all_done(tasks), checks.done_once(api, tasks), artifact_check]
+            rules = api.get("/status")["rules"]
+            outcome.level = rules["level"]
+            outcome.refused, outcome.would_refuse = rules["refused"], rules["wouldRefuse"]
             report = artifacts.get(REPORT)
             if report is not None:
                 outcome.report = str(self._fetch(api, report))
