@@ -25,7 +25,8 @@ SQLITE, POSTGRES = load("sqlite"), load("postgres")
 
 def test_both_dialects_have_the_same_migrations() -> None:
     assert [(m.no, m.name) for m in SQLITE] == [(m.no, m.name) for m in POSTGRES]
-    assert [m.no for m in SQLITE] == list(range(1, len(SQLITE) + 1))
+    numbers = [m.no for m in SQLITE]
+    assert numbers == sorted(set(numbers))
 
 
 def migrate_sqlite(path: Path, *steps: list[Migration]) -> None:
