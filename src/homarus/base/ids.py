@@ -6,6 +6,7 @@ carry the company's number (32 bits), the table (1 bit) and the row's `seq` (41 
 docs/adr/0006-ids-of-rows.md.
 """
 
+import hashlib
 import os
 import re
 import time
@@ -80,3 +81,9 @@ def to_blob(text: str | None) -> bytes | None:
 def from_blob(blob: bytes | None) -> str | None:
     """The inverse of `to_blob`."""
     return None if blob is None else _text(int.from_bytes(blob, "big"))
+
+
+def derived_id(of: str, n: int) -> str:
+    """The id of the `n`-th thing that belongs to another row: that row's time, bits of a hash."""
+    digest = hashlib.blake2b(f"{of}/{n}".encode(), digest_size=10).digest()
+    return _assemble(UUID(of).int >> 80, int.from_bytes(digest, "big") >> 6)

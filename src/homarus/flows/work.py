@@ -11,7 +11,7 @@ from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
 from homarus.flows import done, standing, stopping
-from homarus.kernel import stop
+from homarus.kernel import preflights, stop
 from homarus.kernel.facts import AgentFacts
 from homarus.records import incidents
 from homarus.store.port import Tx
@@ -176,7 +176,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
     if request.readopt:
         own = service.readopt(tx, lease, stopping.held(tx))
         if own is not None:
-            return _claimed(tx, own, sql.spec_of(tx, own.id))
+            return _claimed(tx, own, sql.spec_of(tx, own.id), agent)
     if request.allowed_roles and agent.role not in request.allowed_roles:
         return None
     if request.review:
@@ -198,7 +198,7 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         raise Internal("claim.race", "a claim lost a race inside its own transaction")
     if cap is not None:
         lanes.occupy(tx, task.project, agent.id)
-    return _claimed(tx, taken, spec)
+    return _claimed(tx, taken, spec, agent)
 
 
 def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None:
@@ -222,7 +222,10 @@ def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None
     return None
 
 
-def _claimed(tx: Tx, task: Task, spec: Spec) -> Claim:
+def _claimed(tx: Tx, task: Task, spec: Spec, agent: AgentFacts) -> Claim:
+    preflights.for_claim(
+        tx, agent=agent.id, task=task.id, token=task.token, capability=spec.capability
+    )
     service.emit(tx, "task_claimed", task)
     return Claim(task, spec)
 
@@ -279,7 +282,7 @@ def _claim_review(tx: Tx, agent: AgentFacts, lease: service.Lease) -> Claim | No
             agent.id, tx.now_ms + lease.length_ms, lease.proof, lease.owner, tx.now_ms, row[0],
         ),
     )  # fmt: skip
-    return _claimed(tx, *sql.with_spec(tx, tx.company, row[0]))
+    return _claimed(tx, *sql.with_spec(tx, tx.company, row[0]), agent)
 
 
 # -- result --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from homarus.base.action import Action, Effect
 from homarus.base.errors import Refused
 from homarus.company import agents
-from homarus.kernel import registry, tokens
+from homarus.kernel import preflights, registry, tokens
 from homarus.kernel.admit import INTERCEPTORS
 from homarus.store.port import Tx
 from homarus.testing.ground import Ground, ground
@@ -47,7 +47,20 @@ def cast(tx: Tx) -> dict[str, str]:
     )
     registry.register(tx, registry.NewCapability(id="files.off", title="Off", argv=("true",)))
     registry.disable(tx, "files.off")
+    for name in ("ada", "bob"):
+        who[f"{name}-preflight"] = tx.new_id()
+        preflights.put(tx, thought(tx, who[f"{name}-preflight"], who[name]))
     return who
+
+
+def thought(tx: Tx, id: str, agent: str) -> preflights.Preflight:
+    """A preflight that covers every command, so that the rules behind R6 are reached."""
+    return preflights.Preflight(
+        id=id, company=tx.company, agent=agent, task=None, kind=preflights.QUERY, intent="count",
+        verdict="hit", evidence={}, scope=(("files.*", "*"),), perm=preflights.READ_WRITE,
+        route_level=0, capability=None, token=None, created_ms=tx.now_ms,
+        expires_ms=tx.now_ms + 10 * DAY_MS,
+    )  # fmt: skip
 
 
 def touch(tx: Tx) -> str:
@@ -69,6 +82,8 @@ def action(g: Ground, token: str, capability: str, acting: str | None, **more: A
     who: dict[str, str] = g.who  # type: ignore[attr-defined]
     credential = who.get(token, "0" * 8 + "-0000-7000-8000-" + "0" * 12)
     fields: dict[str, Any] = {"target": "company:"} | more
+    if capability.startswith("files."):
+        fields["preflight"] = who[f"{acting or token.removesuffix('-token')}-preflight"]
     return Action(
         g.company, capability, credential=credential, acting=who.get(acting or "", acting), **fields
     )
@@ -164,8 +179,9 @@ async def test_a_worker_of_the_daemon_has_the_permissions_of_the_agent_it_works_
     who = stage.who
     for agent, allowed in (("ada", True), ("bob", False)):
         wanted = Action(
-            stage.company, "files.count", "task:", Effect.EXEC, acting=who[agent], system="worker"
-        )
+            stage.company, "files.count", "task:", Effect.EXEC, acting=who[agent],
+            system="worker", preflight=who[f"{agent}-preflight"],
+        )  # fmt: skip
         if allowed:
             assert await stage.store.write(wanted, touch) == f"agent:{who[agent]}"
         else:
