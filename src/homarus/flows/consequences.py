@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
+from homarus.kernel import contexts
 from homarus.store.port import Tx
 
 Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
 
-HANDLERS: Final[dict[str, Handler]] = {}
+HANDLERS: Final[dict[str, Handler]] = {
+    "note.use": contexts.use,
+}
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 
 
