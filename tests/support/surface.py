@@ -132,6 +132,7 @@ class Surface:
             route.target.format(**call.path),
             credential=call.token.id,
             acting=route.acting(call) if route.acting else None,
+            callee=route.callee(call) if route.callee else None,
         )
         body = sha256(call.raw).digest()[:8]
         if route.prepare is not None:

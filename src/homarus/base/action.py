@@ -58,6 +58,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     `arguments`     SHA-256 of the canonical request, or None where there is none
     `preflight`     id of the preflight that the caller names
     `routing_note`  the note as the caller gave it (governance contract, 4)
+    `callee`        the agent that a dispatch is for: id or name, as the caller gave it
     `estimate`      what it may cost; None: nothing that a budget counts
     """
 
@@ -75,6 +76,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     arguments: bytes | None = None
     system: str | None = None
     estimate: Estimate | None = None
+    callee: str | None = None
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
@@ -138,7 +140,7 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     What the kernel has seen in this transaction, so that the unit need not look again: `agent` the
     acting agent's facts (`kernel.facts.AgentFacts`, None: no agent acts), `stops` False when no
     STOP is in force in the company. `observed`: what the company's level let pass. `preflight`: the
-    one that covered it.
+    one that covered it. `context`: what a dispatch carries (`kernel.routing.Context`).
     """
 
     actor: Actor
@@ -147,6 +149,7 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     consequences: tuple[Consequence, ...] = ()
     observed: Refuse | Divert | None = None
     preflight: str | None = None
+    context: Any = None
 
 
 Verdict = Allow | Refuse | Divert

@@ -148,6 +148,7 @@ class Edge:
             routing_note=_note_of(route, call, asked.headers),
             arguments=_digest(route, call.raw) if route.digest is None else route.digest(call),
             estimate=None if route.estimate is None else route.estimate(call),
+            callee=None if route.callee is None else route.callee(call),
         )
 
     async def _run(

@@ -23,6 +23,7 @@ from homarus.conversations.model import (
     Sender,
     SenderType,
 )
+from homarus.kernel.routing import METADATA
 from homarus.records import incidents
 from homarus.store.port import Event, Reply, Rx, Tx
 from homarus.tasks import sql as tasks
@@ -51,6 +52,7 @@ class PostBody(msgspec.Struct, rename="camel"):
     target_agent_id: str | None = None
     metadata_json: dict[str, Any] | None = None
     platform_message_id: str | None = None
+    routing_note: str | None = None
 
 
 class SendBody(msgspec.Struct):
@@ -71,6 +73,8 @@ class SendBody(msgspec.Struct):
     target_agent_id_camel: str | None = msgspec.field(default=None, name="targetAgentId")
     metadata_json: dict[str, Any] | None = msgspec.field(default=None, name="metadataJson")
     platform_message_id: str | None = msgspec.field(default=None, name="platformMessageId")
+    routing_note: str | None = None
+    routing_note_camel: str | None = msgspec.field(default=None, name="routingNote")
 
     def speaker(self) -> str | None:
         return self.agent_id or self.from_user_id or self.sender_id or None
@@ -105,6 +109,20 @@ def _send_acting(call: Call[SendBody]) -> str | None:
 def _post_acting(call: Call[PostBody]) -> str | None:
     body = call.body
     return None if body.sender_type == SenderType.HUMAN else body.sender_id or body.agent_id or None
+
+
+def _send_note(call: Call[SendBody]) -> str | None:
+    body = call.body
+    return body.routing_note_camel or body.routing_note or _in_metadata(body.metadata_json)
+
+
+def _post_note(call: Call[PostBody]) -> str | None:
+    return call.body.routing_note or _in_metadata(call.body.metadata_json)
+
+
+def _in_metadata(given: dict[str, Any] | None) -> str | None:
+    note = None if given is None else given.get(METADATA)
+    return note if isinstance(note, str) else None
 
 
 def _agent(rx: Rx, company: str, ref: str | None) -> str | None:
@@ -301,11 +319,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     write_route(
         "POST", "/threads/{id}/messages", "message.send", post, "Post into a thread",
-        body=PostBody, acting=_post_acting, target="thread:{id}", status=201, tags=_TAGS,
+        body=PostBody, acting=_post_acting, note=_post_note,
+        callee=lambda call: call.body.target_agent_id or None, target="thread:{id}",
+        status=201, tags=_TAGS,
     ),
     write_route(
         "POST", "/messages/send", "message.send", send, "Send a message to where it belongs",
-        body=SendBody, acting=_send_acting, target="thread:", tags=_TAGS,
+        body=SendBody, acting=_send_acting, note=_send_note,
+        callee=lambda call: call.body.target(), target="thread:", tags=_TAGS,
     ),
     write_route(
         "POST", "/chat/status", "chat.status", status, "Show typing, reading, execution state",

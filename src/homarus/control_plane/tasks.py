@@ -295,6 +295,7 @@ def claim_this(tx: Tx, call: Call[ClaimThis]) -> Reply:
 class Assign(msgspec.Struct, rename="camel"):
     agent_id: str
     mode: str = "assign"
+    routing_note: str | None = None
 
 
 def assign(tx: Tx, call: Call[Assign]) -> Reply:
@@ -399,6 +400,10 @@ def _task(call: Call[Any]) -> str | None:
     return call.path["id"]
 
 
+def _note(call: Call[Assign]) -> str | None:
+    return call.body.routing_note
+
+
 def _claims_for(call: Call[Any]) -> str | None:
     """Assigning names the receiver; only mode `claim` acts as that agent."""
     return _agent(call) if call.body.mode == "claim" else None
@@ -441,7 +446,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     write_route(
         "POST", "/tasks/{id}/assign", "task.assign", assign, "Assign or claim a task",
-        body=Assign, keyed="required", acting=_claims_for, target="task:{id}", task=_task,
+        body=Assign, keyed="required", acting=_claims_for, note=_note, callee=_agent,
+        target="task:{id}", task=_task,
     ),
     read_route("/tasks/{id}/notes", notes, "The time line of a task"),
     write_route(

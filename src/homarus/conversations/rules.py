@@ -5,9 +5,10 @@ from typing import Any, Final
 from homarus.base.action import Actor, ActorKind
 from homarus.base.errors import Invalid, Refused
 from homarus.conversations.model import MAX_REF, DeliveryState, Sender, SenderType
+from homarus.kernel.routing import METADATA
 
 _ORDER: Final = tuple(DeliveryState)
-RESERVED: Final = ("relayed", "senderName", "senderRole")
+RESERVED: Final = ("relayed", "senderName", "senderRole", METADATA)
 """Metadata keys that only the daemon sets."""
 
 

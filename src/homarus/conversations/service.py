@@ -18,6 +18,7 @@ from homarus.conversations.model import (
     Message,
     SenderType,
 )
+from homarus.kernel.routing import METADATA
 from homarus.store.port import Rx, Tx
 
 _SPEAKER: Final = {
@@ -132,6 +133,7 @@ def post(tx: Tx, place: Conversation, draft: Draft) -> tuple[Message, bool]:
 
 
 def _row(tx: Tx, place: Conversation, draft: Draft, at_ms: int) -> Message:
+    note = tx.admitted.context
     return Message(
         company=tx.company,
         seq=tx.number("message"),
@@ -141,7 +143,7 @@ def _row(tx: Tx, place: Conversation, draft: Draft, at_ms: int) -> Message:
         sender=draft.sender.id,
         target_agent=draft.target_agent,
         text=draft.text,
-        metadata=draft.metadata,
+        metadata=draft.metadata if note is None else draft.metadata | {METADATA: note.text},
         delivery_state=rules.first_state(draft.sender.type).value,
         platform_message=draft.platform_message,
         created_ms=at_ms,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
 from homarus.flows import breaches
+from homarus.kernel import contexts
 from homarus.store.port import Tx
 
 Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
@@ -16,6 +17,7 @@ Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
 HANDLERS: Final[dict[str, Handler]] = {
     "trust.event": breaches.note,
     "task.block": breaches.block,
+    "note.use": contexts.use,
 }
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 

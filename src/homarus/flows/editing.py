@@ -101,7 +101,7 @@ def _assignee(tx: Tx, task: Task, change: TaskPatch) -> None:
         )
     work.reassign(tx, task, agent=agent_id, member=member)
     if agent_id is not None and agent_id != task.agent:
-        sql.notify(tx, agent_id, "task_assigned", task.id, f"{task.number} is yours")
+        work.notify_assigned(tx, task, agent_id)
 
 
 def _state(tx: Tx, task: Task, wanted: str) -> None:

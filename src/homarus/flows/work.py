@@ -11,7 +11,7 @@ from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
 from homarus.flows import done, standing, stopping
-from homarus.kernel import preflights, stop
+from homarus.kernel import preflights, routing, stop
 from homarus.kernel.facts import AgentFacts
 from homarus.records import incidents
 from homarus.store.port import Tx
@@ -58,6 +58,7 @@ class NewTask(msgspec.Struct, frozen=True):
     max_retries: int = MAX_RETRIES
     sla_due_ms: int | None = None
     recurring: str | None = None
+    trace: str | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -119,7 +120,7 @@ def create(tx: Tx, new: NewTask) -> Claim:
         started_ms=None,
         retries=0,
         reason=None,
-        trace=tx.action.trace or tx.new_id(),
+        trace=new.trace or tx.action.trace or tx.new_id(),
         created_ms=tx.now_ms,
         updated_ms=tx.now_ms,
     )
@@ -128,7 +129,7 @@ def create(tx: Tx, new: NewTask) -> Claim:
     _keep_closed(tx, project)
     service.emit(tx, "task_generated", task)
     if agent is not None:
-        sql.notify(tx, agent, "task_assigned", task.id, f"{task.number} is yours")
+        notify_assigned(tx, task, agent)
     return Claim(task, spec)
 
 
@@ -493,8 +494,14 @@ def assign(tx: Tx, task_ref: str, agent_ref: str) -> Task:
     after = reassign(tx, task, agent=agent.id, member=None)
     kind = "task_reassigned" if task.agent not in (None, agent.id) else "task_assigned"
     service.emit(tx, kind, after)
-    sql.notify(tx, agent.id, "task_assigned", task.id, f"{task.number} is yours")
+    notify_assigned(tx, after, agent.id)
     return after
+
+
+def notify_assigned(tx: Tx, task: Task, agent: str) -> None:
+    """Tell an agent that a task is its own, with the routing note of the dispatch."""
+    text = routing.with_note(f"{task.number} is yours", tx.admitted.context)
+    sql.notify(tx, agent, "task_assigned", task.id, text, task.trace)
 
 
 def reassign(tx: Tx, task: Task, *, agent: str | None, member: str | None) -> Task:

@@ -66,4 +66,12 @@ def judge(
         observed = observed or judgement
     if case.actor is None:
         raise AssertionError("identity let nobody pass")
-    return Allow(case.actor, case.agent, case.stopped, case.consequences, observed, case.preflight)
+    return Allow(
+        case.actor,
+        case.agent,
+        case.stopped,
+        case.consequences,
+        observed,
+        case.preflight,
+        case.context,
+    )

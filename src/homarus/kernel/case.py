@@ -20,6 +20,7 @@ from homarus.base.action import (
 from homarus.kernel import settings
 from homarus.kernel.capabilities import BUILTIN, Builtin
 from homarus.kernel.facts import AgentFacts, Facts, TaskFacts
+from homarus.kernel.routing import Context
 from homarus.kernel.stop import Stop, active
 from homarus.kernel.tokens import Token
 from homarus.store.port import Rx
@@ -56,6 +57,7 @@ class Case:
     """Facts load when first asked for, and once."""
 
     __slots__ = (
+        "_callee",
         "_held",
         "_level",
         "_registered",
@@ -66,6 +68,7 @@ class Case:
         "agent",
         "builtin",
         "consequences",
+        "context",
         "facts",
         "note_key",
         "preflight",
@@ -86,10 +89,12 @@ class Case:
         self.actor: Actor | None = None
         self.consequences: tuple[Consequence, ...] = ()
         self.preflight: str | None = None
+        self.context: Context | None = None
         self._stopped: bool | None = None
         self._level: str | None = None
         self._task: TaskFacts | None = None
         self._held: TaskFacts | bool | None = False
+        self._callee: AgentFacts | bool | None = False
         self._registered: Registered | bool | None = False
 
     def refuse(self, code: str, rule: str, reason: str, remedy: str, **more: Any) -> Refuse:
@@ -164,6 +169,15 @@ class Case:
                 else self.facts.held(self.rx, self.action.company, agent.id, self.action.task)
             )
         return self._held
+
+    def callee(self) -> AgentFacts | None:
+        """The agent that a dispatch is for; None: nobody is named, or nobody of that name."""
+        if isinstance(self._callee, bool):
+            ref = self.action.callee
+            self._callee = (
+                None if ref is None else self.facts.agent(self.rx, self.action.company, ref)
+            )
+        return self._callee
 
 
 Judgement = Refuse | Divert | None

@@ -294,12 +294,14 @@ def unmeet(tx: Tx, task: str) -> None:
     )
 
 
-def notify(tx: Tx, agent: str, kind: str, task: str | None, text: str) -> None:
+def notify(
+    tx: Tx, agent: str, kind: str, task: str | None, text: str, trace: str | None = None
+) -> None:
     """A notification row; the runtime service delivers it later."""
     tx.run(
-        "insert into notification(id, company, agent, kind, task, text, created_ms) "
-        "values(?,?,?,?,?,?,?)",
-        (tx.new_id(), tx.company, agent, kind, task, text, tx.now_ms),
+        "insert into notification(id, company, agent, kind, task, text, created_ms, trace) "
+        "values(?,?,?,?,?,?,?,?)",
+        (tx.new_id(), tx.company, agent, kind, task, text, tx.now_ms, trace),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from homarus.base.action import Action
 from homarus.base.clock import Clock, SystemClock
+from homarus.flows import consequences
 from homarus.kernel.facts import AgentFacts, Facts, TaskFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
@@ -116,7 +117,8 @@ async def opened(
 ) -> AsyncIterator[OpenStore]:
     """Started, with a company; stopped when left. The same home again is a restart."""
     clock = clock or SystemClock()
-    kernel = Kernel(facts or NoFacts(), MasterKey.from_file(home / MASTER_KEY))
+    master = MasterKey.from_file(home / MASTER_KEY)
+    kernel = Kernel(facts or NoFacts(), master, consequences.apply)
     made = OpenStore(opener(home, kernel, clock), kernel, clock)
     await made.store.start()
     try:
