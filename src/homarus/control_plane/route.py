@@ -101,6 +101,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `task`       finds the id of the task it concerns
     `note`       finds the routing note in the decoded call; the header `X-Homarus-Routing-Note`
                  stands in where there is none
+    `aims`       finds the target in the decoded call, where the path does not name it
+    `preflight`  finds the preflight in the decoded call; else the header `X-Homarus-Preflight`
     `names`      the registered capability that the call wants, judged instead of `capability`
     `digest`     32 bytes that stand for the arguments; by default the body's SHA-256
     `estimate`   what the call may cost at most
@@ -126,6 +128,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
     note: Callable[[Call[Any]], str | None] | None = None
+    aims: Callable[[Call[Any]], str] | None = None
+    preflight: Callable[[Call[Any]], str | None] | None = None
     names: Callable[[Call[Any]], str] | None = None
     digest: Callable[[Call[Any]], bytes] | None = None
     estimate: Callable[[Call[Any]], Estimate | None] | None = None
