@@ -169,6 +169,11 @@ def writes(routes: tuple[AnyRoute, ...]) -> list[AnyRoute]:
     return [route for route in routes if route.kind == "write"]
 
 
+def judged_as(route: Route) -> str:
+    """A route that runs what its caller names is judged as that: here, what `sample` made up."""
+    return route.capability if route.names is None else "a"
+
+
 async def walk(routes: tuple[AnyRoute, ...], home: Path) -> list[str]:
     """One line per request that reached an effect otherwise than by one judged unit of its route.
 
@@ -186,7 +191,7 @@ async def walk(routes: tuple[AnyRoute, ...], home: Path) -> list[str]:
         elif isinstance(route, StreamRoute):
             found += [name] if asked[:1] not in ([route.capability], []) else []
             found += [name] if not asked and status < 400 else []
-        elif asked != [route.capability] or status >= 400:
+        elif asked != [judged_as(route)] or status >= 400:
             found.append(name)
         first = store.units[:1]
         if any(action.system or action.credential != OWNER.id for action in first):

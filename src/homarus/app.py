@@ -23,6 +23,7 @@ from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
+from homarus.dispatch.calls import Calls
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.flows import consequences, first_start
@@ -80,6 +81,7 @@ class App:
             self.blobs,
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
+        self.calls = Calls(store, settings.home)
         self.home_facts = first_start.Home("", {})
         self.broken = asyncio.Event()
         self._workers: asyncio.Task[None] | None = None
@@ -134,6 +136,7 @@ class App:
                 group.create_task(self.maintenance.run())
                 group.create_task(self.sockets.run())
                 group.create_task(self.dispatcher.run())
+                group.create_task(self.calls.run())
                 group.create_task(self._check_store())
         except* Exception as failed:
             log.critical("workers_failed", exc_info=failed)

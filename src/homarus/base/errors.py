@@ -10,6 +10,7 @@
       Busy                    a named queue or rate is full: try again       (429)
       Unavailable             the daemon cannot do it at present             (503)
       Internal                a broken invariant of ours                     (500)
+      NotOffered              this daemon has no part that does it           (501)
 
 `code` is stable and dotted (`task.lease_lost`); `message` says what happened, with values;
 `remedy` says what to do. `details` holds plain JSON values. Codes: docs/reference/errors.md.
@@ -81,6 +82,12 @@ class Internal(HomarusError):
     """A broken invariant. The message never carries SQL, parameters or secrets."""
 
     status = 500
+
+
+class NotOffered(HomarusError):
+    """Well formed and allowed, but this daemon has no part that could carry it out."""
+
+    status = 501
 
 
 class Refused(HomarusError):

@@ -139,12 +139,12 @@ class Edge:
         return Action(
             company=caller.company,
             capability=route.capability if route.names is None else route.names(call),
-            target=target_of(asked.bound, call),
+            target=target_of(asked.bound, call) if route.aims is None else route.aims(call),
             credential=caller.token.id,
             acting=None if route.acting is None else route.acting(call),
             task=None if route.task is None else route.task(call),
             trace=trace_of(asked.headers),
-            preflight=_preflight_of(asked.headers),
+            preflight=_preflight_of(route, call, asked.headers),
             routing_note=_note_of(route, call, asked.headers),
             arguments=_digest(route, call.raw) if route.digest is None else route.digest(call),
             estimate=None if route.estimate is None else route.estimate(call),
@@ -252,9 +252,12 @@ def trace_of(headers: Mapping[bytes, bytes]) -> str | None:
     return text if is_uuid(text) else None
 
 
-def _preflight_of(headers: Mapping[bytes, bytes]) -> str | None:
+def _preflight_of(route: Route, call: Call[Any], headers: Mapping[bytes, bytes]) -> str | None:
     """The preflight that a caller names (`X-Homarus-Preflight`). What is no id counts as given and
     wrong: a caller that names one means it."""
+    named = None if route.preflight is None else route.preflight(call)
+    if named is not None:
+        return named.strip().lower()[:MAX_PREFLIGHT]
     raw = headers.get(b"x-homarus-preflight")
     return None if raw is None else raw.decode("latin-1").strip().lower()[:MAX_PREFLIGHT]
 

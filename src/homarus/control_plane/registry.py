@@ -8,8 +8,10 @@ from homarus.backends.argv import Template
 from homarus.backends.limits import Limits
 from homarus.base.action import Effect
 from homarus.base.clock import iso_ms
+from homarus.base.errors import Invalid
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.kernel import registry
+from homarus.kernel import search as find
 from homarus.kernel.registry import Capability, NewCapability
 from homarus.store.port import Reply, Rx, Tx
 
@@ -29,23 +31,45 @@ def shape(row: Capability) -> dict[str, Any]:
         "grants": row.grants,
         "limits": row.limits,
         "restartable": row.restartable,
+        "keywords": row.keywords,
+        "risk": row.risk,
+        "owner": row.owner,
+        "input": None if row.input is None else msgspec.Raw(row.input.encode()),
+        "targets": row.targets,
+        "quota": row.quota,
+        "approval": row.approval,
+        "mirror": row.mirror,
+        "quarantined": row.quarantined,
+        "sha256": None if row.sha256 is None else row.sha256.hex(),
+        "source": row.source,
         "createdAt": iso_ms(row.created_ms),
         "updatedAt": iso_ms(row.updated_ms),
     }
 
 
 class CapabilityBody(msgspec.Struct, rename="camel", frozen=True):
-    """`argv` and `slots` as `homarus.backends.argv` reads them; `limits` by the runner's names."""
+    """`argv` and `slots` as `homarus.backends.argv` reads them; `limits` by the runner's names;
+    the rest as in `kernel.registry.NewCapability`."""
 
     id: str
     title: str
-    argv: list[str]
+    argv: list[str] = []
     description: str = ""
     slots: dict[str, Any] = {}
     trusted: bool = False
-    grants: tuple[str, ...] = ("*",)
+    grants: tuple[str, ...] | None = None
     limits: dict[str, int] = {}
     restartable: bool = False
+    kind: str = registry.COMMAND
+    effect: str | None = None
+    keywords: tuple[str, ...] = ()
+    risk: str = "medium"
+    owner: str | None = None
+    input: dict[str, Any] | None = None
+    targets: tuple[str, ...] = ()
+    quota: str | None = None
+    approval: bool = False
+    mirror: str | None = None
 
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
@@ -61,23 +85,49 @@ def show(rx: Rx, call: Call[None]) -> Reply:
 
 def register(tx: Tx, call: Call[CapabilityBody]) -> Reply:
     body = call.body
-    Template.parse(body.argv, body.slots)
+    if body.kind == registry.COMMAND:
+        Template.parse(body.argv, body.slots)
     Limits.from_json(body.limits)
-    row = registry.register(
-        tx,
-        NewCapability(
-            id=body.id,
-            title=body.title,
-            argv=tuple(body.argv),
-            description=body.description,
-            slots=body.slots,
-            trusted=body.trusted,
-            grants=body.grants,
-            limits=body.limits,
-            restartable=body.restartable,
-        ),
-    )
+    if body.kind == registry.SKILL:
+        raise Invalid("capability.kind", "a skill is registered with its text and files",
+                      "POST /skills, or `homarus capability add-skill DIR`.")  # fmt: skip
+    fields = {name: getattr(body, name) for name in body.__struct_fields__}
+    fields |= {"argv": tuple(body.argv), "effect": _effect(body.effect)}
+    row = registry.register(tx, NewCapability(**fields))
     return json_reply({"message": "Capability registered", "capability": shape(row)}, 201)
+
+
+def _effect(word: str | None) -> Effect | None:
+    if word is None:
+        return None
+    effect = registry.EFFECTS.get(word)
+    if effect is None:
+        raise Invalid("capability.effect", f"there is no effect {word[:40]!r}",
+                      f"One of {', '.join(registry.EFFECTS)}.")  # fmt: skip
+    return effect
+
+
+def search(rx: Rx, call: Call[None]) -> Reply:
+    """GET /capability-search?intent=…: best first; an empty list is a miss."""
+    intent = call.query.get("intent", "").strip()
+    if not intent:
+        raise Invalid("capability.intent", "nothing is asked for", "Say it: `?intent=…`.")
+    hits = find.search(rx, call.company, intent, limit=call.limit())
+    rows = {hit.id: registry.need(rx, call.company, hit.id) for hit in hits}
+    return json_reply(
+        {
+            "hits": [
+                {
+                    "id": hit.id,
+                    "title": rows[hit.id].title,
+                    "kind": rows[hit.id].kind,
+                    "score": hit.score,
+                    "matched": hit.matched,
+                }
+                for hit in hits
+            ]
+        }
+    )
 
 
 def disable(tx: Tx, call: Call[None]) -> Reply:
@@ -97,9 +147,13 @@ ROUTES: tuple[Route, ...] = (
         "/capabilities", listed, "List registered capabilities", query=("limit", "cursor"),
         tags=("capabilities",),
     ),
+    read_route(
+        "/capability-search", search, "Find capabilities for an intent",
+        query=("intent", "limit"), tags=("capabilities",),
+    ),
     read_route("/capabilities/{id}", show, "Show a capability", tags=("capabilities",)),
     write_route(
-        "POST", "/capabilities", "capability.register", register, "Register a command",
+        "POST", "/capabilities", "capability.register", register, "Register a capability",
         body=CapabilityBody, status=201, target="capability:new", tags=("capabilities",),
     ),
     _disable_route("DELETE", "/capabilities/{id}"),

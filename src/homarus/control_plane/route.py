@@ -102,6 +102,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `note`       finds the routing note in the decoded call; the header `X-Homarus-Routing-Note`
                  stands in where there is none
     `callee`     finds the agent that a dispatch is for
+    `aims`       finds the target in the decoded call, where the path does not name it
+    `preflight`  finds the preflight in the decoded call; else the header `X-Homarus-Preflight`
     `names`      the registered capability that the call wants, judged instead of `capability`
     `digest`     32 bytes that stand for the arguments; by default the body's SHA-256
     `estimate`   what the call may cost at most
@@ -128,6 +130,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     task: Callable[[Call[Any]], str | None] | None = None
     note: Callable[[Call[Any]], str | None] | None = None
     callee: Callable[[Call[Any]], str | None] | None = None
+    aims: Callable[[Call[Any]], str] | None = None
+    preflight: Callable[[Call[Any]], str | None] | None = None
     names: Callable[[Call[Any]], str] | None = None
     digest: Callable[[Call[Any]], bytes] | None = None
     estimate: Callable[[Call[Any]], Estimate | None] | None = None

@@ -6,18 +6,16 @@ that a crash could lose. A task that no executor fits gets a note and stays open
 """
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from homarus.backends import layers, local
-from homarus.backends.argv import Template
-from homarus.backends.limits import RANGES, Limits
 from homarus.base.action import Action, Effect
 from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.company import agents
+from homarus.dispatch import commands
 from homarus.flows import running, work
 from homarus.kernel import registry
 from homarus.records.blobs import Blobs
@@ -28,13 +26,10 @@ log = structlog.get_logger("dispatcher")
 
 WORKER: Final = "dispatcher"
 MAX_RUNS: Final = 8
-MAX_FILES: Final = 20
-OUTPUT_CHARS: Final = 32_768
 RENEW_S: Final = LEASE_MS / 3000
 RETRY_S: Final = 30.0
 """After a fault of ours the queue is looked at again; otherwise only commits wake it."""
 RECOVER_ROWS: Final = 100
-CHUNK_BYTES: Final = 1_048_576
 
 
 class Dispatcher:
@@ -127,9 +122,12 @@ class Dispatcher:
             )
             await self._hand_off(company, agent, claimed, why)
             return
-        workspace = self._home / "agents" / agent / "workspace" / task.number
+        workspace = commands.workspace_of(self._home, agent, task.number)
+        arguments = spec.input.get("args") or {}
         try:
-            command = await asyncio.to_thread(_prepare, capability, claimed, workspace, self._home)
+            command = await asyncio.to_thread(
+                commands.prepare, capability, arguments, workspace, self._home
+            )
             intent = Action(
                 company, capability.id, f"task:{task.id}", Effect.EXEC, acting=agent,
                 task=task.id, trace=task.trace, system=WORKER,
@@ -173,12 +171,12 @@ class Dispatcher:
         except HomarusError as error:
             facts = {"sandbox": self._layers.sandbox, "reason": error.code}
             return running.Ended(run, False, facts, {"error": error.code}, str(error))
-        files = await asyncio.to_thread(_collect, self._blobs, workspace / "out")
+        files = await asyncio.to_thread(commands.collect, self._blobs, workspace / "out")
         output = {
             "exitCode": result.exit_code,
             "sandbox": result.sandbox,
-            "stdout": _text(result.stdout),
-            "stderr": _text(result.stderr),
+            "stdout": commands.text(result.stdout),
+            "stderr": commands.text(result.stderr),
             "files": [file.filename for file in files],
         }
         word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
@@ -188,52 +186,3 @@ class Dispatcher:
 
 def _claim(tx: Tx, agent: str) -> work.Claim | None:
     return work.claim(tx, work.ClaimRequest(owner=agent))
-
-
-def _prepare(
-    capability: registry.Capability, claimed: work.Claim, workspace: Path, home: Path
-) -> local.SandboxedCommand:
-    """The command line and what it may see. Raises `argv.*`, `limits.*`."""
-    (workspace / "out").mkdir(parents=True, exist_ok=True, mode=0o700)
-    template = Template.parse(capability.argv, capability.slots)
-    arguments = claimed.spec.input.get("args") or {}
-    argv = template.render(arguments, workspace)
-    limits = {k: v for k, v in capability.limits.items() if k in RANGES}
-    return local.SandboxedCommand(
-        argv=tuple(argv),
-        workspace=workspace,
-        inputs=template.inputs,
-        hidden=(home,) if not workspace.is_relative_to(home) else _private(home),
-        limits=Limits.from_json(limits),
-    )
-
-
-def _private(home: Path) -> tuple[Path, ...]:
-    """What of the state directory no command may see, when its workspace lies inside."""
-    return tuple(home / name for name in ("run", "local-ssot", "blobs", "backups", "logs"))
-
-
-def _collect(blobs: Blobs, out: Path) -> tuple[running.Produced, ...]:
-    """Take the plain files of `out/` into the blobs, at most MAX_FILES."""
-    produced: list[running.Produced] = []
-    if not out.is_dir() or out.is_symlink():
-        return ()
-    for entry in sorted(os.scandir(out), key=lambda e: e.name)[:MAX_FILES]:
-        if not entry.is_file(follow_symlinks=False):
-            continue
-        draft = blobs.draft()
-        if draft is None:
-            break
-        fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(fd, "rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                draft.write(chunk)
-        size = draft.size
-        name = entry.name.encode("utf-8", "replace").decode()
-        produced.append(running.Produced(name, draft.keep(), size))
-    return tuple(produced)
-
-
-def _text(data: bytes) -> str:
-    text = data.decode("utf-8", "replace")
-    return text if len(text) <= OUTPUT_CHARS else text[:OUTPUT_CHARS] + "…"

@@ -31,7 +31,7 @@ _CREDENTIAL: Final = (
     "from token t where t.id=?"
 )
 _REGISTERED: Final = (
-    "select effect, enabled, grants, kind, mirror, approval from capability "
+    "select effect, enabled, grants, kind, mirror, approval, targets, quarantined from capability "
     "where company=? and id=?"
 )
 
@@ -42,7 +42,16 @@ NoteKey = Callable[[str], bytes]
 class Registered:
     """What the rules need of a registered capability."""
 
-    __slots__ = ("approval", "effect", "enabled", "grants", "kind", "mirror")
+    __slots__ = (
+        "approval",
+        "effect",
+        "enabled",
+        "grants",
+        "kind",
+        "mirror",
+        "quarantined",
+        "targets",
+    )
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.effect = Effect(row[0])
@@ -51,6 +60,8 @@ class Registered:
         self.kind: str = row[3]
         self.mirror: str | None = row[4]
         self.approval = bool(row[5])
+        self.targets: tuple[str, ...] = tuple(json.loads(row[6]))
+        self.quarantined = bool(row[7])
 
 
 class Case:

@@ -40,6 +40,18 @@ def no_consequences(tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
     return {}
 
 
+def _effect(tx: Tx, action: Action) -> Effect:
+    """As it was judged: of the built-in capability, else of the registered one."""
+    builtin = BUILTIN.get(action.capability)
+    if builtin is not None:
+        return builtin.effect
+    row = tx.one(
+        "select effect from capability where company=? and id=?",
+        (action.company, action.capability),
+    )
+    return action.effect if row is None else Effect(row[0])
+
+
 class Kernel:
     """One instance a daemon.
 
@@ -71,8 +83,7 @@ class Kernel:
         if not isinstance(tx, UnitTx):
             raise AssertionError("receipts are written by the store's unit runner")
         action = tx.action
-        builtin = BUILTIN.get(action.capability)
-        effect = builtin.effect if builtin is not None else action.effect
+        effect = _effect(tx, action)
         task = tx.task if tx.task is not None and is_uuid(tx.task) else None
         trace = tx.trace if tx.trace is not None and is_uuid(tx.trace) else None
         if isinstance(verdict, Allow):
@@ -111,9 +122,7 @@ class Kernel:
             tx, action, verdict.actor, verdict,
             task=action.task if is_uuid(action.task) else None,
             trace=action.trace if is_uuid(action.trace) else None,
-            effect=BUILTIN[action.capability].effect
-            if action.capability in BUILTIN
-            else action.effect,
+            effect=_effect(tx, action),
         )  # fmt: skip
         receipt = receipts.last_id(tx)
         with self._folding:

@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from homarus.base.action import ActorKind, Effect
 from homarus.base.ids import is_uuid
 from homarus.kernel.case import Case, Judgement
+from homarus.kernel.targets import MIRROR, mirror_of
 
 _CLAIMS: Final = frozenset({"task.claim", "task.assign", "task.result", "task.release"})
 
@@ -27,14 +29,78 @@ def _is_number(ref: str) -> bool:
     return ref[:2].upper() == "T-" and ref[2:].isascii() and ref[2:].isdecimal()
 
 
+OUTBOX: Final = "outbox"
+"""The daemon's worker that carries changes to mirrors."""
+
+MIRRORS: Final = "mirrors"
+_LOCAL: Final = {
+    "lark_base": "task.list",
+    "lark_calendar": "calendar.list",
+    "lark_wiki": "doc.search",
+    "obsidian": "doc.search",
+}
+
+
 def r2_local_scan(case: Case) -> Judgement:
     """R2: scans are answered from the company's own records."""
-    return None
+    mirror = _mirror(case)
+    if mirror is None or not case.by_agent or case.effect is not Effect.READ:
+        return None
+    local = _LOCAL.get(mirror, ", ".join(dict.fromkeys(_LOCAL.values())))
+    return case.refuse(
+        "R2.external_scan",
+        "R2",
+        f"{mirror or 'a mirror'} is a copy, and agents do not scan it",
+        f"Ask this company's own records: {local}.",
+    )
 
 
 def r3_async_dual_write(case: Case) -> Judgement:
-    """R3: nothing but the outbox worker writes to a mirror."""
+    """R3: nothing but the outbox worker writes to a mirror; whatever else leaves the company
+    belongs to a claimed task."""
+    mirror = _mirror(case)
+    if mirror is None:
+        return _claimed(case)
+    if case.effect is Effect.READ:
+        return None
+    actor = case.actor
+    if actor is None or actor.kind is not ActorKind.SYSTEM or actor.id != OUTBOX:
+        return case.refuse(
+            "R3.direct_write",
+            "R3",
+            f"{mirror or 'a mirror'} is written by the outbox alone",
+            "Write the local row (task, calendar event, document); the outbox carries it there.",
+        )
+    if mirror not in case.setting(MIRRORS):
+        return case.refuse(
+            "R3.not_whitelisted",
+            "R3",
+            f"{mirror!r} is not among the mirrors of this company",
+            f"Add it to the governed setting `{MIRRORS}` by a change record.",
+        )
     return None
+
+
+def _claimed(case: Case) -> Judgement:
+    """An external write of an agent is part of a task that it holds."""
+    if case.builtin is not None or not case.by_agent or case.effect is not Effect.EXTERNAL_WRITE:
+        return None
+    if case.held() is not None:
+        return None
+    return case.refuse(
+        "R3.unclaimed",
+        "R3",
+        f"{case.action.capability} acts outside, and no claimed task asks for it",
+        "Claim the task that needs it, and name it (`taskId`).",
+    )
+
+
+def _mirror(case: Case) -> str | None:
+    """The mirror that the action reaches, by its target or by its capability."""
+    if case.action.target.startswith(MIRROR):
+        return mirror_of(case.action.target)
+    registered = None if case.builtin is not None else case.registered
+    return None if registered is None else registered.mirror
 
 
 def r4_governed_documents(case: Case) -> Judgement:

@@ -1,33 +1,57 @@
-"""Registered capabilities: commands that an owner allows, as rows of a company.
+"""Registered capabilities: what an owner, or the approved capabilities.yaml, allows a company.
 
 A command is an argv template, never a shell line (governance contract, 6). What its elements and
 slots mean is the runner's business (`homarus.backends.argv`); surfaces check them there before they
 register. Registering an id again is its next version.
+
+Grants change by `set_grants` alone once a capability exists: a change record's switch calls it.
 """
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.action import Effect
 from homarus.base.errors import Conflict, Invalid, NotFound
+from homarus.base.ids import is_uuid
+from homarus.base.nearest import did_you_mean
+from homarus.kernel import schemas, targets
 from homarus.kernel.capabilities import BUILTIN
 from homarus.store.port import Row, Rx, Tx
+
+COMMAND: Final = "command"
+SKILL: Final = "skill"
+KINDS: Final = ("tool", COMMAND, SKILL, "mcp", "pipeline")
+RISKS: Final = ("low", "medium", "high")
+EFFECT_OF_KIND: Final = {COMMAND: Effect.EXEC, SKILL: Effect.READ, "pipeline": Effect.DISPATCH}
+"""What a capability does when its row does not say; tools of every kind must say it."""
+
+EFFECTS: Final = {effect.name.lower(): effect for effect in Effect if effect is not Effect.MODEL}
+OWNER: Final = "owner"
+DOCUMENT: Final = "document"
 
 MAX_ID: Final = 100
 MAX_TITLE: Final = 200
 MAX_DESCRIPTION: Final = 4_000
 MAX_SLOTS: Final = 32
 MAX_GRANTS: Final = 64
+MAX_KEYWORDS: Final = 32
+MAX_KEYWORD: Final = 60
+MAX_TARGETS: Final = 32
+MAX_WORD: Final = 40
 MAX_REGISTERED: Final = 10_000
+MAX_NAMES: Final = 2_000
 
-_ID: Final = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9][a-z0-9_-]*)+")
-_GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[0-9a-f-]{36}")
+_ID: Final = re.compile(r"[a-z][a-z0-9_]*(?:[.-][a-z0-9_]+)+")
+_GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[^\s]{1,200}")
+_PLAIN_WORD: Final = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _COLUMNS: Final = (
     "id, version, title, description, kind, effect, argv, slots, trusted, enabled, grants, "
-    "limits, created_ms, updated_ms, restartable"
+    "limits, created_ms, updated_ms, restartable, keywords, risk, owner, input, targets, quota, "
+    "approval, mirror, quarantined, sha256, content, source"
 )
 
 
@@ -35,7 +59,12 @@ class Capability(msgspec.Struct, frozen=True):
     """A registered row. `slots`: name → type or object; `limits`: bounds of a run by name.
 
     `trusted`: may run without a sandbox (design, 7). `restartable`: a run whose outcome is unknown
-    may be run again. `grants`: `role:NAME`, `agent:ID` or `*`.
+    may be run again. `grants`: `role:NAME`, `agent:ID` or `*`. `owner`: the agent that answers for
+    it. `input`: JSON Schema of its arguments, as text. `targets`: patterns (`kernel/targets.py`);
+    without any it reaches its task, and a reading one whatever it names. `mirror`: the target type
+    of the mirror it reaches. `quarantined`: a skill that waits for its first grant, or for one
+    since it changed; `sha256` and `content`: of its folder, of its SKILL.md. `source`: `owner`, or
+    `document` for what capabilities.yaml declares.
     """
 
     id: str
@@ -53,30 +82,57 @@ class Capability(msgspec.Struct, frozen=True):
     created_ms: int
     updated_ms: int
     restartable: bool
+    keywords: tuple[str, ...]
+    risk: str
+    owner: str | None
+    input: str | None
+    targets: tuple[str, ...]
+    quota: str | None
+    approval: bool
+    mirror: str | None
+    quarantined: bool
+    sha256: bytes | None
+    content: str | None
+    source: str
 
 
 class NewCapability(msgspec.Struct, frozen=True):
-    """What an owner registers."""
+    """What is registered. `effect` None: that of its kind. `grants` None: as they are, of a new
+    command `*`, of anything else nobody. `owner` and `agent:` grants: by id or name."""
 
     id: str
     title: str
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = ()
     description: str = ""
     slots: dict[str, Any] = {}
     trusted: bool = False
-    grants: tuple[str, ...] = ("*",)
+    grants: tuple[str, ...] | None = None
     limits: dict[str, int] = {}
     restartable: bool = False
+    kind: str = COMMAND
+    effect: Effect | None = None
+    keywords: tuple[str, ...] = ()
+    risk: str = "medium"
+    owner: str | None = None
+    input: dict[str, Any] | None = None
+    targets: tuple[str, ...] = ()
+    quota: str | None = None
+    approval: bool = False
+    mirror: str | None = None
+    sha256: bytes | None = None
+    content: str | None = None
+    source: str = OWNER
 
 
 def _capability(row: Row) -> Capability:
     values = list(row)
-    values[6] = tuple(json.loads(values[6]))
-    values[7] = json.loads(values[7])
-    values[8], values[9] = bool(values[8]), bool(values[9])
-    values[10] = tuple(json.loads(values[10]))
-    values[11] = json.loads(values[11])
-    values[14] = bool(values[14])
+    for i in (6, 10, 15, 19):
+        values[i] = tuple(json.loads(values[i]))
+    for i in (7, 11):
+        values[i] = json.loads(values[i])
+    for i in (8, 9, 14, 21, 23):
+        values[i] = bool(values[i])
+    values[24] = None if values[24] is None else bytes(values[24])
     return Capability(*values)
 
 
@@ -89,15 +145,23 @@ def by_id(rx: Rx, company: str, capability: str) -> Capability | None:
 
 
 def need(rx: Rx, company: str, capability: str) -> Capability:
-    """Raises `capability.unknown`."""
+    """Raises `capability.unknown`, which names the nearest ones."""
     found = by_id(rx, company, capability)
     if found is None:
         raise NotFound(
             "capability.unknown",
             f"no capability {capability[:MAX_ID]!r} is registered",
-            "See `homarus capability list`.",
+            did_you_mean(capability, names(rx, company), "See `homarus capability list`."),
         )
     return found
+
+
+def names(rx: Rx, company: str) -> list[str]:
+    """Ids of the company's capabilities, for errors: the first MAX_NAMES."""
+    rows = rx.all(
+        "select id from capability where company=? order by id limit ?", (company, MAX_NAMES)
+    )
+    return [row[0] for row in rows]
 
 
 def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Capability]:
@@ -109,68 +173,291 @@ def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Capabil
     return [_capability(row) for row in rows]
 
 
-def _wrong(code: str, message: str, remedy: str) -> Invalid:
-    return Invalid(f"capability.{code}", message, remedy)
+# -- what may be registered ------------------------------------------------------------------
+
+
+class Fault(Exception):
+    """What is wrong with one field; `field` by its name in NewCapability, `place` within it."""
+
+    def __init__(self, code: str, field: str, message: str, remedy: str, place: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.field, self.message, self.remedy = code, field, message, remedy
+        self.place = place
+
+
+def effect_of(new: NewCapability) -> Effect | None:
+    return EFFECT_OF_KIND.get(new.kind) if new.effect is None else new.effect
+
+
+def faults(new: NewCapability) -> list[Fault]:
+    """Everything that is wrong with it by itself, whatever else the company holds."""
+    return [*_of_words(new), *_of_kind(new), *_of_targets(new), *_of_input(new)]
+
+
+def _of_words(new: NewCapability) -> Iterable[Fault]:
+    if len(new.id) > MAX_ID or not _ID.fullmatch(new.id) or new.id in BUILTIN:
+        yield Fault("id", "id", f"{new.id[:MAX_ID]!r} cannot be a capability's id",
+                    "Use a dotted name of your own, such as `files.inventory`.")  # fmt: skip
+    if not 0 < len(new.title) <= MAX_TITLE:
+        yield Fault("title", "title", "the title has a wrong length", f"1 to {MAX_TITLE}.")
+    if len(new.description) > MAX_DESCRIPTION:
+        yield Fault("title", "description", "the description is too long",
+                    f"At most {MAX_DESCRIPTION} characters.")  # fmt: skip
+    if new.risk not in RISKS:
+        yield Fault("risk", "risk", f"the risk cannot be {new.risk[:MAX_WORD]!r}",
+                    f"One of {', '.join(RISKS)}.")  # fmt: skip
+    if len(new.keywords) > MAX_KEYWORDS or not all(0 < len(k) <= MAX_KEYWORD for k in new.keywords):
+        yield Fault("keywords", "keywords", "the keywords are too many or of a wrong length",
+                    f"At most {MAX_KEYWORDS}, each of 1 to {MAX_KEYWORD} characters.")  # fmt: skip
+    for field, word in (("quota", new.quota), ("mirror", new.mirror)):
+        if word is not None and not _PLAIN_WORD.fullmatch(word):
+            yield Fault(
+                field, field, f"{word[:MAX_WORD]!r} cannot be a {field}",
+                f"Lower-case letters, digits, `_`, `.`, `-`; at most {MAX_WORD}.",
+            )  # fmt: skip
+    grants = new.grants or ()
+    if len(grants) > MAX_GRANTS:
+        yield Fault("grants", "grants", "there are too many grants", f"At most {MAX_GRANTS}.")
+    for grant in grants[:MAX_GRANTS]:
+        if not _GRANT.fullmatch(grant):
+            yield Fault("grants", "grants", f"the grant {grant[:MAX_ID]!r} is unreadable",
+                        "Use `*`, `role:NAME` or `agent:ID`.", grant)  # fmt: skip
+
+
+def _of_kind(new: NewCapability) -> Iterable[Fault]:
+    if new.kind not in KINDS:
+        yield Fault("kind", "kind", f"there is no kind {new.kind[:MAX_WORD]!r}",
+                    did_you_mean(new.kind, KINDS, f"One of {', '.join(KINDS)}."))  # fmt: skip
+        return
+    effect = effect_of(new)
+    if effect is None or effect is Effect.MODEL:
+        yield Fault("effect", "effect", f"a {new.kind} must say its effect",
+                    f"One of {', '.join(EFFECTS)}.")  # fmt: skip
+    if new.kind != COMMAND:
+        if new.argv or new.slots or new.trusted or new.limits:
+            yield Fault("argv", "argv", f"a {new.kind} has no command line",
+                        "Leave out argv, slots, limits and trusted.")  # fmt: skip
+        return
+    if effect not in (Effect.EXEC, Effect.EXTERNAL_WRITE):
+        yield Fault("effect", "effect", "a command runs a program",
+                    "Its effect is exec, or external_write.")  # fmt: skip
+    if not new.argv or len(new.slots) > MAX_SLOTS:
+        yield Fault("argv", "argv", "argv is empty, or there are too many slots", "Name a program.")
+    if len(new.limits) > MAX_SLOTS or any(v <= 0 for v in new.limits.values()):
+        yield Fault("limits", "limits", "a limit is not above 0", "Give whole numbers above 0.")
+
+
+def _of_targets(new: NewCapability) -> Iterable[Fault]:
+    if len(new.targets) > MAX_TARGETS:
+        yield Fault("targets", "targets", "there are too many patterns", f"At most {MAX_TARGETS}.")
+    for pattern in new.targets[:MAX_TARGETS]:
+        wrong = targets.fault(pattern, reads=effect_of(new) is Effect.READ)
+        if wrong is not None:
+            yield Fault(
+                "targets", "targets", f"the pattern {pattern[:MAX_ID]!r} {wrong}",
+                "Name a scheme and a place, such as `workspace:notes/**`.", pattern,
+            )  # fmt: skip
+
+
+def _of_input(new: NewCapability) -> Iterable[Fault]:
+    if new.input is None:
+        return
+    try:
+        schemas.check(new.input)
+    except schemas.Fault as fault:
+        yield Fault("schema", "input", f"the input schema cannot be used: {fault}",
+                    "Correct it: JSON Schema, draft 7 or 2020-12, without references to other "
+                    "documents.", fault.path)  # fmt: skip
 
 
 def check(new: NewCapability) -> None:
-    """Raises `capability.id|title|argv|grants|limits`."""
-    if len(new.id) > MAX_ID or not _ID.fullmatch(new.id) or new.id in BUILTIN:
-        raise _wrong(
-            "id",
-            f"{new.id[:MAX_ID]!r} cannot be a capability's id",
-            "Use a dotted name of your own, such as `files.inventory`.",
-        )
-    if not 0 < len(new.title) <= MAX_TITLE or len(new.description) > MAX_DESCRIPTION:
-        raise _wrong("title", "title or description has a wrong length", f"1 to {MAX_TITLE}.")
-    if not new.argv or len(new.slots) > MAX_SLOTS:
-        raise _wrong("argv", "argv is empty, or there are too many slots", "Name a program.")
-    if len(new.grants) > MAX_GRANTS or any(not _GRANT.fullmatch(g) for g in new.grants):
-        raise _wrong("grants", "a grant is unreadable", "Use `*`, `role:NAME` or `agent:ID`.")
-    if len(new.limits) > MAX_SLOTS or any(v <= 0 for v in new.limits.values()):
-        raise _wrong("limits", "a limit is not above 0", "Give whole numbers above 0.")
+    """Raises `capability.id|title|risk|keywords|quota|mirror|grants|kind|effect|argv|limits|
+    targets|schema`: the first fault."""
+    for fault in faults(new):
+        raise Invalid(f"capability.{fault.code}", fault.message, fault.remedy)
+
+
+def agent_named(rx: Rx, company: str, ref: str) -> str | None:
+    """The id of a live agent by name or id."""
+    column = "id" if is_uuid(ref) else "name"
+    row = rx.one(
+        f"select id from agent where company=? and {column}=? and deleted_ms is null",  # noqa: S608
+        (company, ref),
+    )
+    return None if row is None else str(row[0])
+
+
+def agents_nearest(rx: Rx, company: str, ref: str) -> str:
+    """`Did you mean …?` for an agent that does not exist."""
+    rows = rx.all(
+        "select name from agent where company=? and deleted_ms is null order by name limit ?",
+        (company, MAX_NAMES),
+    )
+    return did_you_mean(ref, [row[0] for row in rows], "See `homarus agent list`.")
+
+
+def resolved(rx: Rx, company: str, grants: Iterable[str]) -> tuple[str, ...]:
+    """Grants with agents by id, sorted. Raises `capability.grants`, `capability.grant_unknown`."""
+    found = set()
+    for grant in grants:
+        if not _GRANT.fullmatch(grant):
+            raise Invalid("capability.grants", f"the grant {grant[:MAX_ID]!r} is unreadable",
+                          "Use `*`, `role:NAME` or `agent:ID`.")  # fmt: skip
+        kind, _, ref = grant.partition(":")
+        if kind == "agent":
+            agent = agent_named(rx, company, ref)
+            if agent is None:
+                raise Invalid(
+                    "capability.grant_unknown",
+                    f"a grant names the agent {ref[:MAX_ID]!r}, which this company does not have",
+                    agents_nearest(rx, company, ref),
+                )
+            grant = f"agent:{agent}"
+        found.add(grant)
+    if len(found) > MAX_GRANTS:
+        raise Invalid("capability.grants", "there are too many grants", f"At most {MAX_GRANTS}.")
+    return tuple(sorted(found))
+
+
+# -- writes ----------------------------------------------------------------------------------
 
 
 def register(tx: Tx, new: NewCapability) -> Capability:
-    """Insert it, or make its next version; enables it. Raises `capability.*`."""
+    """Insert it, or make its next version; enables it. A skill that is new or has changed waits in
+    quarantine for its grant. Raises `capability.*`."""
     check(new)
     before = by_id(tx, tx.company, new.id)
-    count = tx.one("select count(*) from capability where company=?", (tx.company,))
-    if before is None and count is not None and count[0] >= MAX_REGISTERED:
-        raise Conflict("capability.many", f"{MAX_REGISTERED} are registered", "Disable some.")
-    tx.run(
-        "insert into capability(company, id, version, title, description, kind, effect, argv, "
-        "slots, trusted, enabled, grants, limits, created_ms, updated_ms, restartable) "
-        "values(?,?,?,?,?,'command',?,?,?,?,1,?,?,?,?,?) "
-        "on conflict(company, id) do update set version=excluded.version, title=excluded.title, "
-        "description=excluded.description, effect=excluded.effect, argv=excluded.argv, "
-        "slots=excluded.slots, trusted=excluded.trusted, enabled=1, grants=excluded.grants, "
-        "limits=excluded.limits, updated_ms=excluded.updated_ms, "
-        "restartable=excluded.restartable",
-        (
-            tx.company,
-            new.id,
-            1 if before is None else before.version + 1,
-            new.title,
-            new.description,
-            int(Effect.EXEC),
-            json.dumps(new.argv),
-            json.dumps(new.slots),
-            int(new.trusted),
-            json.dumps(new.grants),
-            json.dumps(new.limits),
-            tx.now_ms,
-            tx.now_ms,
-            int(new.restartable),
-        ),
-    )
+    if before is not None and before.kind != new.kind:
+        raise Conflict("capability.kind_fixed", f"{new.id} is a {before.kind}",
+                       "Register the other kind under an id of its own.")  # fmt: skip
+    grants = _grants(tx, new, before)
+    same = before is not None and before.sha256 == new.sha256 and not before.quarantined
+    return put(tx, new, before, grants, quarantined=new.kind == SKILL and not same)
+
+
+def _grants(tx: Tx, new: NewCapability, before: Capability | None) -> tuple[str, ...]:
+    if new.kind == SKILL and new.grants:
+        raise Invalid(
+            "capability.grants",
+            "a skill is granted by a change, after somebody has looked at it",
+            f"Register it without grants, then `homarus capability grant {new.id}`.",
+        )
+    if before is None:
+        given = ("*",) if new.grants is None and new.kind == COMMAND else new.grants or ()
+        return resolved(tx, tx.company, given)
+    if new.grants is None or new.kind == SKILL:
+        return before.grants
+    if set(resolved(tx, tx.company, new.grants)) != set(before.grants):
+        raise Conflict(
+            "capability.grants_fixed",
+            f"{new.id} is granted to {', '.join(before.grants) or 'nobody'}; "
+            "registering it again does not change that",
+            f"Propose the change: `homarus capability grant {new.id} …`, or leave the grants out.",
+        )
+    return before.grants
+
+
+def put(
+    tx: Tx,
+    new: NewCapability,
+    before: Capability | None,
+    grants: tuple[str, ...],
+    *,
+    quarantined: bool = False,
+) -> Capability:
+    """Write the row as it was checked; `register` and the approved capabilities.yaml call it.
+
+    Raises `capability.many`, `capability.owner`, `capability.effect`.
+    """
+    effect = effect_of(new)
+    if effect is None:
+        raise Invalid("capability.effect", f"a {new.kind} must say its effect",
+                      f"One of {', '.join(EFFECTS)}.")  # fmt: skip
+    if before is None:
+        count = tx.one("select count(*) from capability where company=?", (tx.company,))
+        if count is not None and count[0] >= MAX_REGISTERED:
+            raise Conflict("capability.many", f"{MAX_REGISTERED} are registered", "Disable some.")
+    owner = None if new.owner is None else agent_named(tx, tx.company, new.owner)
+    if new.owner is not None and owner is None:
+        raise Invalid(
+            "capability.owner",
+            f"the owner {new.owner[:MAX_ID]!r} is no agent of this company",
+            agents_nearest(tx, tx.company, new.owner),
+        )
+    values: dict[str, Any] = {
+        "version": 1 if before is None else before.version + 1,
+        "title": new.title,
+        "description": new.description,
+        "effect": int(effect),
+        "argv": json.dumps(new.argv),
+        "slots": json.dumps(new.slots),
+        "trusted": int(new.trusted),
+        "enabled": int(not quarantined),
+        "grants": json.dumps(grants),
+        "limits": json.dumps(new.limits),
+        "updated_ms": tx.now_ms,
+        "restartable": int(new.restartable),
+        "keywords": json.dumps(new.keywords, ensure_ascii=False),
+        "risk": new.risk,
+        "owner": owner,
+        "input": None if new.input is None else schemas.need(new.input),
+        "targets": json.dumps(new.targets, ensure_ascii=False),
+        "quota": new.quota,
+        "approval": int(new.approval),
+        "mirror": new.mirror,
+        "quarantined": int(quarantined),
+        "sha256": new.sha256,
+        "content": new.content,
+        "source": new.source,
+    }
+    if before is None:
+        values |= {
+            "company": tx.company, "id": new.id, "kind": new.kind, "created_ms": tx.now_ms,
+        }  # fmt: skip
+        tx.run(
+            f"insert into capability({', '.join(values)}) values({', '.join('?' * len(values))})",
+            tuple(values.values()),
+        )
+    else:
+        sets = ", ".join(f"{column}=?" for column in values)
+        tx.run(
+            f"update capability set {sets} where company=? and id=?",  # noqa: S608
+            (*values.values(), tx.company, new.id),
+        )
     found = need(tx, tx.company, new.id)
-    tx.emit(
-        "capability_registered",
-        "",
-        {"id": new.id, "version": found.version, "trusted": new.trusted},
-    )
+    _changed(
+        tx, "capability_registered", found.id,
+        version=found.version, trusted=found.trusted, quarantined=found.quarantined,
+    )  # fmt: skip
     return found
+
+
+def set_grants(
+    tx: Tx, capability: str, grants: Iterable[str], *, sha256: bytes | None = None
+) -> Capability:
+    """Whom the capability is granted to from now on: all of them, an empty list is nobody.
+
+    A change record's switch calls it. A quarantined skill that is granted comes out of quarantine;
+    `sha256`, when given, must be that of the folder that was looked at. Raises
+    `capability.unknown`, `capability.grants`, `capability.grant_unknown`,
+    `capability.skill_changed`.
+    """
+    before = need(tx, tx.company, capability)
+    if sha256 is not None and sha256 != before.sha256:
+        raise Conflict("capability.skill_changed", f"{capability} has changed since it was read",
+                       "Read it again, and propose the grant for what it is now.")  # fmt: skip
+    after = resolved(tx, tx.company, grants)
+    freed = before.quarantined and bool(after)
+    tx.run(
+        "update capability set grants=?, quarantined=?, enabled=?, updated_ms=? "
+        "where company=? and id=?",
+        (
+            json.dumps(after), int(before.quarantined and not freed),
+            int(before.enabled or freed), tx.now_ms, tx.company, capability,
+        ),
+    )  # fmt: skip
+    _changed(tx, "capability_granted", capability, before=before.grants, after=after)
+    return need(tx, tx.company, capability)
 
 
 def disable(tx: Tx, capability: str) -> Capability:
@@ -182,5 +469,15 @@ def disable(tx: Tx, capability: str) -> Capability:
     found = need(tx, tx.company, capability)
     if not changed:
         raise Conflict("capability.disabled", f"{capability} is disabled already", "Nothing to do.")
-    tx.emit("capability_disabled", "", {"id": capability})
+    _changed(tx, "capability_disabled", capability)
     return found
+
+
+def _changed(tx: Tx, kind: str, capability: str, **data: Any) -> None:
+    """The event, and the stamp by which the search index knows that it is behind."""
+    tx.run(
+        "insert into registry_stamp(company, stamp) values(?,?) "
+        "on conflict(company) do update set stamp=excluded.stamp",
+        (tx.company, tx.new_id()),
+    )
+    tx.emit(kind, "", {"id": capability, **data})

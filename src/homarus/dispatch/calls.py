@@ -1,0 +1,145 @@
+"""The worker of calls: runs what agents asked for by `POST /calls`, in the sandbox.
+
+It wakes on commits. Intent, start and outcome are units; nothing is held in memory that a crash
+could lose. Calls whose daemon died are settled at the start, and where several daemons share a
+store whenever one is overdue.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from homarus.backends import layers, local
+from homarus.base.action import Action
+from homarus.base.errors import HomarusError
+from homarus.dispatch import commands
+from homarus.flows import calling
+from homarus.kernel import registry, search
+from homarus.store.port import Rx, Store
+
+log = structlog.get_logger("calls")
+
+WORKER: Final = "caller"
+MAX_CALLS: Final = 8
+OUTPUT_CHARS: Final = 16_384
+GRACE_MS: Final = 60_000
+"""After the longest that a command may run, before another daemon takes its call for lost."""
+
+LOOK_S: Final = 30.0
+"""Commits wake the worker; overdue calls of other daemons do not."""
+
+RECOVER_ROWS: Final = 100
+
+
+class Calls:
+    """One a daemon. `run` is its only task; calls are children of its TaskGroup."""
+
+    def __init__(self, store: Store, home: Path) -> None:
+        self._store = store
+        self._home = home
+        self._layers: layers.SandboxLayers | None = None
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(MAX_CALLS)
+        self._taken: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        undo = self._store.listen(lambda _: self._wake.set())
+        alone = self._store.url == "sqlite"
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._wake.clear()
+                    try:
+                        await self._recover(alone)
+                        alone = False
+                        await self._store.read(search.warm)
+                        await self._offer(group)
+                    except HomarusError as error:
+                        log.warning("calls_failed", code=error.code)
+                    await self._woken()
+        finally:
+            undo()
+
+    async def _woken(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+        except TimeoutError:
+            return
+
+    async def _recover(self, alone: bool) -> None:
+        for company in await self._store.read(calling.companies_with_lost, alone):
+            settled = RECOVER_ROWS
+            while settled == RECOVER_ROWS:
+                settled = await self._store.write(
+                    _settling(company, "calls"), calling.recover, RECOVER_ROWS, alone
+                )
+
+    async def _offer(self, group: asyncio.TaskGroup) -> None:
+        for company, call in await self._store.read(calling.ready, MAX_CALLS * 2):
+            if call in self._taken:
+                continue
+            if self._slots.locked():
+                return
+            await self._slots.acquire()
+            self._taken.add(call)
+            group.create_task(self._work(company, call))
+
+    async def _work(self, company: str, call: str) -> None:
+        """One call to its end. A fault of ours leaves it running, to be recovered."""
+        try:
+            await self._execute(company, call)
+        except HomarusError as error:
+            log.warning("call_failed", call=call, code=error.code)
+        finally:
+            self._slots.release()
+            self._taken.discard(call)
+            self._wake.set()
+
+    async def _execute(self, company: str, call: str) -> None:
+        action = _settling(company, f"call:{call}")
+        row = await self._store.read(calling.need, company, call)
+        until_ms = await self._store.read(_until, company, row.capability)
+        started = await self._store.write(action, calling.start, call, until_ms)
+        if started is None:
+            return
+        ok, reason, output = await self._outcome(started)
+        attempt = started.call.attempts
+        await self._store.write(action, calling.end, call, attempt, ok, reason, output)
+
+    async def _outcome(self, started: calling.Started) -> tuple[bool, str, dict[str, Any]]:
+        capability, call = started.capability, started.call
+        workspace = commands.workspace_of(self._home, call.agent, started.number)
+        began = time.monotonic()
+        try:
+            command = await asyncio.to_thread(
+                commands.prepare, capability, call.arguments, workspace, self._home
+            )
+            if self._layers is None:
+                self._layers = await asyncio.to_thread(layers.probe)
+            result = await local.run_command(command, self._layers, trusted=capability.trusted)
+        except HomarusError as error:
+            return False, str(error), {"error": error.code}
+        word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
+        output = {
+            "exitCode": result.exit_code,
+            "sandbox": result.sandbox,
+            "stdout": commands.text(result.stdout, OUTPUT_CHARS),
+            "stderr": commands.text(result.stderr, OUTPUT_CHARS),
+            "wallMs": int((time.monotonic() - began) * 1000),
+        }
+        return result.ok, f"{capability.id}: {word}, sandbox: {result.sandbox}", output
+
+
+def _until(rx: Rx, company: str, capability: str) -> int:
+    """By when a living worker has ended a call that starts now."""
+    row = registry.by_id(rx, company, capability)
+    wall_s = 0 if row is None else commands.limits_of(row).wall_s
+    return rx.now_ms + wall_s * 1000 + GRACE_MS
+
+
+def _settling(company: str, target: str) -> Action:
+    return Action(company, "call.settle", target, system=WORKER)

@@ -1,0 +1,76 @@
+"""A registered command as a process: its command line, what it may see, what it leaves behind.
+
+Shared by the dispatcher (a task's own capability) and the calls worker (a call within a task).
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from homarus.backends import local
+from homarus.backends.argv import Template
+from homarus.backends.limits import RANGES, Limits
+from homarus.flows import running
+from homarus.kernel import registry
+from homarus.records.blobs import Blobs
+
+MAX_FILES: Final = 20
+OUTPUT_CHARS: Final = 32_768
+CHUNK_BYTES: Final = 1_048_576
+
+
+def workspace_of(home: Path, agent: str, number: str) -> Path:
+    """The folder in which commands of an agent's task run."""
+    return home / "agents" / agent / "workspace" / number
+
+
+def prepare(
+    capability: registry.Capability, arguments: Mapping[str, Any], workspace: Path, home: Path
+) -> local.SandboxedCommand:
+    """The command line and what it may see. Raises `argv.*`, `limits.*`."""
+    (workspace / "out").mkdir(parents=True, exist_ok=True, mode=0o700)
+    template = Template.parse(capability.argv, capability.slots)
+    argv = template.render(arguments, workspace)
+    return local.SandboxedCommand(
+        argv=tuple(argv),
+        workspace=workspace,
+        inputs=template.inputs,
+        hidden=(home,) if not workspace.is_relative_to(home) else _private(home),
+        limits=limits_of(capability),
+    )
+
+
+def limits_of(capability: registry.Capability) -> Limits:
+    return Limits.from_json({k: v for k, v in capability.limits.items() if k in RANGES})
+
+
+def _private(home: Path) -> tuple[Path, ...]:
+    """What of the state directory no command may see, when its workspace lies inside."""
+    return tuple(home / name for name in ("run", "local-ssot", "blobs", "backups", "logs"))
+
+
+def collect(blobs: Blobs, out: Path) -> tuple[running.Produced, ...]:
+    """Take the plain files of `out/` into the blobs, at most MAX_FILES."""
+    produced: list[running.Produced] = []
+    if not out.is_dir() or out.is_symlink():
+        return ()
+    for entry in sorted(os.scandir(out), key=lambda e: e.name)[:MAX_FILES]:
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        draft = blobs.draft()
+        if draft is None:
+            break
+        fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                draft.write(chunk)
+        size = draft.size
+        name = entry.name.encode("utf-8", "replace").decode()
+        produced.append(running.Produced(name, draft.keep(), size))
+    return tuple(produced)
+
+
+def text(data: bytes, chars: int = OUTPUT_CHARS) -> str:
+    decoded = data.decode("utf-8", "replace")
+    return decoded if len(decoded) <= chars else decoded[:chars] + "…"
