@@ -21,6 +21,7 @@ SECTIONS: Final = {
         "agent": ("agent", "Agents of the company."),
         "project": ("project", "Projects of the company."),
         "task": ("task", "Tasks: create, claim, report, follow."),
+        "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
         "incident": ("incident", "What went wrong and who looks after it."),

@@ -38,6 +38,15 @@ MEANING: Final = {
     Exit.INTERRUPTED: "interrupted from the keyboard",
 }
 
+VERDICT: Final = {
+    "hit": Exit.OK,
+    "none": Exit.NOT_FOUND,
+    "not_permitted": Exit.REFUSED,
+    "other": Exit.CONFLICT,
+}
+"""Answers of `homarus query` (governance contract, 5): a capability fits, none does, it is not
+permitted for this identity, it is another agent's work."""
+
 _BY_KIND: Final[tuple[tuple[type[HomarusError], Exit], ...]] = (
     (Unreachable, Exit.UNREACHABLE),
     (Invalid, Exit.USAGE),

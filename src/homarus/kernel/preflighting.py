@@ -19,6 +19,7 @@ JUDGED: Final = frozenset(
 STANDING: Final = frozenset({"message.send", "task.assign"})
 """An agent may always talk and hand on; no client has to ask first."""
 
+TASK: Final = "task:"
 REMEDY: Final = "Ask first: `POST /preflights`, or `homarus query --intent`."
 
 
@@ -97,8 +98,12 @@ def _covers(case: Case, row: Preflight) -> bool:
         return False
     if preflights.covers(row.scope, action.capability, action.target):
         return True
-    task = case.task() if action.target.startswith("task:") else None
-    return task is not None and preflights.covers(row.scope, action.capability, f"task:{task.id}")
+    if not action.target.startswith(TASK):
+        return False
+    named = case.facts.task(case.rx, action.company, action.target.removeprefix(TASK))
+    return named is not None and preflights.covers(
+        row.scope, action.capability, f"{TASK}{named.id}"
+    )
 
 
 def _no(case: Case, code: str, reason: str, remedy: str) -> Judgement:
