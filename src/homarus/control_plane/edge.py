@@ -139,7 +139,7 @@ class Edge:
         return Action(
             company=caller.company,
             capability=route.capability if route.names is None else route.names(call),
-            target=target_of(asked.bound, call),
+            target=target_of(asked.bound, call) if route.about is None else route.about(call),
             credential=caller.token.id,
             acting=None if route.acting is None else route.acting(call),
             task=None if route.task is None else route.task(call),

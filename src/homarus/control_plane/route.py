@@ -98,6 +98,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
                  must not see in clear is sealed here. Action and key are made of the call before
     `target`     URI-like target of the action, with path names: `task:{id}`
+    `about`      finds the target where path names do not make it
     `task`       finds the id of the task it concerns
     `note`       finds the routing note in the decoded call; the header `X-Homarus-Routing-Note`
                  stands in where there is none
@@ -124,6 +125,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     acting: Callable[[Call[Any]], str | None] | None = None
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
     target: str = "company:"
+    about: Callable[[Call[Any]], str] | None = None
     task: Callable[[Call[Any]], str | None] | None = None
     note: Callable[[Call[Any]], str | None] | None = None
     names: Callable[[Call[Any]], str] | None = None
