@@ -21,7 +21,7 @@ TIER = {
     "jobs": 3, "changes": 3, "pipelines": 3,
     "flows": 4,
     "dispatch": 5, "outbox": 5, "scheduler": 5, "backends": 5,
-    "agents": 5, "channels": 5, "egress": 5,
+    "agents": 5, "channels": 5, "egress": 5, "mainspace": 5,
     "control_plane": 6, "gateway": 6, "runtime": 6, "mcp": 6, "web": 6, "openapi": 6,
     "client": 7, "app": 7, "cli": 7, "service": 7, "bridge": 7, "demo": 7,
     "importers": 7, "redteam": 7, "testing": 7, "__main__": 7,

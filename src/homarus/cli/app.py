@@ -29,6 +29,8 @@ SECTIONS: Final = {
     "Control": {
         "token": ("token", "Access tokens."),
         "capability": ("capability", "Commands that agents may run."),
+        "change": ("change", "Change the company's rules: propose, approve, switch."),
+        "document": ("document", "Documents of the main space."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
     },
     "Explain": {

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.store.port import Row, Rx, Tx
@@ -190,6 +191,7 @@ def create(tx: Tx, change: AgentChange) -> Agent:
     values = _checked(change)
     if "name" not in values:
         raise Invalid("agent.name", "an agent needs a name", "Give `name`.")
+    values["role_confirmed"] = int(_by_person(tx))
     if find(tx, tx.company, values["name"]) is not None:
         raise Conflict(
             "agent.exists",
@@ -220,6 +222,12 @@ def _again(tx: Tx, agent: str) -> Agent:
     return row
 
 
+def _by_person(tx: Tx) -> bool:
+    """Whether an operator, as itself, says what the agent's role is: only then the role counts
+    when changes are approved."""
+    return tx.actor.kind is ActorKind.OPERATOR
+
+
 def update(tx: Tx, agent: str, change: AgentChange) -> Agent:
     """Raises `agent.unknown`, `agent.exists`, `agent.nothing`. Emits `agent_updated`."""
     before = _again(tx, agent)
@@ -230,11 +238,34 @@ def update(tx: Tx, agent: str, change: AgentChange) -> Agent:
         other = find(tx, tx.company, values["name"])
         if other is not None:
             raise Conflict("agent.exists", f"{values['name']!r} is taken", "Choose another name.")
+    fields = sorted(values)
+    if values.get("role", before.role) != before.role:
+        values["role_confirmed"] = int(_by_person(tx))
     values["updated_ms"] = tx.now_ms
     sets = ", ".join(f"{column}=?" for column in values)
     tx.run(f"update agent set {sets} where id=?", (*values.values(), agent))  # noqa: S608
-    tx.emit("agent_updated", agent, {"fields": sorted(values)})
+    tx.emit("agent_updated", agent, {"fields": sorted([*fields, "updated_ms"])})
     return _again(tx, agent)
+
+
+def set_role(tx: Tx, agent: str, role: str | None) -> Agent:
+    """By a change that was approved. Raises `agent.unknown`. Emits `agent_updated`."""
+    row = _again(tx, agent)
+    tx.run(
+        "update agent set role=?, role_confirmed=1, updated_ms=? where id=?",
+        (role, tx.now_ms, row.id),
+    )
+    tx.emit("agent_updated", row.id, {"fields": ["role"]})
+    return _again(tx, row.id)
+
+
+def ever_held(rx: Rx, company: str, roles: frozenset[str]) -> bool:
+    """Whether an agent holds one of these roles, or held it when it was removed."""
+    rows = rx.all(
+        "select distinct role from agent where company=? and role is not null limit 1000",
+        (company,),
+    )
+    return any(row[0] in roles for row in rows)
 
 
 def delete(tx: Tx, agent: str) -> Agent:

@@ -123,13 +123,30 @@ def load(
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    import pyjson5  # loaded only where a file is read
-
     if not path.exists():
         return {}
-    raw = path.read_bytes()[: MAX_FILE_BYTES + 1]
+    return _parsed(path.read_bytes()[: MAX_FILE_BYTES + 1], str(path))
+
+
+def check_text(text: str) -> None:
+    """Whether a daemon would start with this text as its file, and no environment.
+
+    Raises `settings.*`, with `setting` in the details where one is to blame.
+    """
+    known = {f.name: f.type for f in fields(Settings) if f.name != "home"}
+    values: dict[str, Any] = {}
+    for name, value in _parsed(text.encode(), FILE).items():
+        if name not in known:
+            raise _unknown(name, list(known))
+        values[name] = _converted(name, value, known[name], f"in {FILE}", strict=True)
+    _check(replace(Settings(home=Path("/")), **values))
+
+
+def _parsed(raw: bytes, path: str) -> dict[str, Any]:
+    import pyjson5  # loaded only where a file is read
+
     if len(raw) > MAX_FILE_BYTES:
-        raise Invalid("settings.file", f"{path.name} is larger than {MAX_FILE_BYTES} bytes", "")
+        raise Invalid("settings.file", f"{path} is larger than {MAX_FILE_BYTES} bytes", "")
     try:
         value = pyjson5.decode(raw.decode("utf-8"))
     except (pyjson5.Json5DecoderException, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ from homarus.base.errors import Invalid
 from homarus.company import agents, memory, sessions
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import leaving, work
+from homarus.flows import changing, leaving, work
 from homarus.kernel import tokens
 from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -74,6 +74,7 @@ def create(tx: Tx, call: Call[AgentBody]) -> Reply:
     if body.name is UNSET:
         raise Invalid("request.schema", "Object missing required field `name`", "Give `name`.")
     _plain_fields(tx, body)
+    changing.check_role_given(tx, body.role, None)
     agent = agents.create(tx, body.change())
     if call.token.kind == "runtime":
         tokens.grant(tx, call.token.id, agent.id, "created")
@@ -83,8 +84,11 @@ def create(tx: Tx, call: Call[AgentBody]) -> Reply:
 
 
 def update(tx: Tx, call: Call[AgentBody]) -> Reply:
-    agent_id = agents.need(tx, tx.company, call.id()).id
+    before = agents.need(tx, tx.company, call.id())
+    agent_id = before.id
     _plain_fields(tx, call.body)
+    if call.body.role is not UNSET:
+        changing.check_role_given(tx, call.body.role, before.role or "")
     if tx.actor.kind is not ActorKind.OPERATOR:
         _lower_only(tx, agent_id, call.body)
     agent = agents.update(tx, agent_id, call.body.change())
@@ -108,6 +112,9 @@ def _lower_only(tx: Tx, agent_id: str, body: AgentBody) -> None:
 
 
 def delete(tx: Tx, call: Call[None]) -> Reply:
+    before = agents.by_id(tx, tx.company, call.id())
+    if before is not None and before.role in GOVERNED_ROLES:
+        work.only_operators(tx, f"remove the {before.role}")
     agent = leaving.dismiss(tx, call.id())
     return json_reply({"message": "Agent deleted", "agent": shapes.agent(agent)})
 

@@ -4,8 +4,13 @@ from typing import Final
 
 from homarus.base.action import ActorKind, Effect
 from homarus.base.ids import is_uuid
+from homarus.kernel import documents
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.targets import MIRROR, mirror_of
+
+_WRITES_DOCUMENT: Final = "document.write"
+_NO_EDITS: Final = frozenset({"document.read", "change.switch"})
+"""A change's switch is the one road; that its record is approved is judged where it is read."""
 
 _CLAIMS: Final = frozenset({"task.claim", "task.assign", "task.result", "task.release"})
 
@@ -104,5 +109,36 @@ def _mirror(case: Case) -> str | None:
 
 
 def r4_governed_documents(case: Case) -> Judgement:
-    """R4: governed documents change by a change record alone."""
-    return None
+    """R4: governed documents change by a change record alone, whoever asks."""
+    action = case.action
+    noun, _, path = action.target.partition(":")
+    aims = noun == "document" or action.capability == _WRITES_DOCUMENT
+    if action.capability in _NO_EDITS or not (aims or case.effect is Effect.GOVERNED_WRITE):
+        return None
+    if aims and case.effect is Effect.READ:
+        return None
+    if aims and not documents.is_path(path):
+        return case.refuse(
+            "R4.path",
+            "R4",
+            f"{path[:100]!r} is no plain path of a document, so no rule can be sure what it means",
+            "Write it without `..`, empty or hidden names, such as `notes/today.md`.",
+        )
+    if case.effect is not Effect.GOVERNED_WRITE and _class(case, path) != documents.GOVERNED:
+        return None
+    what = f"the document {path}" if aims else f"what {action.capability} writes"
+    return case.refuse(
+        "R4.governed",
+        "R4",
+        f"{what} is governed: it changes by an approved change alone",
+        f"Propose it: `homarus change new --document {path} --file FILE`."
+        if aims
+        else "Propose it: `homarus change new --help`.",
+    )
+
+
+def _class(case: Case, path: str) -> str:
+    """Of a governed place whatever a row says; elsewhere as the row says."""
+    if documents.class_of(path) == documents.GOVERNED:
+        return documents.GOVERNED
+    return case.facts.document(case.rx, case.action.company, path) or documents.PLAIN

@@ -1,0 +1,1 @@
+"""Change records: how the company's own rules change (governance contract, 10)."""

@@ -1,0 +1,224 @@
+"""Changes of rows: settings, role holders, grants, pipelines; and what only a person can switch."""
+
+import re
+from typing import Any, Final
+
+import yaml
+
+from homarus import __version__
+from homarus.base.errors import Conflict, HomarusError
+from homarus.changes.model import Change, Failure
+from homarus.company import agents
+from homarus.config import settings as config
+from homarus.flows.electing import ROLES
+from homarus.flows.parts import part
+from homarus.kernel import registry, settings
+from homarus.kernel.documents import GOVERNED, PIPELINES_FOLDER
+from homarus.records import documents
+from homarus.store.port import Rx, Tx
+
+ROLE: Final = "role"
+"""The governed setting that is the holder of a role: {"name": "role", "agent", "role"}."""
+_GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[0-9a-f-]{36}")
+_VERSION: Final = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}([a-z0-9.+-]{0,20})?")
+
+
+def _said(path: str, error: HomarusError) -> Failure:
+    return Failure(path, f"{error.message} {error.remedy}".strip())
+
+
+# -- settings, levels, role holders -------------------------------------------------------
+
+
+def setting_target(patch: dict[str, Any]) -> str:
+    name = str(patch["name"])
+    return f"role:{patch.get('agent', '')}" if name == ROLE else name
+
+
+def check_setting(rx: Rx, company: str, change: Change) -> list[Failure]:
+    patch = change.patch
+    if patch["name"] == ROLE:
+        return _check_role(rx, company, patch)
+    if "value" not in patch:
+        return [Failure("value", "give `value`")]
+    try:
+        settings.check(patch["name"], patch["value"])
+    except HomarusError as error:
+        return [_said("value" if error.code == "setting.value" else "name", error)]
+    return []
+
+
+def _check_role(rx: Rx, company: str, patch: dict[str, Any]) -> list[Failure]:
+    found = []
+    role = patch.get("role")
+    if "role" not in patch or (role is not None and role not in ROLES):
+        found.append(Failure("role", f"one of {', '.join(ROLES)}, or null"))
+    try:
+        agents.need(rx, company, patch.get("agent", ""))
+    except HomarusError as error:
+        found.append(_said("agent", error))
+    return found
+
+
+def switch_setting(tx: Tx, change: Change) -> Any:
+    patch = change.patch
+    name = patch["name"]
+    if name == ROLE:
+        agent = agents.need(tx, tx.company, patch["agent"])
+        agents.set_role(tx, agent.id, patch["role"])
+        return {"agent": agent.id, "role": agent.role}
+    before = settings.level(tx, tx.company)
+    if name != settings.LEVEL:
+        before = settings.value(tx, tx.company, name)
+    settings.put(tx, name, patch["value"])
+    return before
+
+
+def back_setting(tx: Tx, change: Change) -> None:
+    if change.patch["name"] == ROLE:
+        agents.set_role(tx, change.previous["agent"], change.previous["role"])
+    else:
+        settings.put(tx, change.patch["name"], change.previous)
+
+
+# -- grants -------------------------------------------------------------------------------
+
+
+def check_grants(rx: Rx, company: str, change: Change) -> list[Failure]:
+    found = []
+    if registry.by_id(rx, company, change.patch["capability"]) is None:
+        found.append(Failure("capability", f"none is called {change.target[:100]!r}"))
+    grants = change.patch["grants"]
+    if len(grants) > registry.MAX_GRANTS:
+        found.append(Failure("grants", f"more than {registry.MAX_GRANTS}"))
+    for n, grant in enumerate(grants[: registry.MAX_GRANTS]):
+        if not isinstance(grant, str) or not _GRANT.fullmatch(grant):
+            found.append(Failure(f"grants[{n}]", "use `*`, `role:NAME` or `agent:ID`"))
+        elif grant.startswith("agent:") and not agents.by_id(rx, company, grant[6:]):
+            found.append(Failure(f"grants[{n}]", "no such agent"))
+    return found
+
+
+def switch_grants(tx: Tx, change: Change) -> Any:
+    before = registry.need(tx, tx.company, change.target)
+    _set_grants(tx, change.target, change.patch["grants"])
+    return list(before.grants)
+
+
+def back_grants(tx: Tx, change: Change) -> None:
+    _set_grants(tx, change.target, change.previous)
+
+
+def _set_grants(tx: Tx, capability: str, grants: list[str]) -> None:
+    part("kernel.registry", "set_grants")(tx, capability, tuple(grants))
+
+
+# -- pipelines ----------------------------------------------------------------------------
+
+
+def _name(text: str) -> str:
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        return ""
+    name = value.get("id", value.get("name")) if isinstance(value, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def pipeline_target(patch: dict[str, Any]) -> str:
+    return _name(str(patch["text"]))[:100]
+
+
+def _path(change: Change) -> str:
+    return f"{PIPELINES_FOLDER}/{change.target}.yaml"
+
+
+def check_pipeline(rx: Rx, company: str, change: Change) -> list[Failure]:
+    text = change.patch["text"]
+    try:
+        documents.check_text(text)
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return [Failure("text", " ".join(str(error).split())[:300])]
+    if not change.target:
+        return [Failure("text", "a pipeline is a YAML object with an `id`")]
+    return []
+
+
+def switch_pipeline(tx: Tx, change: Change) -> Any:
+    before = documents.by_path(tx, tx.company, _path(change))
+    _put_pipeline(tx, change, change.patch["text"])
+    return None if before is None else before.content
+
+
+def back_pipeline(tx: Tx, change: Change) -> None:
+    if change.previous is None:
+        raise Conflict(
+            "change.first",
+            f"{change.target} had no earlier version to go back to",
+            "Propose a change that says what shall hold instead.",
+        )
+    _put_pipeline(tx, change, change.previous)
+
+
+def _put_pipeline(tx: Tx, change: Change, text: str) -> None:
+    part("pipelines.service", "put")(tx, text)
+    now = documents.by_path(tx, tx.company, _path(change), deleted=True)
+    version = documents.FIRST_VERSION if now is None else _bump(now.version)
+    documents.put(
+        tx,
+        documents.NewText(
+            path=_path(change), content=text, cls=GOVERNED, version=version, change_no=change.no
+        ),
+    )
+
+
+def _bump(version: str) -> str:
+    first, _, last = version.rpartition(".")
+    return f"{first}.{int(last) + 1}"
+
+
+# -- what a person puts in place ----------------------------------------------------------
+
+
+def check_config(rx: Rx, company: str, change: Change) -> list[Failure]:
+    try:
+        config.check_text(change.patch["text"])
+    except HomarusError as error:
+        return [_said(error.details.get("setting", "text"), error)]
+    return []
+
+
+def switch_config(tx: Tx, change: Change) -> Any:
+    raise Conflict(
+        "change.by_hand",
+        "homarus.json is yours: this version does not write it",
+        f"Copy the approved text (`homarus change show {change.number}`) into homarus.json and "
+        "start the daemon again.",
+    )
+
+
+def check_upgrade(rx: Rx, company: str, change: Change) -> list[Failure]:
+    if not _VERSION.fullmatch(change.patch["version"]):
+        return [Failure("version", "a version number, such as 0.2.0")]
+    return []
+
+
+def switch_upgrade(tx: Tx, change: Change) -> Any:
+    """The record follows the fact: it is switched once the new version runs."""
+    if change.patch["version"] != __version__:
+        raise Conflict(
+            "change.by_hand",
+            f"version {__version__} runs, not {change.patch['version']}",
+            "Install the new version, start the daemon with it, then switch again.",
+        )
+    tx.emit("upgraded", change.id, {"version": __version__})
+    return None
+
+
+def no_way_back(tx: Tx, change: Change) -> None:
+    raise Conflict(
+        "change.by_hand",
+        f"a change of kind {change.kind} is taken back by a person",
+        f"Its rollback plan says how: {change.rollback_plan[:500]}",
+    )
