@@ -28,6 +28,7 @@ SECTIONS: Final = {
     "Control": {
         "token": ("token", "Access tokens."),
         "capability": ("capability", "Commands that agents may run."),
+        "budget": ("budget", "What may be spent, what was, and prices."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
     },
     "Explain": {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
-from homarus.flows import breaches
+from homarus.flows import breaches, spending
 from homarus.store.port import Tx
 
 Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
@@ -16,6 +16,9 @@ Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
 HANDLERS: Final[dict[str, Handler]] = {
     "trust.event": breaches.note,
     "task.block": breaches.block,
+    "budget.reserve": spending.on_reserve,
+    "budget.count": spending.on_count,
+    "quota.count": spending.on_call,
 }
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 
