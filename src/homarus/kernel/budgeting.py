@@ -6,10 +6,9 @@ counts as one call, at the price of its capability if it has one; a company with
 query for that, and other acts none.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from homarus.base.action import Effect, Estimate, Proof, Refuse
-from homarus.base.clock import iso_ms
 from homarus.base.ids import new_id
 from homarus.kernel import budgets, prices
 from homarus.kernel.budgets import Amounts, Short
@@ -100,32 +99,47 @@ def _work(case: Case) -> TaskFacts | None:
 
 def _refused(case: Case, short: Short, model: str | None) -> Refuse:
     row = short.budget
-    what = f"the {row.period} budget of {row.unit} of this {row.scope}"
-    if row.period == "total":
-        what = f"the budget of {row.unit} of this {row.scope}"
-    raised = f"Ask an owner to raise it (`homarus budget set`, {row.id})"
-    remedy = (
-        f"{raised}, or wait for the next {row.period}." if row.period != "total" else f"{raised}."
-    )
+    period = "" if row.period == "total" else f"{row.period} "
+    what = f"the {period}budget of {row.unit} of this {row.scope}"
+    spent, limit = budgets.words(row.unit, row.spent), budgets.words(row.unit, row.limit)
+    left = budgets.words(row.unit, max(row.left, 0))
+    more: dict[str, Any] = {
+        "once": True,
+        "details": {
+            "budget": row.id,
+            "scope": row.scope,
+            "subject": row.subject,
+            "unit": row.unit,
+            "period": row.key,
+            "left": row.left,
+            "asked": short.asked,
+        },
+    }
     match short.why:
         case "debt":
-            reason = (
-                f"{what} is overdrawn: {budgets.words(row.unit, row.spent)} spent of "
-                f"{budgets.words(row.unit, row.limit)}"
+            return case.refuse(
+                "budget.debt",
+                RULE,
+                f"{what} is overdrawn: {spent} spent of {limit}",
+                "Nothing is paid there until an owner raises it (`homarus budget set`), "
+                "or its period turns.",
+                **more,
             )
         case "unknown_price":
-            name = model or case.action.capability
-            reason = f"{what} is limited, and {name} has no price"
-            remedy = f"An owner sets one: `homarus budget price {name}`."
-        case _:
-            reason = (
-                f"{what} has {budgets.words(row.unit, max(row.left, 0))} left, and this needs "
-                f"{budgets.words(row.unit, short.asked or 0)}"
+            return case.refuse(
+                "budget.unknown_price",
+                RULE,
+                f"{what} is limited, and {model or case.action.capability} has no price",
+                "An owner sets one: `homarus budget price NAME`.",
+                **more,
             )
-    return case.refuse(
-        f"budget.{short.why}", RULE, reason, remedy, once=True,
-        details={
-            "budget": row.id, "scope": row.scope, "subject": row.subject, "unit": row.unit,
-            "period": row.key, "left": row.left, "asked": short.asked, "at": iso_ms(case.rx.now_ms),
-        },
-    )  # fmt: skip
+        case _:
+            asked = budgets.words(row.unit, short.asked or 0)
+            return case.refuse(
+                "budget.exhausted",
+                RULE,
+                f"{what} has {left} left, and this needs {asked}",
+                "Ask for less, ask an owner to raise it (`homarus budget set`), or wait until its "
+                "period turns.",
+                **more,
+            )
