@@ -28,10 +28,15 @@ class Wallet(msgspec.Struct, frozen=True, gc=False):
     """`month`: the month (2026-05) that the figures are of; None where nothing was ever spent."""
 
     budget_cents: int = 0
-    cost_cents: int = 0
+    cost_micros: int = 0
     tokens: int = 0
     status: str = "active"
     month: str | None = None
+
+    @property
+    def cost_cents(self) -> int:
+        """Rounded down."""
+        return self.cost_micros // CENT
 
 
 class WalletChange(msgspec.Struct, frozen=True):
@@ -68,7 +73,7 @@ def _wallet(row: Agent, month: str, limit: int | None, used: budgets.Spend | Non
         now = spending.STATUS_OF_STATE[budgets.state(limit, spent.money)]
     return Wallet(
         budget_cents=0 if limit is None else -(-limit // CENT),
-        cost_cents=spent.money // CENT,
+        cost_micros=spent.money,
         tokens=spent.tokens,
         status=spending.worse(said, now),
         month=month if used is not None else None,
@@ -97,7 +102,9 @@ def change(tx: Tx, row: Agent, wanted: WalletChange) -> None:
 
 
 def _correct(tx: Tx, row: Agent, before: Wallet, wanted: WalletChange) -> None:
-    cost = 0 if wanted.cost_cents is UNSET else wanted.cost_cents - before.cost_cents
+    cost = 0
+    if wanted.cost_cents is not UNSET and wanted.cost_cents != before.cost_cents:
+        cost = wanted.cost_cents * CENT - before.cost_micros
     tokens = 0 if wanted.tokens is UNSET else wanted.tokens - before.tokens
     if not cost and not tokens:
         return
@@ -108,7 +115,7 @@ def _correct(tx: Tx, row: Agent, before: Wallet, wanted: WalletChange) -> None:
             "Ask an owner, or leave the field out.",
             rule="budget",
         )
-    spending.correct(tx, row.id, Amounts(cost * CENT, tokens))
+    spending.correct(tx, row.id, Amounts(cost, tokens))
 
 
 def _say(tx: Tx, row: Agent, before: Wallet, status: str) -> None:
