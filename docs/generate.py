@@ -58,6 +58,7 @@ class Code:
 
 RUN_TIME: dict[str, str] = {
     "artifact.{field}": "title, storage_url, source_kind, source_ref, retention_policy",
+    "budget.{what}": "scope, unit, period",
     "capability.{code}": "id, title, argv, grants, limits",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",

@@ -39,11 +39,14 @@ class ActorKind(StrEnum):
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
     """The most that an act may cost. `money` in millionths of the company's currency unit; None:
-    its price is unknown."""
+    what the price of `model`, or of the capability, makes of it. `output_tokens` of `tokens` are
+    output."""
 
     money: int | None = None
     tokens: int = 0
     calls: int = 1
+    output_tokens: int = 0
+    model: str | None = None
 
 
 class Action(msgspec.Struct, frozen=True, gc=False):

@@ -31,6 +31,7 @@ SECTIONS: Final = {
         "capability": ("capability", "Commands that agents may run."),
         "change": ("change", "Change the company's rules: propose, approve, switch."),
         "document": ("document", "Documents of the main space."),
+        "budget": ("budget", "What may be spent, what was, and prices."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
     },
     "Explain": {

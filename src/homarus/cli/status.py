@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from homarus.cli.budget import units
 from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 
@@ -27,7 +28,7 @@ def command(ctx: Context) -> None:
             ("receipts", reply.get("receipts")),
             ("level", _level(reply.get("rules"))),
             ("rules refused", _counts((reply.get("rules") or {}).get("refused"))),
-            ("cost this month", _cost(reply.get("cost"))),
+            ("cost today", _cost(reply.get("cost"))),
         ]
     )
 
@@ -49,8 +50,14 @@ def _counts(value: Any) -> Any:
 
 
 def _cost(value: Any) -> str | None:
+    """`0.12 of 5.00 (this month 3.40 of 100.00)`."""
     if not isinstance(value, dict):
         return None
-    budget = value.get("budgetCents")
-    spent = f"{(value.get('spentCents') or 0) / 100:.2f}"
-    return f"{spent} of {budget / 100:.2f}" if budget else f"{spent}, no budget set"
+    today, month = (_of(value.get(name) or {}) for name in ("today", "month"))
+    return f"{today} (this month {month})"
+
+
+def _of(row: dict[str, Any]) -> str:
+    spent = units(int(row.get("spentMicros") or 0))
+    limit = row.get("budgetMicros")
+    return f"{spent}, no budget set" if limit is None else f"{spent} of {units(int(limit))}"

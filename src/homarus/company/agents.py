@@ -19,17 +19,20 @@ MAX_CONCURRENCY: Final = 1_000
 EXECUTORS: Final = ("external", "command")
 """Who does an agent's work: a bridge that claims it, or this daemon (design, 7)."""
 
+BUDGET_STATUSES: Final = ("active", "warning", "paused")
+"""From best to worst."""
+
 COLUMNS: Final = (
     "id, no, company, name, role, avatar_url, skills, skills_wire, memory, model_policy, "
-    "concurrency_limit, active, llm_provider, llm_model, monthly_budget_cents, "
-    "monthly_cost_cents, monthly_token_usage, budget_status, suspended, status, current_load, "
-    "last_seen_ms, created_ms, updated_ms, deleted_ms, executor"
+    "concurrency_limit, active, llm_provider, llm_model, budget_status, budget_month, suspended, "
+    "status, current_load, last_seen_ms, created_ms, updated_ms, deleted_ms, executor"
 )
 
 
 class Agent(msgspec.Struct, frozen=True, gc=False):
     """A row of `agent`. `skills` is sorted; `concurrency_limit` 0 takes no work; `active` counts
-    the tasks it holds; times in Unix ms."""
+    the tasks it holds; `budget_status` is what was said of it in `budget_month` (2026-05), see
+    `flows.wallet`; times in Unix ms."""
 
     id: str
     no: int
@@ -45,10 +48,8 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
     active: int
     llm_provider: str | None
     llm_model: str | None
-    monthly_budget_cents: int
-    monthly_cost_cents: int
-    monthly_token_usage: int
     budget_status: str
+    budget_month: str
     suspended: bool
     status: str
     current_load: int
@@ -60,7 +61,7 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
 
 
 class AgentChange(msgspec.Struct, frozen=True):
-    """What a caller sets; UNSET leaves it. Budgets are cents and may only be lowered by tokens."""
+    """What a caller sets; UNSET leaves it. What it may spend is a budget (`flows.wallet`)."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     role: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -71,10 +72,6 @@ class AgentChange(msgspec.Struct, frozen=True):
     concurrency_limit: int | msgspec.UnsetType = msgspec.UNSET
     llm_provider: str | msgspec.UnsetType | None = msgspec.UNSET
     llm_model: str | msgspec.UnsetType | None = msgspec.UNSET
-    monthly_budget_cents: int | msgspec.UnsetType = msgspec.UNSET
-    monthly_cost_cents: int | msgspec.UnsetType = msgspec.UNSET
-    monthly_token_usage: int | msgspec.UnsetType = msgspec.UNSET
-    budget_status: str | msgspec.UnsetType = msgspec.UNSET
     suspended: bool | msgspec.UnsetType = msgspec.UNSET
     executor: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -84,7 +81,7 @@ def _agent(row: Row) -> Agent:
     values[6] = tuple(_decode(values[6]))
     values[7] = None if values[7] is None else _decode(values[7])
     values[9] = None if values[9] is None else _decode(values[9])
-    values[18] = bool(values[18])
+    values[16] = bool(values[16])
     return Agent(*values)
 
 
@@ -152,7 +149,7 @@ def normal_skills(wire: Any) -> tuple[str, ...]:
 
 
 def _checked(change: AgentChange) -> dict[str, Any]:
-    """Column values of a change. Raises `agent.name`, `agent.limit`, `agent.status`."""
+    """Column values of a change. Raises `agent.name`, `agent.limit`, `agent.executor`."""
     values: dict[str, Any] = {}
     for field in change.__struct_fields__:
         value = getattr(change, field)
@@ -174,16 +171,9 @@ def _checked(change: AgentChange) -> dict[str, Any]:
         raise Invalid("agent.name", "a name must not look like an id", "Choose another name.")
     if not 0 <= values.get("concurrency_limit", 1) <= MAX_CONCURRENCY:
         raise Invalid("agent.limit", "concurrencyLimit is out of range", f"0 to {MAX_CONCURRENCY}.")
-    if values.get("budget_status", "active") not in ("active", "warning", "paused"):
-        raise Invalid("agent.status", "unknown budgetStatus", "active, warning or paused.")
     if values.get("executor", "external") not in EXECUTORS:
         raise Invalid("agent.executor", "unknown executor", f"One of {list(EXECUTORS)}.")
-    if any(not 0 <= values.get(c, 0) < 2**53 for c in _COUNTS):
-        raise Invalid("agent.budget", "budget figures must not be negative", "Cents, tokens.")
     return values
-
-
-_COUNTS: Final = ("monthly_budget_cents", "monthly_cost_cents", "monthly_token_usage")
 
 
 def create(tx: Tx, change: AgentChange) -> Agent:
@@ -308,26 +298,10 @@ def beat(tx: Tx, agent: str, load: int) -> None:
     )
 
 
-def add_usage(tx: Tx, agent: str, tokens: int, cents: int) -> Agent:
-    """Count tokens and cents of this month; 80 % of the budget warns, 100 % pauses (contract 7)."""
+def keep_budget_status(tx: Tx, agent: str, status: str, month: str) -> None:
+    """What its budget has come to in this month (2026-05). Emits `agent_updated`."""
     tx.run(
-        "update agent set monthly_token_usage=monthly_token_usage+?, "
-        "monthly_cost_cents=monthly_cost_cents+?, updated_ms=? where id=?",
-        (tokens, cents, tx.now_ms, agent),
+        "update agent set budget_status=?, budget_month=?, updated_ms=? where id=?",
+        (status, month, tx.now_ms, agent),
     )
-    row = _again(tx, agent)
-    status = budget_status(row)
-    if status != row.budget_status:
-        tx.run("update agent set budget_status=? where id=?", (status, agent))
-    tx.emit("agent_updated", agent, {"fields": ["monthly_token_usage"]})
-    return _again(tx, agent)
-
-
-def budget_status(agent: Agent) -> str:
-    """Never lowered inside a month (contract 7). A budget of 0 has no limit."""
-    budget, cost = agent.monthly_budget_cents, agent.monthly_cost_cents
-    if agent.budget_status == "paused" or (budget and cost >= budget):
-        return "paused"
-    if agent.budget_status == "warning" or (budget and cost * 100 >= budget * 80):
-        return "warning"
-    return "active"
+    tx.emit("agent_updated", agent, {"fields": ["budget_status"]})

@@ -10,9 +10,10 @@ from homarus.base.errors import Invalid
 from homarus.company import agents, memory, sessions
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import changing, leaving, work
+from homarus.flows import changing, leaving, spending, wallet, work
 from homarus.kernel import tokens
 from homarus.kernel.facts import GOVERNED_ROLES
+from homarus.kernel.prices import CENT
 from homarus.store.port import Event, Reply, Rx, Tx
 
 UNSET = msgspec.UNSET
@@ -48,17 +49,21 @@ class AgentBody(msgspec.Struct, rename="camel"):
             concurrency_limit=self.concurrency_limit,
             llm_provider=self.llm_provider,
             llm_model=self.llm_model,
-            monthly_budget_cents=self.monthly_budget_cents,
-            monthly_cost_cents=self.monthly_cost_cents,
-            monthly_token_usage=self.monthly_token_usage,
-            budget_status=self.budget_status,
             suspended=self.suspended,
             executor=self.executor,
         )
 
+    def money(self) -> wallet.WalletChange:
+        return wallet.WalletChange(
+            budget_cents=self.monthly_budget_cents,
+            cost_cents=self.monthly_cost_cents,
+            tokens=self.monthly_token_usage,
+            status=self.budget_status,
+        )
+
 
 def _plain_fields(tx: Tx, body: AgentBody) -> None:
-    """Governed roles, suspension and rising budgets are not a token's to give (design, 5, 9)."""
+    """Governed roles and suspension are not a token's to give (design, 5, 9)."""
     if tx.actor.kind is ActorKind.OPERATOR:
         return
     if body.role is not UNSET and body.role in GOVERNED_ROLES:
@@ -76,39 +81,29 @@ def create(tx: Tx, call: Call[AgentBody]) -> Reply:
     _plain_fields(tx, body)
     changing.check_role_given(tx, body.role, None)
     agent = agents.create(tx, body.change())
+    wallet.change(tx, agent, body.money())
     if call.token.kind == "runtime":
         tokens.grant(tx, call.token.id, agent.id, "created")
     if isinstance(body.memory, str) and body.memory:
         memory.write(tx, agent.id, memory.NewEntry(content=body.memory, snapshot=body.memory))
-    return json_reply({"message": "Agent created", "agent": shapes.agent(agent)}, 201)
+    return json_reply({"message": "Agent created", "agent": shapes.agent(tx, agent)}, 201)
 
 
 def update(tx: Tx, call: Call[AgentBody]) -> Reply:
-    before = agents.need(tx, tx.company, call.id())
-    agent_id = before.id
+    agent = agents.need(tx, tx.company, call.id())
     _plain_fields(tx, call.body)
     if call.body.role is not UNSET:
-        changing.check_role_given(tx, call.body.role, before.role or "")
-    if tx.actor.kind is not ActorKind.OPERATOR:
-        _lower_only(tx, agent_id, call.body)
-    agent = agents.update(tx, agent_id, call.body.change())
+        changing.check_role_given(tx, call.body.role, agent.role or "")
+    change, money = call.body.change(), call.body.money()
+    if change != agents.AgentChange() or money == wallet.WalletChange():
+        agent = agents.update(tx, agent.id, change)
+    wallet.change(tx, agent, money)
     if isinstance(call.body.memory, str) and call.body.memory:
         entry = memory.NewEntry(
             content=call.body.memory, snapshot=call.body.memory, kind="checkpoint"
         )
         memory.write(tx, agent.id, entry)
-    return json_reply({"message": "Agent updated", "agent": shapes.agent(agent)})
-
-
-def _lower_only(tx: Tx, agent_id: str, body: AgentBody) -> None:
-    """Company and agent tokens may only lower a budget; 0 means no limit (design, 9)."""
-    before = agents.need(tx, tx.company, agent_id)
-    wanted = body.monthly_budget_cents
-    limit = before.monthly_budget_cents
-    if wanted is not UNSET and limit and (wanted == 0 or wanted > limit):
-        work.only_operators(tx, "raise an agent's budget")
-    if body.budget_status is not UNSET and before.budget_status == "paused":
-        work.only_operators(tx, "resume an agent whose budget is used up")
+    return json_reply({"message": "Agent updated", "agent": shapes.agent(tx, agent)})
 
 
 def delete(tx: Tx, call: Call[None]) -> Reply:
@@ -116,17 +111,17 @@ def delete(tx: Tx, call: Call[None]) -> Reply:
     if before is not None and before.role in GOVERNED_ROLES:
         work.only_operators(tx, f"remove the {before.role}")
     agent = leaving.dismiss(tx, call.id())
-    return json_reply({"message": "Agent deleted", "agent": shapes.agent(agent)})
+    return json_reply({"message": "Agent deleted", "agent": shapes.agent(tx, agent)})
 
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
     rows = agents.listed(rx, call.company, limit=call.limit(), before=call.cursor())
     more = {"nextCursor": str(rows[-1].no)} if len(rows) == call.limit() else {}
-    return json_reply({"agents": [shapes.agent(a) for a in rows]} | more)
+    return json_reply({"agents": shapes.agents(rx, rows)} | more)
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
-    return json_reply({"agent": shapes.agent(agents.need(rx, call.company, call.id()))})
+    return json_reply({"agent": shapes.agent(rx, agents.need(rx, call.company, call.id()))})
 
 
 class Heartbeat(msgspec.Struct, rename="camel"):
@@ -153,22 +148,32 @@ class Usage(msgspec.Struct, rename="camel"):
     tokens_used: int | None = None
 
 
+LEGACY_INPUT_PERCENT = 80
+"""How `tokensUsed` is split into input and output (control-plane contract, 4.3)."""
+
+MAX_TOKENS = 10**12
+
+
 def usage(tx: Tx, call: Call[Usage]) -> Reply:
-    """Count tokens; prices come with the pricing table, so the cost is 0 until then."""
+    """Tokens at the price of their model, as spend in all scopes of the agent."""
     body = call.body
-    counts = (body.input_tokens or 0) + (body.output_tokens or 0) or (body.tokens_used or 0)
-    if not 0 <= counts <= 10**12:
+    inputs, outputs = body.input_tokens or 0, body.output_tokens or 0
+    if not inputs and not outputs and body.tokens_used:
+        inputs = body.tokens_used * LEGACY_INPUT_PERCENT // 100
+        outputs = body.tokens_used - inputs
+    if min(inputs, outputs) < 0 or inputs + outputs > MAX_TOKENS:
         raise Invalid("usage.tokens", "token counts are out of range", "0 to 10^12.")
-    agent = agents.add_usage(tx, tx.actor.id, counts, 0)
+    used = spending.report(tx, tx.actor.id, body.model, inputs, outputs)
+    purse = wallet.of(tx, agents.need(tx, tx.company, tx.actor.id))
     return json_reply(
         {
             "ok": True,
-            "agentId": agent.id,
-            "monthlyTokenUsage": agent.monthly_token_usage,
-            "monthlyCostCents": agent.monthly_cost_cents,
-            "budgetStatus": agent.budget_status,
+            "agentId": tx.actor.id,
+            "monthlyTokenUsage": purse.tokens,
+            "monthlyCostCents": purse.cost_cents,
+            "budgetStatus": purse.status,
             "model": body.model,
-            "costCents": 0,
+            "costCents": (used.money + CENT // 2) // CENT,
         }
     )
 
@@ -203,7 +208,7 @@ ROUTES: tuple[Route, ...] = (
 def _agent_frame(kind: str) -> Any:
     def frames(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
         row = agents.by_id(rx, company, event.subject)
-        return [] if row is None else [{"type": kind, "agent": shapes.agent(row)}]
+        return [] if row is None else [{"type": kind, "agent": shapes.agent(rx, row)}]
 
     return frames
 

@@ -133,7 +133,7 @@ def end(tx: Tx, call: Call[EndBody | None]) -> Reply:
 def memories(rx: Rx, call: Call[None]) -> Reply:
     agent = agents.need(rx, call.company, call.id())
     limit = min(call.limit(), MAX_ENTRIES) if "limit" in call.query else DEFAULT_ENTRIES
-    return json_reply({"agent": shapes_work.agent(agent), **_memory(rx, agent.id, limit)})
+    return json_reply({"agent": shapes_work.agent(rx, agent), **_memory(rx, agent.id, limit)})
 
 
 def remember(tx: Tx, call: Call[MemoryBody]) -> Reply:

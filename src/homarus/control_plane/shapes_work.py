@@ -1,6 +1,6 @@
 """Wire shapes of agents, customers, projects and tasks (control-plane contract, 4 to 6).
 
-One pure function per entity: domain row in, JSON-encodable dict out.
+One function per entity: domain row in, JSON-encodable dict out. All but an agent's are pure.
 """
 
 from typing import Any
@@ -9,6 +9,9 @@ from homarus.base.clock import iso_ms, raw_ms
 from homarus.company.agents import Agent
 from homarus.company.customers import Customer
 from homarus.company.projects import Memory, Project
+from homarus.flows import wallet
+from homarus.flows.wallet import Wallet
+from homarus.store.port import Rx
 from homarus.tasks import rules
 from homarus.tasks.model import Note, Result, Spec, State, Task
 
@@ -17,7 +20,19 @@ def ts(at_ms: int | None) -> str | None:
     return None if at_ms is None else iso_ms(at_ms)
 
 
-def agent(row: Agent) -> dict[str, Any]:
+def agents(rx: Rx, rows: list[Agent]) -> list[dict[str, Any]]:
+    """Agents with what they spent: the one shape that takes more than its own row."""
+    if not rows:
+        return []
+    purses = wallet.of_all(rx, rows[0].company, rows)
+    return [_agent(row, purse) for row, purse in zip(rows, purses, strict=True)]
+
+
+def agent(rx: Rx, row: Agent) -> dict[str, Any]:
+    return agents(rx, [row])[0]
+
+
+def _agent(row: Agent, purse: Wallet) -> dict[str, Any]:
     return {
         "id": row.id,
         "companyId": row.company,
@@ -35,11 +50,11 @@ def agent(row: Agent) -> dict[str, Any]:
         "containerId": None,
         "containerName": None,
         "doctrineJson": {},
-        "monthlyBudgetCents": row.monthly_budget_cents,
-        "monthlyTokenUsage": row.monthly_token_usage,
-        "monthlyCostCents": row.monthly_cost_cents,
-        "lastResetMonth": None,
-        "budgetStatus": row.budget_status,
+        "monthlyBudgetCents": purse.budget_cents,
+        "monthlyTokenUsage": purse.tokens,
+        "monthlyCostCents": purse.cost_cents,
+        "lastResetMonth": purse.month,
+        "budgetStatus": purse.status,
         "status": row.status,
         "lastSeenAt": ts(row.last_seen_ms),
         "currentLoad": row.current_load,
@@ -165,7 +180,7 @@ def task_detail(
     *,
     of_project: Project | None,
     of_customer: Customer | None,
-    of_agent: Agent | None,
+    of_agent: dict[str, Any] | None,
     items: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The detail object (6.1)."""
@@ -182,7 +197,7 @@ def task_detail(
         "comment": None if result is None else result.comment,
         "project": None if of_project is None else project(of_project),
         "customer": None if of_customer is None else customer(of_customer),
-        "assignedAgent": None if of_agent is None else agent(of_agent),
+        "assignedAgent": of_agent,
     }
 
 

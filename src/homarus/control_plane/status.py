@@ -5,7 +5,7 @@ from typing import Any, Final
 from homarus import __version__
 from homarus.base.clock import iso_ms
 from homarus.control_plane.route import Call, Route, json_reply, read_route
-from homarus.kernel import ruled, stop
+from homarus.kernel import budgets, ruled, stop
 from homarus.store.port import Reply, Rx
 from homarus.tasks import sql as task_sql
 from homarus.tasks.model import State
@@ -15,22 +15,36 @@ _COMPANY: Final = (
     "select c.id, c.slug, c.name, c.template, h.receipt_seq, c.no from company c "
     "join company_head h on h.company_no=c.no where c.id=?"
 )
-_COSTS: Final = (
-    "select coalesce(sum(monthly_cost_cents), 0), coalesce(sum(monthly_budget_cents), 0) "
-    "from agent where company=? and deleted_ms is null"
-)
 
 
 def _counts(rx: Rx, sql: str, company: str) -> dict[str, int]:
     return {str(name): int(n) for name, n in rx.all(sql, (company,))}
 
 
+def _cost(rx: Rx, company: str) -> dict[str, Any]:
+    """Today's and this month's money against the company's budgets; `budgetMicros` null: none."""
+    limits = {
+        row.period: row.limit
+        for row in budgets.under(rx, company, [("company", company)], rx.now_ms)
+        if row.unit == "money"
+    }
+    period_keys = budgets.keys(rx.now_ms)
+    body: dict[str, Any] = {}
+    for name, period in (("today", "day"), ("month", "month")):
+        found = budgets.spent_by(rx, company, [company], period_keys[period]).get(company)
+        body[name] = {
+            "spentMicros": 0 if found is None else found.spent.money,
+            "reservedMicros": 0 if found is None else found.reserved.money,
+            "budgetMicros": limits.get(period),
+        }
+    return body
+
+
 def status(rx: Rx, call: Call[None]) -> Reply:
-    """Counts by state, no further than MAX_COUNT each; costs in cents of this month, the budget 0
-    where none is set; what the rules said in the last 24 hours."""
+    """Counts by state, no further than MAX_COUNT each; the company's own spending, in micros; what
+    the rules said in the last 24 hours."""
     company = call.company
     about = rx.one(_COMPANY, (company,)) or ("", "", "", "", 0, 0)
-    spent, budget = rx.one(_COSTS, (company,)) or (0, 0)
     incidents = rx.one(
         "select count(*) from incident where company=? and status='open' and deleted_ms is null",
         (company,),
@@ -55,7 +69,7 @@ def status(rx: Rx, call: Call[None]) -> Reply:
         "openIncidents": int(incidents[0]) if incidents else 0,
         "receipts": int(about[4]),
         "rules": ruled.since(rx, company, int(about[5]), rx.now_ms - ruled.DAY_MS),
-        "cost": {"spentCents": int(spent), "budgetCents": int(budget)},
+        "cost": _cost(rx, company),
     }
     return json_reply(body)
 

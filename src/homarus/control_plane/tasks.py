@@ -149,7 +149,7 @@ def _detail(rx: Rx, company: str, ref: str) -> dict[str, Any]:
         sql.result_of(rx, task.id),
         of_project=project,
         of_customer=customer,
-        of_agent=agent,
+        of_agent=None if agent is None else shapes.agent(rx, agent),
         items=items,
     )
 

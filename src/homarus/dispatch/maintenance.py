@@ -15,8 +15,8 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import due, stopping, work
-from homarus.kernel import anchors
+from homarus.flows import due, spending, stopping, work
+from homarus.kernel import anchors, reservations
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
 from homarus.records.blobs import Blobs
@@ -73,6 +73,7 @@ class Maintenance:
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
             group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
             group.create_task(_repeat("stops", periods.lease_s, self.give_back))
+            group.create_task(_repeat("reservations", periods.lease_s, self.expire_reservations))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
 
     async def anchor(self) -> None:
@@ -114,6 +115,11 @@ class Maintenance:
         """Queue what a lifted STOP still holds: lifting itself gives back only the first tasks."""
         for company in await self._store.read(due.stopped, MAX_COMPANIES):
             await self._in_chunks(company, "task.expire", "stops", stopping.give_back)
+
+    async def expire_reservations(self) -> None:
+        """Give back what was reserved and never settled (design, 1)."""
+        for company in await self._store.read(reservations.due, MAX_COMPANIES):
+            await self._in_chunks(company, "budget.expire", "budgets", spending.expire_due)
 
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
-from homarus.flows import breaches
+from homarus.flows import breaches, spending
 from homarus.kernel import contexts
 from homarus.store.port import Tx
 
@@ -18,6 +18,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "trust.event": breaches.note,
     "task.block": breaches.block,
     "note.use": contexts.use,
+    "budget.reserve": spending.on_reserve,
+    "budget.count": spending.on_count,
+    "quota.count": spending.on_call,
 }
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 

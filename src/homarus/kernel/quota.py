@@ -1,8 +1,61 @@
-"""How often an agent may reach outside in an hour (governance contract, 8, 12)."""
+"""How often an agent may reach outside in an hour (governance contract, 8, 12).
 
+Counted are admitted acts of effect `model` and `external_write`, in hours of UTC. A trusted agent
+has one and a half times the setting, never more than the setting's range.
+"""
+
+from typing import Final
+
+from homarus.base.action import Effect
+from homarus.base.clock import iso_ms
 from homarus.kernel.case import Case, Judgement
+from homarus.kernel.settings import SETTINGS
+from homarus.store.port import Tx
+
+COUNTED: Final = frozenset({Effect.MODEL, Effect.EXTERNAL_WRITE})
+SETTING: Final = "quota.calls_per_hour"
+HOUR_MS: Final = 3_600_000
+HIGH_TRUST: Final = 80
+_MOST: Final = int(SETTINGS[SETTING].most or 0)
+
+
+def limit_of(setting: int, trust: int) -> int:
+    """Calls in an hour (governance contract, 12: quota x 1.5 within the range from trust 80)."""
+    return min(setting * 3 // 2, _MOST) if trust >= HIGH_TRUST else setting
 
 
 def quota(case: Case) -> Judgement:
-    """Filled in by this module's own work; lets everything pass until then."""
-    return None
+    """How often an agent may reach outside in an hour."""
+    agent = case.agent
+    if agent is None or case.effect not in COUNTED:
+        return None
+    company, now_ms = case.action.company, case.rx.now_ms
+    hour = now_ms // HOUR_MS
+    row = case.rx.one(
+        "select calls from quota_use where company=? and agent=? and hour>=?",
+        (company, agent.id, hour),
+    )
+    limit = limit_of(int(case.setting(SETTING)), agent.trust)
+    case.then("quota.count", agent.id, hour=hour)
+    if row is None or row[0] < limit:
+        return None
+    next_ms = (hour + 1) * HOUR_MS
+    return case.refuse(
+        "quota.exhausted",
+        "quota",
+        f"{agent.name} has made its {limit} calls of this hour",
+        f"Go on from {iso_ms(next_ms)}.",
+        once=True,
+        details={"limit": limit, "nextAt": iso_ms(next_ms)},
+    )
+
+
+def count(tx: Tx, agent: str, hour: int) -> None:
+    """One more. A later hour begins anew; a clock that went back goes on counting."""
+    tx.run(
+        "insert into quota_use(company, agent, hour, calls) values(?,?,?,1) "
+        "on conflict(company, agent) do update set "
+        "calls=case when excluded.hour>quota_use.hour then 1 else quota_use.calls+1 end, "
+        "hour=case when excluded.hour>quota_use.hour then excluded.hour else quota_use.hour end",
+        (tx.company, agent, hour),
+    )
