@@ -57,13 +57,14 @@ class Code:
 
 
 RUN_TIME: dict[str, str] = {
+    "approval.{word}": "needed, expired, rejected",
     "artifact.{field}": "title, storage_url, source_kind, source_ref, retention_policy",
     "capability.{code}": "id, title, argv, grants, limits",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
     "resource.{field}": "provider, type, name, status",
     "stop.{scope}": "company, project, agent, task, trace",
-    "task.policy_{word}": "review_first, lead_only, comment_missing, through_review, approval",
+    "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
     "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
 }
 """Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""

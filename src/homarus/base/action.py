@@ -59,6 +59,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     `preflight`     id of the preflight that the caller names
     `routing_note`  the note as the caller gave it (governance contract, 4)
     `estimate`      what it may cost; None: nothing that a budget counts
+    `what`          the arguments in plain words, for whoever has to approve them; never judged
     """
 
     company: str
@@ -75,6 +76,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     arguments: bytes | None = None
     system: str | None = None
     estimate: Estimate | None = None
+    what: str = ""
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):

@@ -28,6 +28,7 @@ SECTIONS: Final = {
     "Control": {
         "token": ("token", "Access tokens."),
         "capability": ("capability", "Commands that agents may run."),
+        "approval": ("approval", "What waits for a person's yes, and the answers."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
     },
     "Explain": {

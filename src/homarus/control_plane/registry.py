@@ -29,6 +29,7 @@ def shape(row: Capability) -> dict[str, Any]:
         "grants": row.grants,
         "limits": row.limits,
         "restartable": row.restartable,
+        "approval": row.approval,
         "createdAt": iso_ms(row.created_ms),
         "updatedAt": iso_ms(row.updated_ms),
     }
@@ -46,6 +47,7 @@ class CapabilityBody(msgspec.Struct, rename="camel", frozen=True):
     grants: tuple[str, ...] = ("*",)
     limits: dict[str, int] = {}
     restartable: bool = False
+    approval: bool = False
 
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
@@ -75,6 +77,7 @@ def register(tx: Tx, call: Call[CapabilityBody]) -> Reply:
             grants=body.grants,
             limits=body.limits,
             restartable=body.restartable,
+            approval=body.approval,
         ),
     )
     return json_reply({"message": "Capability registered", "capability": shape(row)}, 201)

@@ -15,8 +15,8 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import due, stopping, work
-from homarus.kernel import anchors
+from homarus.flows import approving, due, stopping, work
+from homarus.kernel import anchors, approvals
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
 from homarus.records.blobs import Blobs
@@ -72,6 +72,7 @@ class Maintenance:
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
             group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
+            group.create_task(_repeat("approvals", periods.lease_s, self.expire_approvals))
             group.create_task(_repeat("stops", periods.lease_s, self.give_back))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
 
@@ -114,6 +115,11 @@ class Maintenance:
         """Queue what a lifted STOP still holds: lifting itself gives back only the first tasks."""
         for company in await self._store.read(due.stopped, MAX_COMPANIES):
             await self._in_chunks(company, "task.expire", "stops", stopping.give_back)
+
+    async def expire_approvals(self) -> None:
+        """Close approvals whose time is up; each unit checks again."""
+        for company in await self._store.read(approvals.due, MAX_COMPANIES):
+            await self._in_chunks(company, "approval.expire", "approvals", approving.expire_due)
 
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""

@@ -8,11 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
+from homarus.flows import approving
 from homarus.store.port import Tx
 
 Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
 
-HANDLERS: Final[dict[str, Handler]] = {}
+HANDLERS: Final[dict[str, Handler]] = {
+    "approval.open": approving.opened,
+    "approval.use": approving.used,
+}
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 
 

@@ -27,7 +27,7 @@ _ID: Final = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9][a-z0-9_-]*)+")
 _GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[0-9a-f-]{36}")
 _COLUMNS: Final = (
     "id, version, title, description, kind, effect, argv, slots, trusted, enabled, grants, "
-    "limits, created_ms, updated_ms, restartable"
+    "limits, created_ms, updated_ms, restartable, approval"
 )
 
 
@@ -35,7 +35,8 @@ class Capability(msgspec.Struct, frozen=True):
     """A registered row. `slots`: name → type or object; `limits`: bounds of a run by name.
 
     `trusted`: may run without a sandbox (design, 7). `restartable`: a run whose outcome is unknown
-    may be run again. `grants`: `role:NAME`, `agent:ID` or `*`.
+    may be run again. `approval`: each call of an agent needs one.
+    `grants`: `role:NAME`, `agent:ID` or `*`.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Capability(msgspec.Struct, frozen=True):
     created_ms: int
     updated_ms: int
     restartable: bool
+    approval: bool = False
 
 
 class NewCapability(msgspec.Struct, frozen=True):
@@ -67,6 +69,7 @@ class NewCapability(msgspec.Struct, frozen=True):
     grants: tuple[str, ...] = ("*",)
     limits: dict[str, int] = {}
     restartable: bool = False
+    approval: bool = False
 
 
 def _capability(row: Row) -> Capability:
@@ -76,7 +79,7 @@ def _capability(row: Row) -> Capability:
     values[8], values[9] = bool(values[8]), bool(values[9])
     values[10] = tuple(json.loads(values[10]))
     values[11] = json.loads(values[11])
-    values[14] = bool(values[14])
+    values[14], values[15] = bool(values[14]), bool(values[15])
     return Capability(*values)
 
 
@@ -140,13 +143,13 @@ def register(tx: Tx, new: NewCapability) -> Capability:
         raise Conflict("capability.many", f"{MAX_REGISTERED} are registered", "Disable some.")
     tx.run(
         "insert into capability(company, id, version, title, description, kind, effect, argv, "
-        "slots, trusted, enabled, grants, limits, created_ms, updated_ms, restartable) "
-        "values(?,?,?,?,?,'command',?,?,?,?,1,?,?,?,?,?) "
+        "slots, trusted, enabled, grants, limits, created_ms, updated_ms, restartable, approval) "
+        "values(?,?,?,?,?,'command',?,?,?,?,1,?,?,?,?,?,?) "
         "on conflict(company, id) do update set version=excluded.version, title=excluded.title, "
         "description=excluded.description, effect=excluded.effect, argv=excluded.argv, "
         "slots=excluded.slots, trusted=excluded.trusted, enabled=1, grants=excluded.grants, "
         "limits=excluded.limits, updated_ms=excluded.updated_ms, "
-        "restartable=excluded.restartable",
+        "restartable=excluded.restartable, approval=excluded.approval",
         (
             tx.company,
             new.id,
@@ -162,6 +165,7 @@ def register(tx: Tx, new: NewCapability) -> Capability:
             tx.now_ms,
             tx.now_ms,
             int(new.restartable),
+            int(new.approval),
         ),
     )
     found = need(tx, tx.company, new.id)
