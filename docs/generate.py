@@ -57,6 +57,7 @@ class Code:
 
 
 RUN_TIME: dict[str, str] = {
+    "approval.{word}": "needed, expired, rejected",
     "artifact.{field}": "title, storage_url, source_kind, source_ref, retention_policy",
     "budget.{what}": "scope, unit, period",
     "capability.{code}": "id, title, argv, grants, limits",
@@ -64,7 +65,7 @@ RUN_TIME: dict[str, str] = {
     "identity.{word}": "revoked, expired",
     "resource.{field}": "provider, type, name, status",
     "stop.{scope}": "company, project, agent, task, trace",
-    "task.policy_{word}": "review_first, lead_only, comment_missing, through_review, approval",
+    "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
     "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
 }
 """Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""

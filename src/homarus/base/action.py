@@ -63,6 +63,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     `routing_note`  the note as the caller gave it (governance contract, 4)
     `callee`        the agent that a dispatch is for: id or name, as the caller gave it
     `estimate`      what it may cost; None: nothing that a budget counts
+    `what`          the arguments in plain words, for whoever has to approve them; never judged
     """
 
     company: str
@@ -80,6 +81,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     system: str | None = None
     estimate: Estimate | None = None
     callee: str | None = None
+    what: str = ""
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):

@@ -32,6 +32,7 @@ SECTIONS: Final = {
         "change": ("change", "Change the company's rules: propose, approve, switch."),
         "document": ("document", "Documents of the main space."),
         "budget": ("budget", "What may be spent, what was, and prices."),
+        "approval": ("approval", "What waits for a person's yes, and the answers."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
     },
     "Explain": {

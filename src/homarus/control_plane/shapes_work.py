@@ -11,6 +11,7 @@ from homarus.company.customers import Customer
 from homarus.company.projects import Memory, Project
 from homarus.flows import wallet
 from homarus.flows.wallet import Wallet
+from homarus.kernel.approvals import Summary
 from homarus.store.port import Rx
 from homarus.tasks import rules
 from homarus.tasks.model import Note, Result, Spec, State, Task
@@ -165,12 +166,19 @@ def task(row: Task, spec: Spec, result: Result | None = None) -> dict[str, Any]:
     }
 
 
-_NO_APPROVALS = {"total": 0, "pending": 0, "latestPendingApprovalId": None}
+def approval_summary(found: Summary | None) -> dict[str, Any]:
+    if found is None:
+        return {"total": 0, "pending": 0, "latestPendingApprovalId": None}
+    return {
+        "total": found.total,
+        "pending": found.pending,
+        "latestPendingApprovalId": found.latest_pending,
+    }
 
 
-def task_row(row: Task, spec: Spec) -> dict[str, Any]:
+def task_row(row: Task, spec: Spec, approvals: Summary | None = None) -> dict[str, Any]:
     """A task in a list."""
-    return task(row, spec) | {"approvalSummary": _NO_APPROVALS}
+    return task(row, spec) | {"approvalSummary": approval_summary(approvals)}
 
 
 def task_detail(
@@ -182,11 +190,12 @@ def task_detail(
     of_customer: Customer | None,
     of_agent: dict[str, Any] | None,
     items: list[dict[str, Any]],
+    approvals: Summary | None = None,
 ) -> dict[str, Any]:
     """The detail object (6.1)."""
     given = spec.input
     return task(row, spec, result) | {
-        "approvalSummary": _NO_APPROVALS,
+        "approvalSummary": approval_summary(approvals),
         "shortCode": row.id[:8].upper(),
         "description": given.get("description"),
         "acceptanceCriteria": given.get("acceptanceCriteria") or [],

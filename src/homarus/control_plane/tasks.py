@@ -7,8 +7,10 @@ import msgspec
 from homarus.company import agents, customers, projects
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane import task_context, timeline
+from homarus.control_plane.approvals import waiting
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import editing, work
+from homarus.flows import editing, parking, work
+from homarus.kernel import approvals
 from homarus.store.port import Reply, Rx, Tx
 from homarus.tasks import rules, sql
 from homarus.tasks.model import LEASE_MS, State, Task
@@ -16,6 +18,7 @@ from homarus.tasks.model import LEASE_MS, State, Task
 UNSET = msgspec.UNSET
 _encode = msgspec.json.Encoder().encode
 _MEMORIES = 20
+DONE = State.DONE.value
 
 
 class Assignee(msgspec.Struct):
@@ -128,7 +131,8 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         before=call.cursor(),
     )
     more = {"nextCursor": str(rows[-1][0].seq)} if len(rows) == call.limit() else {}
-    return json_reply({"tasks": [shapes.task_row(t, s) for t, s in rows]} | more)
+    asked = approvals.summaries(rx, [task.id for task, _ in rows])
+    return json_reply({"tasks": [shapes.task_row(t, s, asked.get(t.id)) for t, s in rows]} | more)
 
 
 def _detail(rx: Rx, company: str, ref: str) -> dict[str, Any]:
@@ -151,6 +155,7 @@ def _detail(rx: Rx, company: str, ref: str) -> dict[str, Any]:
         of_customer=customer,
         of_agent=None if agent is None else shapes.agent(rx, agent),
         items=items,
+        approvals=approvals.summaries(rx, [task.id]).get(task.id),
     )
 
 
@@ -207,6 +212,8 @@ def patch(tx: Tx, call: Call[PatchTask]) -> Reply:
         blockers=UNSET if body.blocked_by_task_ids is UNSET else tuple(body.blocked_by_task_ids),
     )
     task = editing.patch(tx, call.path["id"], change)
+    if body.state == DONE and parking.awaits_done(tx, task):
+        return waiting(tx, task)
     shape = shapes.task(task, sql.spec_of(tx, task.id))
     return json_reply({"message": "Task updated", "task": shape})
 
@@ -350,6 +357,8 @@ def result(tx: Tx, call: Call[ResultBody]) -> Reply:
             lease_token=body.lease_token,
         ),
     )
+    if body.state == DONE and parking.awaits_done(tx, task):
+        return waiting(tx, task)
     stored = sql.result_of(tx, task.id)
     shape = shapes.task(task, sql.spec_of(tx, task.id), stored)
     return json_reply({"message": "Result recorded", "task": shape})
@@ -371,6 +380,8 @@ def complete(tx: Tx, call: Call[Complete]) -> Reply:
             call.path["id"], "done", body.output_json, body.comment, body.lease_token
         ),
     )
+    if parking.awaits_done(tx, task):
+        return waiting(tx, task)
     shape = shapes.task(task, sql.spec_of(tx, task.id), sql.result_of(tx, task.id))
     return json_reply({"message": "Task completed", "task": shape})
 

@@ -6,6 +6,8 @@ that a crash could lose. A task that no executor fits gets a note and stays open
 """
 
 import asyncio
+import hashlib
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,9 @@ import structlog
 
 from homarus.backends import layers, local
 from homarus.base.action import Action, Effect
+from homarus.base.canonical import canonical
 from homarus.base.errors import Conflict, HomarusError, Refused
+from homarus.base.redact import redact_text
 from homarus.company import agents
 from homarus.dispatch import commands
 from homarus.flows import running, work
@@ -131,6 +135,8 @@ class Dispatcher:
             intent = Action(
                 company, capability.id, f"task:{task.id}", Effect.EXEC, acting=agent,
                 task=task.id, trace=task.trace, system=WORKER,
+                arguments=hashlib.sha256(canonical(list(command.argv))).digest(),
+                what=redact_text(shlex.join(command.argv)),
             )  # fmt: skip
             run = await self._store.write(
                 intent, running.start, task.id, task.token, capability.id, command.argv
@@ -138,6 +144,9 @@ class Dispatcher:
         except Conflict:
             raise
         except HomarusError as error:
+            if isinstance(error, Refused) and error.rule == "approval":
+                log.info("run_waits", task=task.number, code=error.code)
+                return  # parked by the refusal itself; the answer queues it again
             await self._hand_off(company, agent, claimed, str(error))
             return
         ended = await self._run(run.id, command, capability, workspace)

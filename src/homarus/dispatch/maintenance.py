@@ -15,8 +15,8 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import due, spending, stopping, work
-from homarus.kernel import anchors, reservations
+from homarus.flows import approving, due, spending, stopping, work
+from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
 from homarus.records.blobs import Blobs
@@ -72,6 +72,7 @@ class Maintenance:
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
             group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
+            group.create_task(_repeat("approvals", periods.lease_s, self.expire_approvals))
             group.create_task(_repeat("stops", periods.lease_s, self.give_back))
             group.create_task(_repeat("reservations", periods.lease_s, self.expire_reservations))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
@@ -120,6 +121,11 @@ class Maintenance:
         """Give back what was reserved and never settled (design, 1)."""
         for company in await self._store.read(reservations.due, MAX_COMPANIES):
             await self._in_chunks(company, "budget.expire", "budgets", spending.expire_due)
+
+    async def expire_approvals(self) -> None:
+        """Close approvals whose time is up; each unit checks again."""
+        for company in await self._store.read(approvals.due, MAX_COMPANIES):
+            await self._in_chunks(company, "approval.expire", "approvals", approving.expire_due)
 
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
-from homarus.flows import breaches, spending
+from homarus.flows import approving, breaches, spending
 from homarus.kernel import contexts
 from homarus.store.port import Tx
 
@@ -21,6 +21,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "budget.reserve": spending.on_reserve,
     "budget.count": spending.on_count,
     "quota.count": spending.on_call,
+    "approval.open": approving.opened,
+    "approval.use": approving.used,
 }
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 

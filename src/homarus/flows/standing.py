@@ -13,7 +13,8 @@ _FIND: Final = (
     f"select {', '.join(f't.{c}' for c in TASK_COLUMNS.split(', '))}, "  # noqa: S608
     "s.approval_required, p.id, p.require_approval_for_done, p.require_review_before_done, "
     "p.comment_required_for_review, p.only_lead_can_change_status, p.lead_agent, "
-    "p.max_active_agents, exists(select 1 from task_done_item d where d.task=t.id), "
+    "p.max_active_agents, p.block_status_changes_with_pending_approval, "
+    "exists(select 1 from task_done_item d where d.task=t.id), "
     "exists(select 1 from task_dependency d where d.blocker=t.id) "
     "from task t join task_spec s on s.task=t.id "
     "left join project p on p.id=t.project and p.company=t.company and p.deleted_ms is null "
@@ -23,7 +24,8 @@ _COLUMNS: Final = TASK_COLUMNS.count(",") + 1
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """`approval_required`: of the task itself. `has_items`: it has a Definition of Done with typed
+    """`approval_required`: of the task itself. `pending_blocks`: its project lets nothing move
+    while an approval is open. `has_items`: it has a Definition of Done with typed
     items. `has_dependents`: tasks wait for it, or waited."""
 
     task: Task
@@ -34,6 +36,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     only_lead: bool
     lead: str | None
     cap: int | None
+    pending_blocks: bool
     has_items: bool
     has_dependents: bool
 
@@ -59,6 +62,7 @@ def need(tx: Tx, company: str, ref: str) -> Standing:
         only_lead=bool(more[5]),
         lead=more[6],
         cap=more[7],
-        has_items=bool(more[8]),
-        has_dependents=bool(more[9]),
+        pending_blocks=bool(more[8]),
+        has_items=bool(more[9]),
+        has_dependents=bool(more[10]),
     )

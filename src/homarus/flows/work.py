@@ -10,7 +10,8 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import done, standing, stopping
+from homarus.flows import done, parking, standing, stopping
+from homarus.flows.parking import let_go as let_go
 from homarus.kernel import preflights, routing, stop
 from homarus.kernel.facts import AgentFacts
 from homarus.records import incidents
@@ -302,7 +303,8 @@ class ResultRequest(msgspec.Struct, frozen=True):
 def result(tx: Tx, request: ResultRequest) -> Task:
     """Report on a task that the acting agent holds.
 
-    A repeated terminal result with the same content succeeds. Raises `task.state`,
+    A repeated terminal result with the same content succeeds. A `done` that a person has to accept
+    asks for an approval and lets the worker go: see `parking.awaits_done`. Raises `task.state`,
     `task.unknown`, `task.lease_lost`, `task.illegal_move`, `task.policy_*`, `task.dod_unmet`.
     """
     target = rules.target_state(request.state)
@@ -313,6 +315,8 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         before = sql.result_of(tx, task.id)
         if before is not None and before.digest == digest and before.agent == tx.actor.id:
             return task
+    if target is State.DONE and parking.awaits_done(tx, task) and task.agent == tx.actor.id:
+        return task
     reviewing = task.state is State.REVIEW and task.reviewer == tx.actor.id
     check_holder(tx, task, request.lease_token, reviewing)
     if target is State.IN_PROGRESS:
@@ -327,13 +331,17 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         is_lead=found.lead == tx.actor.id,
         reviewing=reviewing,
     )
-    refusal = rules.policy_refusal(task, found.approval_required, policy, target, request.comment)
+    if found.pending_blocks:
+        parking.forbid_while_pending(tx, task, target)
+    refusal = rules.policy_refusal(task, policy, target, request.comment)
     if refusal is not None:
         raise refusal
     if target is State.DONE and found.has_items:
         done.require(tx, task, tx.actor, reviewing=reviewing)
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
+    if rules.wants_approval(found.approval_required, policy, target):
+        return parking.ask_done(tx, found, request.comment, digest)
     keep = target is not State.QUEUED
     after = service.leave(
         tx, task, target, keep_agent=keep, retries=task.retries,
@@ -395,14 +403,6 @@ def check_holder(tx: Tx, task: Task, lease_token: int | None, reviewing: bool) -
         raise service.lost(task)
     if task.lease_until_ms <= tx.now_ms:
         raise service.lost(task)
-
-
-def let_go(tx: Tx, before: Task, *, capped: bool = True) -> None:
-    """Free what a task in progress occupied: the agent's slot, the project's place."""
-    if before.state is State.IN_PROGRESS and before.agent is not None:
-        agents.free_slot(tx, before.agent)
-        if capped:
-            lanes.leave(tx, before.project, before.agent)
 
 
 def _illegal(task: Task, target: State) -> Conflict:

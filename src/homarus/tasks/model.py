@@ -48,6 +48,8 @@ MOVES: Final[dict[tuple[State, State], frozenset[Mover]]] = {
     (S.REVIEW, S.QUEUED): frozenset({M.HOLDER, M.OPERATOR}),
     (S.REVIEW, S.IN_PROGRESS): frozenset({M.CLAIM}),
     (S.BLOCKED, S.QUEUED): frozenset({M.KERNEL, M.OPERATOR}),
+    (S.BLOCKED, S.DONE): frozenset({M.KERNEL}),
+    (S.BLOCKED, S.REVIEW): frozenset({M.KERNEL}),
     (S.FAILED, S.QUEUED): frozenset({M.OPERATOR}),
     (S.DEAD_LETTER, S.QUEUED): frozenset({M.OPERATOR}),
     (S.DONE, S.REVIEW): frozenset({M.OPERATOR}),

@@ -137,6 +137,10 @@ def result_digest(state: State, output: Any, comment: str | None) -> bytes:
         plain = canonical([state.value, output, comment])
     except (ValueError, TypeError):
         plain = msgspec.json.encode([state.value, output, comment], order="sorted")
+    return digest_of(plain)
+
+
+def digest_of(plain: bytes) -> bytes:
     return hashlib.sha256(plain).digest()
 
 
@@ -152,12 +156,9 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 def policy_refusal(
-    task: Task, wants_person: bool, policy: Policy, target: State, comment: str | None
+    task: Task, policy: Policy, target: State, comment: str | None
 ) -> HomarusError | None:
-    """The first policy that forbids the move, in the contract's order; None: it may pass.
-
-    `wants_person`: the task itself asks for a person's approval.
-    """
+    """The first policy that forbids the move, in the contract's order; None: it may pass."""
     if target is State.DONE:
         if policy.requires_review and task.state is not State.REVIEW:
             return _forbidden("review_first", "the project wants a review before done")
@@ -170,9 +171,12 @@ def policy_refusal(
     guarded = policy.requires_approval or policy.requires_review or policy.only_lead
     if target is State.DONE and guarded and not (policy.is_lead or policy.reviewing):
         return _forbidden("through_review", "workers of this project finish through review")
-    if target is State.DONE and (wants_person or policy.requires_approval):
-        return _forbidden("approval", "a person must accept this task before it is done")
     return None
+
+
+def wants_approval(task_wants: bool, policy: Policy, target: State) -> bool:
+    """Whether a person has to accept it before the task is done (contract 6.6, the last line)."""
+    return target is State.DONE and (task_wants or policy.requires_approval)
 
 
 def _forbidden(word: str, what: str) -> HomarusError:

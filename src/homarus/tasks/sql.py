@@ -155,6 +155,12 @@ def set_input(tx: Tx, task: str, value: dict[str, Any]) -> None:
     tx.run("update task_spec set input=? where task=?", (text, task))
 
 
+def set_reason(tx: Tx, task: Task, reason: str) -> Task:
+    """Say anew why a task is where it is."""
+    tx.run("update task set reason=?, updated_ms=? where id=?", (reason, tx.now_ms, task.id))
+    return msgspec.structs.replace(task, reason=reason, updated_ms=tx.now_ms)
+
+
 def set_role(tx: Tx, task: str, role: str | None) -> None:
     """The caller gives the task the lane of its new audience."""
     tx.run("update task_spec set role=? where task=?", (role, task))

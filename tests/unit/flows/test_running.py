@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from homarus.flows import running
+from homarus.kernel import approvals
 from homarus.records import artifacts
 from homarus.tasks import runs, sql
 from homarus.tasks.model import LEASE_MS, State
@@ -46,7 +47,6 @@ async def test_a_run_that_ends_moves_its_task(shop, ok, state):
         ({"require_review_before_done": True}, {}),
         ({"require_approval_for_done": True}, {}),
         ({"only_lead_can_change_status": True}, {}),
-        ({}, {"approval_required": True}),
         ({}, {"done": ["review:qa"]}),
         ({}, {"done": ["it is nice", "artifact:report"]}),
     ],
@@ -58,6 +58,12 @@ async def test_where_its_word_is_not_enough_it_goes_to_review(shop, policy, fiel
     assert result.output == {"exitCode": 0}
     items = await shop.ground.read(sql.done_items, task.id)
     assert [item.evidence for item in items] == [None] * len(items)
+
+
+async def test_a_run_that_a_person_has_to_accept_waits_for_an_approval(shop):
+    task, run = await started(shop, approval_required=True)
+    assert await end(shop, task, ended(run)) == (True, State.BLOCKED, "done")
+    assert len(await shop.ground.read(approvals.pending_for, task.id)) == 1
 
 
 async def test_files_that_do_not_fit_fail_the_task(shop):

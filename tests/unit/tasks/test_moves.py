@@ -11,7 +11,7 @@ inbox       -     KO     -           -      -       -    -      -           HO
 queued      -     -      C           -      KO      -    -      -           HO
 in_progress -     HLO    -           H      KO      H    H      L           -
 review      -     HO     C           -      -       HO   HO     -           HO
-blocked     -     KO     -           -      -       -    -      -           HO
+blocked     -     KO     -           K      -       K    -      -           HO
 done        -     -      -           O      -       -    -      -           HO
 failed      -     O      -           -      -       -    -      -           HO
 dead_letter -     O      -           -      -       -    -      -           HO

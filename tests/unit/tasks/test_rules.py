@@ -207,16 +207,17 @@ ANY = Task(
 PLAIN, PERSON = Spec("t", "x"), Spec("t", "x", approval_required=True)
 APPROVAL, REVIEW, LEAD = "requires_approval", "requires_review", "only_lead"
 WORKING, REVIEWED = State.IN_PROGRESS, State.REVIEW
+ASKS = "a person"
 
 
 @pytest.mark.parametrize(
     ("policies", "state", "spec", "target", "comment", "code"),
     [
         ((), WORKING, PLAIN, State.DONE, None, None),
-        ((), WORKING, PERSON, State.DONE, None, "approval"),
-        ((), REVIEWED, PERSON, State.DONE, None, "approval"),
+        ((), WORKING, PERSON, State.DONE, None, ASKS),
+        ((), REVIEWED, PERSON, State.DONE, None, ASKS),
         ((APPROVAL,), WORKING, PLAIN, State.DONE, None, "through_review"),
-        ((APPROVAL, "is_lead"), WORKING, PLAIN, State.DONE, None, "approval"),
+        ((APPROVAL, "is_lead"), WORKING, PLAIN, State.DONE, None, ASKS),
         ((APPROVAL,), WORKING, PLAIN, State.REVIEW, None, None),
         ((REVIEW,), WORKING, PLAIN, State.DONE, None, "review_first"),
         ((REVIEW, "is_lead"), WORKING, PLAIN, State.DONE, None, "review_first"),
@@ -236,8 +237,8 @@ WORKING, REVIEWED = State.IN_PROGRESS, State.REVIEW
         (("comment_for_review",), WORKING, PLAIN, State.DONE, None, None),
         # A reviewer is no worker of the task; a person's word and the lead's stay theirs.
         ((REVIEW, "reviewing"), REVIEWED, PLAIN, State.DONE, None, None),
-        ((APPROVAL, "reviewing"), REVIEWED, PLAIN, State.DONE, None, "approval"),
-        (("reviewing",), REVIEWED, PERSON, State.DONE, None, "approval"),
+        ((APPROVAL, "reviewing"), REVIEWED, PLAIN, State.DONE, None, ASKS),
+        (("reviewing",), REVIEWED, PERSON, State.DONE, None, ASKS),
         ((LEAD, "reviewing"), REVIEWED, PLAIN, State.DONE, None, "lead_only"),
         (("reviewing",), REVIEWED, PLAIN, State.QUEUED, None, None),
     ],
@@ -245,5 +246,7 @@ WORKING, REVIEWED = State.IN_PROGRESS, State.REVIEW
 def test_policies_in_the_contracts_order(policies, state, spec, target, comment, code):
     task = msgspec.structs.replace(ANY, state=state)
     policy = rules.Policy(**dict.fromkeys(policies, True))
-    refusal = rules.policy_refusal(task, spec.approval_required, policy, target, comment)
-    assert (refusal and refusal.code) == (code and f"task.policy_{code}")
+    refusal = rules.policy_refusal(task, policy, target, comment)
+    asks = refusal is None and rules.wants_approval(spec.approval_required, policy, target)
+    said = None if code in (None, ASKS) else f"task.policy_{code}"
+    assert (asks, refusal and refusal.code) == (code == ASKS, said)
