@@ -27,6 +27,7 @@ from homarus.control_plane import (
     sync,
     talk,
     tasks,
+    trust,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -41,6 +42,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     sessions,
     projects,
     tasks,
+    trust,
     actions,
     talk,
     sync,
