@@ -1,4 +1,4 @@
-"""Better-trusted agents have a head start at fresh tasks, and nobody waits for nobody (design, 6)."""
+"""A head start at fresh tasks for better-trusted agents; nobody waits for nobody (design, 6)."""
 
 import pytest
 

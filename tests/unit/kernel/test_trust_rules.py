@@ -1,4 +1,4 @@
-"""The score as a pure rule: bands to the point, weights, decay, bounds (governance contract, 12)."""
+"""The score as a pure rule: bands to the point, weights, decay, bounds (contract, 12)."""
 
 import pytest
 from hypothesis import given
