@@ -29,6 +29,7 @@ SECTIONS: Final = {
         "token": ("token", "Access tokens."),
         "capability": ("capability", "Commands that agents may run."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
+        "trust": ("trust", "How far an agent is trusted, and why."),
     },
     "Explain": {
         "why": ("why", "Who did this, by which rule, with what outcome."),

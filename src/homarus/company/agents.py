@@ -28,13 +28,13 @@ COLUMNS: Final = (
     "id, no, company, name, role, avatar_url, skills, skills_wire, memory, model_policy, "
     "concurrency_limit, active, llm_provider, llm_model, monthly_budget_cents, "
     "monthly_cost_cents, monthly_token_usage, budget_status, suspended, status, current_load, "
-    "last_seen_ms, created_ms, updated_ms, deleted_ms, executor"
+    "last_seen_ms, created_ms, updated_ms, deleted_ms, executor, trust"
 )
 
 
 class Agent(msgspec.Struct, frozen=True, gc=False):
     """A row of `agent`. `skills` is sorted; `concurrency_limit` 0 takes no work; `active` counts
-    the tasks it holds; times in Unix ms."""
+    the tasks it holds; `trust` 0 to 100 (governance contract, 12); times in Unix ms."""
 
     id: str
     no: int
@@ -62,6 +62,7 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
     updated_ms: int
     deleted_ms: int | None
     executor: str
+    trust: int
 
 
 class AgentChange(msgspec.Struct, frozen=True):

@@ -46,6 +46,7 @@ def agent(row: Agent) -> dict[str, Any]:
         "activeTasks": row.active,
         "suspended": row.suspended,
         "executor": row.executor,
+        "trust": row.trust,
         "createdAt": iso_ms(row.created_ms),
         "deletedAt": ts(row.deleted_ms),
     }
