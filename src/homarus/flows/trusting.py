@@ -99,8 +99,8 @@ def _of_receipts(rx: Rx, company_no: int, agent: str, since_ms: int) -> list[Act
 
 def _of_receipt(row: trust.Judged) -> list[Act]:
     """A refusal counts once a minute, as the ledger folds equal ones. What the level `observe` let
-    pass is no violation, but it is an act without a preflight. R4 and forged notes count by their
-    own event."""
+    pass is no violation, but it is an act without a preflight. Severe refusals and untrusted
+    executions count by their own event besides."""
     if row.outcome is not None:
         if row.code == "task.dod_unmet":
             return [_of_kind("unmet_dod", row.at_ms)]

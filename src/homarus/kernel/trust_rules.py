@@ -38,7 +38,7 @@ HIGH: Final = 80
 NORMAL: Final = 50
 LOW: Final = 30
 
-REPEAT_MS: Final = WINDOW_MS
+REPEAT_MS: Final = DAY_MS
 """An untrusted execution counts as a repeat when another one lies within this time."""
 
 
@@ -198,11 +198,12 @@ RAISES: Final[Mapping[str, str]] = {
 
 
 def is_severe(verdict: object) -> bool:
-    """Whether a refusal changes the score at once: an R4 attempt, a forged note."""
+    """Whether a refusal changes the score at once: an R4 attempt, a forged note. An unreadable path
+    is no attempt yet."""
     if not isinstance(verdict, Refuse) or verdict.actor is None:
         return False
     if verdict.actor.kind is not ActorKind.AGENT:
         return False
-    return verdict.rule == "R4" or (
+    return (verdict.rule == "R4" and verdict.code != "R4.path") or (
         verdict.rule == "R5" and verdict.code.rpartition(".")[2] in _FORGED
     )

@@ -151,6 +151,7 @@ OPERATOR = Actor(ActorKind.OPERATOR, "o")
     ("verdict", "severe"),
     [
         (Refuse("R4.governed", "R4", "r", "d", actor=AGENT), True),
+        (Refuse("R4.path", "R4", "r", "d", actor=AGENT), False),
         (Refuse("R5.forged", "R5", "r", "d", actor=AGENT), True),
         (Refuse("R5.signature", "R5", "r", "d", actor=AGENT), True),
         (Refuse("R5.expired", "R5", "r", "d", actor=AGENT), False),
