@@ -215,3 +215,15 @@ def test_sql(at: Any, running: Running, company: str) -> None:
         assert (done.code, done.error) == (2, "sql.read_only"), attempt
     assert running("sql", "select nonsense").code == 2
     assert running("--company", "nowhere", "sql", "select 1").code == 3
+
+
+def test_trust(at: Any, running: Running, company: str) -> None:
+    assert at("agent", "list")["agents"][0]["trust"] == 60
+    assert at("trust", "pm")["trust"] == at("trust", "show", "pm")["trust"]
+    shown = running("--company", company, "trust", "pm")
+    assert "60 (normal)" in shown.out and "What would raise it:" in shown.out
+    assert at("trust", "history", "pm")["changes"] == []
+    refused = running("--company", company, "trust", "review", "pm", "--note", "why not")
+    assert refused.code == 5
+    assert "trust.nothing" in refused.err
+    assert running("--company", company, "trust", "nobody").code == 3

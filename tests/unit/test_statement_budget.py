@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
+from homarus.kernel.trust_rules import HEAD_START_MS, Band
 from homarus.store.sqlite.engine import SqliteStore
 from homarus.testing.ground import Ground, ground
 from homarus.testing.shop import Shop, open_shop
@@ -16,6 +17,8 @@ from homarus.testing.stores import Clock, Governor, Store
 
 CLAIM = 9  # the last is the preflight that it makes
 COMPLETE = 8
+FRESH = 1
+"""A task in the head start of better-trusted agents costs the look whether one waits."""
 WITH_CAP_AND_DEPENDENTS = 12
 
 
@@ -70,10 +73,11 @@ async def test_a_warm_claim_costs_nine_statements_and_a_result_eight(shop):
     for _ in range(3):
         await shop.task(role="coder")
     await lifecycle(shop)
-    for _ in range(2):
+    for fresh in (FRESH, 0):
         claim, complete = await lifecycle(shop)
-        assert len(claim) <= CLAIM, "\n".join(claim)
+        assert len(claim) <= CLAIM + fresh, "\n".join(claim)
         assert len(complete) <= COMPLETE, "\n".join(complete)
+        shop.ground.clock.advance(HEAD_START_MS[Band.NORMAL])
 
 
 async def test_a_cap_and_dependents_cost_at_most_four_more(shop):

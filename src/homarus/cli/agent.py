@@ -14,6 +14,7 @@ _COLUMNS = (
     ("name", "name"),
     ("role", "role"),
     ("status", "status"),
+    ("trust", "trust"),
     ("load", "currentLoad"),
     ("limit", "concurrencyLimit"),
     ("last seen", "lastSeenAt"),

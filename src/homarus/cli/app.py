@@ -34,6 +34,7 @@ SECTIONS: Final = {
         "budget": ("budget", "What may be spent, what was, and prices."),
         "approval": ("approval", "What waits for a person's yes, and the answers."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
+        "trust": ("trust", "How far an agent is trusted, and why."),
     },
     "Explain": {
         "why": ("why", "Who did this, by which rule, with what outcome."),

@@ -16,6 +16,12 @@ MAX_NAME: Final = 200
 MAX_SKILLS: Final = 200
 MAX_SKILL: Final = 100
 MAX_CONCURRENCY: Final = 1_000
+ONLINE_MS: Final = 60_000
+"""An agent heard of within this time is online."""
+
+MAX_BETTER: Final = 100
+"""Agents that a claim of a fresh task looks at; with more, a fitting one was found long before."""
+
 EXECUTORS: Final = ("external", "command")
 """Who does an agent's work: a bridge that claims it, or this daemon (design, 7)."""
 
@@ -25,14 +31,14 @@ BUDGET_STATUSES: Final = ("active", "warning", "paused")
 COLUMNS: Final = (
     "id, no, company, name, role, avatar_url, skills, skills_wire, memory, model_policy, "
     "concurrency_limit, active, llm_provider, llm_model, budget_status, budget_month, suspended, "
-    "status, current_load, last_seen_ms, created_ms, updated_ms, deleted_ms, executor"
+    "status, current_load, last_seen_ms, created_ms, updated_ms, deleted_ms, executor, trust"
 )
 
 
 class Agent(msgspec.Struct, frozen=True, gc=False):
     """A row of `agent`. `skills` is sorted; `concurrency_limit` 0 takes no work; `active` counts
     the tasks it holds; `budget_status` is what was said of it in `budget_month` (2026-05), see
-    `flows.wallet`; times in Unix ms."""
+    `flows.wallet`; `trust` 0 to 100 (governance contract, 12); times in Unix ms."""
 
     id: str
     no: int
@@ -58,6 +64,7 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
     updated_ms: int
     deleted_ms: int | None
     executor: str
+    trust: int
 
 
 class AgentChange(msgspec.Struct, frozen=True):
@@ -274,9 +281,23 @@ def run_here(rx: Rx) -> list[tuple[str, str]]:
     """`(company, agent)` of all agents whose work this daemon does and who may take more."""
     rows = rx.all(
         "select company, id from agent where executor='command' and deleted_ms is null "
-        "and suspended=0 and active<concurrency_limit order by active, id"
+        "and suspended=0 and trust>=30 and active<concurrency_limit order by active, id"
     )
     return [(company, agent) for company, agent in rows]
+
+
+def better_waits(
+    rx: Rx, company: str, least_trust: int, role: str | None, skills: frozenset[str]
+) -> bool:
+    """Whether an agent of at least this trust could take a task of this audience now: alive, not
+    suspended, with a free place (design, 6)."""
+    rows = rx.all(
+        "select skills from agent where company=? and trust>=? and deleted_ms is null "
+        "and suspended=0 and active<concurrency_limit and (last_seen_ms>? or executor='command') "
+        "and (?='' or role=?) limit ?",
+        (company, least_trust, rx.now_ms - ONLINE_MS, role or "", role or "", MAX_BETTER),
+    )
+    return any(skills_of(row[0]) >= skills for row in rows)
 
 
 def take_slot(tx: Tx, agent: str) -> bool:

@@ -35,6 +35,7 @@ from homarus.control_plane import (
     sync,
     talk,
     tasks,
+    trust,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -51,6 +52,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     sessions,
     projects,
     tasks,
+    trust,
     actions,
     talk,
     dispatches,

@@ -15,7 +15,7 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import approving, due, spending, stopping, work
+from homarus.flows import approving, due, spending, stopping, trusting, work
 from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
@@ -75,6 +75,7 @@ class Maintenance:
             group.create_task(_repeat("approvals", periods.lease_s, self.expire_approvals))
             group.create_task(_repeat("stops", periods.lease_s, self.give_back))
             group.create_task(_repeat("reservations", periods.lease_s, self.expire_reservations))
+            group.create_task(_repeat("trust", SWEEP_S, self.recompute_trust))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
 
     async def anchor(self) -> None:
@@ -132,10 +133,19 @@ class Maintenance:
         for company in await self._store.read(_late_sessions):
             await self._in_chunks(company, "session.monitor", "sessions", sessions.degrade_late)
 
-    async def _in_chunks(self, company: str, capability: str, worker: str, fn: Chunk) -> None:
+    async def recompute_trust(self) -> None:
+        """Compute the scores whose week is over (governance contract, 12)."""
+        for company in await self._store.read(trusting.due, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "trust.recompute", "trust", trusting.recompute_due, trusting.AGENTS_A_UNIT
+            )
+
+    async def _in_chunks(
+        self, company: str, capability: str, worker: str, fn: Chunk, rows: int = EXPIRE_ROWS
+    ) -> None:
         for _ in range(MAX_EXPIRE_UNITS):
-            done = await self._store.write(_system(company, capability, worker), fn, EXPIRE_ROWS)
-            if done < EXPIRE_ROWS:
+            done = await self._store.write(_system(company, capability, worker), fn, rows)
+            if done < rows:
                 return
 
 

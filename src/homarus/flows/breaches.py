@@ -7,12 +7,6 @@ from homarus.tasks import service, sql
 from homarus.tasks.model import State
 
 
-def note(tx: Tx, event: Consequence) -> None:
-    """Tell whoever watches what an agent wanted."""
-    data = {name: event.data[name] for name in ("kind", "task", "note")}
-    tx.emit("trust_event", event.subject, data)
-
-
 def block(tx: Tx, blocked: Consequence) -> None:
     """Take a task from whoever holds it, until somebody has looked at the reason."""
     task = sql.by_id(tx, tx.company, blocked.subject)

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
-from homarus.flows import approving, breaches, spending
+from homarus.flows import approving, breaches, spending, trusting
 from homarus.kernel import contexts
 from homarus.store.port import Tx
 
 Handler = Callable[[Tx, Consequence], Mapping[str, Any] | None]
 
 HANDLERS: Final[dict[str, Handler]] = {
-    "trust.event": breaches.note,
+    "trust.event": trusting.on_event,
+    "agent.restrict": trusting.on_restrict,
+    "incident.open": trusting.on_incident,
     "task.block": breaches.block,
     "note.use": contexts.use,
     "budget.reserve": spending.on_reserve,
@@ -31,4 +33,5 @@ def apply(tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
     told: dict[str, Any] = {}
     for consequence in verdict.consequences:
         told |= HANDLERS[consequence.kind](tx, consequence) or {}
+    trusting.punish(tx, verdict)
     return told

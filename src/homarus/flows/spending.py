@@ -253,5 +253,5 @@ def _incident(tx: Tx, row: Budget, charged: dict[str, str], said: str) -> None:
         task=charged.get("task"),
         project=charged.get("project"),
         recommended_action=action,
-        anywhere=True,
+        company_wide=True,
     )

@@ -10,10 +10,11 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import done, parking, standing, stopping
+from homarus.flows import accepting, done, head_start, parking, standing, stopping
 from homarus.flows.parking import let_go as let_go
-from homarus.kernel import preflights, routing, stop
+from homarus.kernel import preflights, routing, stop, trust
 from homarus.kernel.facts import AgentFacts
+from homarus.kernel.trust_rules import NORMAL
 from homarus.records import incidents
 from homarus.store.port import Tx
 from homarus.tasks import lanes, rules, service, sql
@@ -204,8 +205,10 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
 
 
 def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None:
-    """The head of the agent's lanes; stopped tasks are put aside on the way."""
+    """The head of the agent's lanes; stopped tasks are put aside on the way, fresh ones left to
+    better-trusted agents."""
     held: frozenset[str] | None = None
+    left: frozenset[int] = frozenset()
     for _ in range(MAX_PUT_ASIDE):
         head = lanes.best_head(
             tx,
@@ -213,9 +216,13 @@ def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None
             role=agent.role,
             skills=agent.skills,
             strict_role=request.strict_role,
+            without=left,
         )
         if head is None:
             return None
+        if head_start.is_early(tx, agent, head):
+            left |= {head.lane}
+            continue
         held = stopping.held(tx) if held is None else held
         task = sql.need(tx, tx.company, head.task) if held else None
         if task is None or held.isdisjoint((task.id, task.trace)):
@@ -262,19 +269,30 @@ def _named(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> tuple[str, int |
         raise _not_claimable("the project is stopped")
     if lanes.is_full(tx, task.project, agent.id, cap):
         raise _not_claimable(f"the project has its {cap} agents at work")
+    if not assigned and head_start.waits(
+        tx, agent, task.created_ms, spec.role, frozenset(spec.skills)
+    ):
+        raise _not_claimable(f"{task.number} is fresh, and a better-trusted agent waits for work")
     return task.id, cap
 
 
 def _claim_review(tx: Tx, agent: AgentFacts, lease: service.Lease) -> Claim | None:
-    """A reviewer's claim takes a lease and leaves the state `review`; nobody reviews their own."""
+    """A reviewer's claim takes a lease and leaves the state `review`; nobody reviews their own.
+    What a low-trusted agent finished waits for a trusted agent of the task's role or a reviewer."""
     outside, subjects = sql.outside(stopping.held(tx), "t.")
+    role = agent.role or ""
     row = tx.one(
-        "select t.id from task t join task_done_item d on d.task=t.id and d.kind='review' "  # noqa: S608
-        "and d.value=? and d.evidence is null where t.company=? and t.state='review' "
-        f"and t.lease_until_ms is null and coalesce(t.agent, '')<>?{outside} "
+        "select t.id from task t where t.company=? and t.state='review' "  # noqa: S608
+        f"and t.lease_until_ms is null and coalesce(t.agent, '')<>?{outside} and (exists("
+        "select 1 from task_done_item d where d.task=t.id and d.kind='review' and d.value=? "
+        "and d.evidence is null) or (t.reason=? and ?>=? and exists(select 1 from task_spec s "
+        "where s.task=t.id and (s.role is null or s.role=? or ?=?)))) "
         "order by t.priority desc, t.seq limit 1",
-        (agent.role or "", tx.company, agent.id, *subjects),
-    )
+        (
+            tx.company, agent.id, *subjects, role, accepting.REASON, agent.trust, NORMAL, role,
+            role, accepting.REVIEWER,
+        ),
+    )  # fmt: skip
     if row is None:
         return None
     tx.run(
@@ -305,7 +323,8 @@ def result(tx: Tx, request: ResultRequest) -> Task:
 
     A repeated terminal result with the same content succeeds. A `done` that a person has to accept
     asks for an approval and lets the worker go: see `parking.awaits_done`. Raises `task.state`,
-    `task.unknown`, `task.lease_lost`, `task.illegal_move`, `task.policy_*`, `task.dod_unmet`.
+    `task.unknown`, `task.lease_lost`, `task.illegal_move`, `task.policy_*`, `task.dod_unmet`,
+    `divert.wild_task`, `trust.acceptance`.
     """
     target = rules.target_state(request.state)
     found = standing.need(tx, tx.company, request.task)
@@ -315,7 +334,7 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         before = sql.result_of(tx, task.id)
         if before is not None and before.digest == digest and before.agent == tx.actor.id:
             return task
-    if target is State.DONE and parking.awaits_done(tx, task) and task.agent == tx.actor.id:
+    if target is State.DONE and _told_already(tx, task, digest):
         return task
     reviewing = task.state is State.REVIEW and task.reviewer == tx.actor.id
     check_holder(tx, task, request.lease_token, reviewing)
@@ -338,18 +357,31 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         raise refusal
     if target is State.DONE and found.has_items:
         done.require(tx, task, tx.actor, reviewing=reviewing)
+    lands = accepting.landing(tx, task, target, reviewing=reviewing)
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
     if rules.wants_approval(found.approval_required, policy, target):
         return parking.ask_done(tx, found, request.comment, digest)
     keep = target is not State.QUEUED
     after = service.leave(
-        tx, task, target, keep_agent=keep, retries=task.retries,
+        tx, task, lands, keep_agent=keep, retries=task.retries,
         has_dependents=found.has_dependents,
+        reason=accepting.REASON if lands is not target else None,
     )  # fmt: skip
     let_go(tx, task, capped=found.cap is not None)
-    _announce_result(tx, after, target, request.comment)
+    _announce_result(tx, after, lands, request.comment)
+    if reviewing:
+        accepting.reviewed(tx, task, target)
+    elif target is State.FAILED:
+        trust.event(tx, tx.actor.id, "failed", task=task.id, note=task.number)
     return after
+
+
+def _told_already(tx: Tx, task: Task, digest: bytes) -> bool:
+    """Whether this agent has said done, and the task waits for somebody else's word on it."""
+    if accepting.told_already(tx, task, digest):
+        return True
+    return task.agent == tx.actor.id and parking.awaits_done(tx, task)
 
 
 _RESULT_EVENT: Final = {
@@ -388,7 +420,7 @@ def check_holder(tx: Tx, task: Task, lease_token: int | None, reviewing: bool) -
     """
     holder = task.reviewer if reviewing else task.agent
     if holder != tx.actor.id:
-        raise service.lost(task)
+        raise accepting.not_yours(tx, task)
     if lease_token is not None and lease_token != task.token:
         raise service.lost(task)
     if task.state is State.REVIEW and not reviewing:
@@ -451,9 +483,12 @@ def expire_due(tx: Tx, limit: int) -> int:
 
 def _expire(tx: Tx, task: Task) -> None:
     if task.state is State.REVIEW:
-        after = service.leave(tx, task, State.REVIEW, keep_agent=True, retries=task.retries)
+        after = service.leave(
+            tx, task, State.REVIEW, keep_agent=True, reason=task.reason, retries=task.retries
+        )
         service.emit(tx, "task_review", after, expired=True)
         return
+    accepting.no_write_back(tx, task)
     spec = sql.spec_of(tx, task.id)
     if task.retries < spec.max_retries:
         after = service.leave(tx, task, State.QUEUED, keep_agent=False, retries=task.retries + 1)
@@ -530,6 +565,7 @@ def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
     retries = 0 if to is State.QUEUED else task.retries
     after = service.leave(tx, task, to, keep_agent=keep, reason=reason, retries=retries)
     let_go(tx, task)
+    accepting.reviewed(tx, task, to)
     if task.state is State.DONE:
         sql.unmeet(tx, task.id)
     kind = _RESULT_EVENT.get(to, "task_updated")

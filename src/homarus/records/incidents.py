@@ -136,14 +136,15 @@ def open_incident(
     task: str | None = None,
     project: str | None = None,
     recommended_action: Any = None,
-    anywhere: bool = False,
+    company_wide: bool = False,
 ) -> Incident:
-    """Open an incident about a task or project that exists; with `anywhere`, about neither (the
-    company itself, one of its agents). Emits `incident_opened`.
+    """Open an incident about a task or project that exists. Emits `incident_opened`.
+
+    `company_wide`: the kernel's own need name neither (an agent, a document, a budget).
 
     Raises `incident.about`, `incident.severity`, `incident.reason_code`, `incident.summary`.
     """
-    if task is None and project is None and not anywhere:
+    if task is None and project is None and not company_wide:
         raise Invalid("incident.about", "what is it about?", "Give `taskId` or `projectId`.")
     incident = tx.new_id()
     tx.run(

@@ -17,7 +17,8 @@ _FIND: Final = (
     "coalesce(role, '')=? and skills=?"
 )
 HEADS: Final = (
-    "select l.id, l.skills, l.cap, t.id, t.priority, t.seq from lane l "
+    "select l.id, l.skills, l.cap, t.id, t.priority, t.seq, l.role, l.agent, t.created_ms "
+    "from lane l "
     "left join task t on t.id = (select x.id from task x where x.lane=l.id "
     "and x.state='queued' and x.blocked=0 order by x.priority desc, x.seq limit 1) "
     "where l.company=? and l.live=1 and l.is_open=1 "
@@ -28,13 +29,18 @@ HEADS: Final = (
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """The first claimable task of a lane. `cap`: the project's limit of agents at work."""
+    """The first claimable task of a lane. `cap`: the project's limit of agents at work; `role`,
+    `skills`: the lane's audience; `assigned`: to the claimer itself."""
 
     lane: int
     task: str
     cap: int | None
     priority: int
     seq: int
+    role: str | None
+    skills: str
+    assigned: bool
+    created_ms: int
 
 
 def lane_for(
@@ -77,20 +83,31 @@ def wake(tx: Tx, lane: int | None) -> None:
 
 
 def best_head(
-    tx: Tx, *, agent: str, role: str | None, skills: frozenset[str], strict_role: bool
+    tx: Tx,
+    *,
+    agent: str,
+    role: str | None,
+    skills: frozenset[str],
+    strict_role: bool,
+    without: frozenset[int] = frozenset(),
 ) -> Head | None:
-    """The task that a claim by this agent gets: highest priority, then oldest."""
+    """The task that a claim by this agent gets: highest priority, then oldest, from lanes that are
+    not in `without`."""
     best: Head | None = None
     empty: list[int] = []
-    for lane, needs, cap, task, priority, seq in tx.all(
+    for lane, needs, cap, task, priority, seq, audience, own, created_ms in tx.all(
         HEADS, (tx.company, agent, int(strict_role), role or "", agent)
     ):
         if task is None:
             empty.append(lane)
-        elif (best is None or (-priority, seq) < (-best.priority, best.seq)) and (
-            not needs or skills.issuperset(needs.split("\n"))
+        elif (
+            (best is None or (-priority, seq) < (-best.priority, best.seq))
+            and lane not in without
+            and (not needs or skills.issuperset(needs.split("\n")))
         ):
-            best = Head(lane, task, cap, priority, seq)
+            best = Head(
+                lane, task, cap, priority, seq, audience, needs, own is not None, created_ms
+            )
     for lane in empty:
         tx.run("update lane set live=0 where id=?", (lane,))
     return best

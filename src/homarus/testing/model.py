@@ -59,6 +59,7 @@ class PlainTask:
     met: bool = False
     said: tuple[str, object, str] | None = None
     """The last terminal result: state, output, by whom."""
+    claimed_by: set[str] = field(default_factory=set)
 
     def free(self) -> None:
         self.until = self.reviewer = None
@@ -184,6 +185,7 @@ class PlainModel:
         task.state, task.agent, task.reason = State.IN_PROGRESS, name, None
         task.token += 1
         task.until, task.started = self.now + LEASE_MS, self.now
+        task.claimed_by.add(name)
         return task
 
     def claim_review(self, name: str) -> PlainTask | None:
@@ -204,6 +206,7 @@ class PlainModel:
         task = min(waiting, key=lambda t: (-t.priority, t.n))
         task.reviewer, task.until = name, self.now + LEASE_MS
         task.token += 1
+        task.claimed_by.add(name)
         return task
 
     # -- results and leases ----------------------------------------------------------------
@@ -238,6 +241,8 @@ class PlainModel:
 
     def _check_holder(self, task: PlainTask, name: str, token: int | None, reviewing: bool) -> None:
         holder = task.reviewer if reviewing else task.agent
+        if holder != name and name not in task.claimed_by:
+            raise Refusal("divert.wild_task")
         if holder != name or token not in (None, task.token):
             raise Refusal("task.lease_lost")
         if task.state is State.REVIEW and not reviewing:

@@ -37,7 +37,9 @@ async def test_after_its_retries_it_is_dead(shop, max_retries):
         assert (await shop.claim("ada")).retries == retries
         await shop.let_leases_end()
     assert await shop.claim("ada") is None
-    [incident] = await open_incidents(shop)
+    found = {incident.reason_code: incident for incident in await open_incidents(shop)}
+    assert set(found) == {"max_retries_exceeded", "no_write_back"}
+    incident = found["max_retries_exceeded"]
     assert (incident.severity, incident.reason_code) == ("high", "max_retries_exceeded")
     assert incident.task == made.id
     task = await shop.move(made.id, State.QUEUED)

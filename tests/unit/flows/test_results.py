@@ -83,7 +83,7 @@ async def test_the_same_terminal_result_again_succeeds(shop, word):
         ("ada", "failed", {"n": 1}, "task.illegal_move"),
         ("ada", "in_progress", None, "task.illegal_move"),
         ("ada", "inbox", None, "task.illegal_move"),
-        ("bob", "done", {"n": 1}, "task.lease_lost"),
+        ("bob", "done", {"n": 1}, "divert.wild_task"),
     ],
 )
 async def test_a_done_task_stays_done(shop, agent, word, output, code):
@@ -100,8 +100,8 @@ async def test_a_done_task_stays_done(shop, agent, word, output, code):
 async def test_only_the_holder_reports(shop):
     await shop.agent("bob")
     task = await working(shop)
-    for other in ("bob", "owner"):
-        with refused("task.lease_lost"):
+    for other, code in (("bob", "divert.wild_task"), ("owner", "task.lease_lost")):
+        with refused(code):
             await shop.result(other, task.id, "done")
 
 

@@ -45,6 +45,7 @@ class Row(msgspec.Struct, frozen=True):
     limit: int
     load: int
     seen_ms: int | None
+    trust: int
     current: list[Item]
     more: int
 
@@ -105,7 +106,7 @@ def roster(rx: Rx, company: str, after: str | None = None) -> Roster:
     """A page by name; `after` is the last name of the page before."""
     rows = rx.all(
         "select id, name, role, suspended, status, active, concurrency_limit, current_load, "
-        "last_seen_ms from agent where company=? and deleted_ms is null and name>? "
+        "last_seen_ms, trust from agent where company=? and deleted_ms is null and name>? "
         "order by name limit ?",
         (company, after or "", PAGE + 1),
     )
@@ -122,7 +123,7 @@ def roster(rx: Rx, company: str, after: str | None = None) -> Roster:
 
 
 def _row(rx: Rx, row: tuple[Any, ...]) -> Row:
-    agent, name, role, suspended, status, active, limit, load, seen = row
+    agent, name, role, suspended, status, active, limit, load, seen, trust = row
     current = _held(rx, agent, MAX_CURRENT)
     return Row(
         id=agent,
@@ -139,6 +140,7 @@ def _row(rx: Rx, row: tuple[Any, ...]) -> Row:
         limit=limit,
         load=load,
         seen_ms=seen,
+        trust=trust,
         current=current,
         more=max(0, active - len(current)),
     )
