@@ -6,7 +6,7 @@ import click
 
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
-from homarus.cli.resource import agent_id, given, limit_option, show_list, show_one
+from homarus.cli.resource import agent_id, given, limit_option, show_list, show_one, table
 
 command = Group("agent", help="Agents of the company.")
 
@@ -111,6 +111,63 @@ def update(
 def delete(ctx: Context, agent: str) -> None:
     """Remove an agent; what it did stays in the ledger."""
     show_one(ctx, ctx.api.delete(f"/agents/{agent_id(ctx, agent)}"), "agent", _COLUMNS)
+
+
+_WEEKS = (
+    ("week", "week"),
+    ("title", "title"),
+    ("state", "state"),
+    ("practice", "taskNumber"),
+    ("missing", "missing"),
+    ("reading", "reading"),
+)
+
+
+@command.command()
+@click.argument("agent")
+@click.option("--week", type=click.IntRange(1, 4), help="Open this week, and show its questions.")
+@click.option("--answers", help="Letters in the order of the questions, such as b,c,a.")
+@pass_context
+def onboard(ctx: Context, agent: str, week: int | None, answers: str | None) -> None:
+    """The four weeks of a new agent: reading, a quiz, a practice task.
+
+    A week is passed when its quiz is right and the agent has done its practice task.
+    """
+    path = f"/agents/{agent_id(ctx, agent)}/onboarding"
+    reply = ctx.api.get(path)
+    if week is not None:
+        questions = reply["onboarding"]["weeks"][week - 1]["questions"]
+        reply = ctx.api.post(path, given(week=week, answers=_answers(answers, questions)))
+    elif answers is not None:
+        raise click.UsageError("Answers belong to a week: give --week.")
+    ctx.out.document(reply)
+    course = reply["onboarding"]
+    table(ctx, _WEEKS, course["weeks"], "")
+    if week is None:
+        return
+    if course["wrong"]:
+        ctx.out.line(f"wrong: {', '.join(course['wrong'])}")
+    if course["passed"]:
+        ctx.out.line(f"passed: {', '.join(map(str, course['passed']))}")
+    if "quiz" in course["weeks"][week - 1]["missing"]:
+        _ask(ctx, course["weeks"][week - 1]["questions"])
+
+
+def _answers(text: str | None, questions: list[dict[str, Any]]) -> dict[str, str] | None:
+    if text is None:
+        return None
+    letters = [letter.strip() for letter in text.split(",")]
+    if len(letters) != len(questions):
+        raise click.UsageError(f"The quiz has {len(questions)} questions, not {len(letters)}.")
+    return {q["id"]: letter for q, letter in zip(questions, letters, strict=True)}
+
+
+def _ask(ctx: Context, questions: list[dict[str, Any]]) -> None:
+    for question in questions:
+        ctx.out.line()
+        ctx.out.line(f"{question['id']}  {question['text']}")
+        for letter, option in question["options"].items():
+            ctx.out.line(f"  {letter}) {option}")
 
 
 def _body(

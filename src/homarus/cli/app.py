@@ -38,6 +38,7 @@ SECTIONS: Final = {
     },
     "Explain": {
         "why": ("why", "Who did this, by which rule, with what outcome."),
+        "checklist": ("checklist", "The checklists of an agent, answered from the store."),
         "trace": ("trace", "Everything that belongs to one trace, in order."),
         "audit": ("audit", "The ledger: show, export, verify."),
         "sql": ("sql", "Ask the store of this home, reading only."),
