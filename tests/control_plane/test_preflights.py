@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from homarus.testing.daemon import Daemon, key
+from homarus.kernel.preflights import claim_id
+from homarus.testing.daemon import Daemon, key, running
 
 CONFIG = {
     "id": "openclaw-config.editor",
@@ -17,8 +18,6 @@ CONFIG = {
 @pytest.fixture
 async def office(tmp_path: Any) -> Any:
     """Agents `pm` and `scoder` of a company that enforces, with one capability."""
-    from homarus.testing.daemon import running
-
     async with running(tmp_path / "home") as daemon:
         await daemon.owner.post(
             "/api/v1/companies", json={"slug": "studio", "name": "Studio"}, headers=key()
@@ -162,25 +161,115 @@ async def say(daemon: Any, agent: str, preflight: str | None) -> Any:
     )
 
 
-async def test_r6_over_the_wire(office: Any) -> None:
-    first, second = await task(office, "a"), await task(office, "b")
+async def call(daemon: Any, agent: str, task: str, **more: Any) -> str:
+    """A call of the capability: `accepted`, or the code that refused it."""
+    body = {"capability": CONFIG["id"], "taskId": task, "agentId": agent} | more
+    reply = await daemon.bridge.post("/api/v1/calls", json=body, headers=key())
+    if reply.status_code == 202:
+        return "accepted"
+    told = reply.json()
+    if told["code"].startswith("R6."):
+        assert (reply.status_code, told["rule"]) == (403, "R6")
+        assert told["receipt"] and told["remedy"]
+    return str(told["code"])
+
+
+async def state(daemon: Any, task: str) -> tuple[str, Any]:
+    row = (await daemon.owner.get(f"/api/v1/tasks/{task}")).json()["task"]
+    return row["canonicalState"], row.get("blockedReason")
+
+
+UNKNOWN = "019a0000-0000-7000-8000-000000000000"
+
+
+async def test_a_calls_preflight_is_that_of_its_claim(office: Any) -> None:
+    first = await task(office, "a", capability=CONFIG["id"])
+    assert await call(office, "pm", first) == "R6.none"
     held = await claim(office, "pm")
     assert held["id"] == first
+    assert await call(office, "pm", first) == "accepted"
+    assert await call(office, "pm", first.upper()) == "accepted"
+    assert await call(office, "pm", held["number"]) == "accepted"
+
+
+async def test_what_a_claim_does_not_cover_is_refused_and_blocks_the_task(office: Any) -> None:
+    first = await task(office, "a")
+    await claim(office, "pm")
+    assert await call(office, "pm", first) == "R6.none"
+    assert await state(office, first) == ("blocked", "preflight")
+
+
+async def test_a_claims_preflight_ends_with_it(office: Any) -> None:
+    first = await task(office, "a", capability=CONFIG["id"])
+    held = await claim(office, "pm")
+    named = claim_id(first, int(held["leaseToken"]))
+    shown = (await office.bridge.get(f"/api/v1/preflights/{named}")).json()["preflight"]
+    assert (shown["kind"], shown["status"], shown["expiresAt"]) == ("claim", "live", None)
+    assert await call(office, "pm", first, preflightId=named) == "accepted"
+    released = await office.bridge.post(
+        f"/api/mcp/tasks/{first}/result",
+        json={"agentId": "pm", "state": "inbox", "leaseToken": held["leaseToken"]}, headers=key(),
+    )  # fmt: skip
+    assert released.status_code == 200, released.text
+    shown = (await office.bridge.get(f"/api/v1/preflights/{named}")).json()["preflight"]
+    assert shown["status"] == "expired"
+    assert await call(office, "pm", first, preflightId=named) == "R6.expired"
+
+
+async def test_named_preflights_over_the_wire(office: Any) -> None:
+    first = await task(office, "a", priority=9, capability=CONFIG["id"])
+    second = await task(office, "b", capability=CONFIG["id"])
+    await claim(office, "pm")
+    mine = await think(office, "pm", "modify openclaw config file", taskId=first)
+    theirs = await think(office, "scoder", "modify openclaw config file", taskId=first)
+    nothing = await think(office, "pm", "brew coffee", taskId=first)
+    assert await call(office, "pm", first, preflightId=mine["id"]) == "accepted"
+    for preflight, task_id, code in (
+        (mine["id"], second, "R6.wrong_task"),
+        (theirs["id"], first, "R6.not_yours"),
+        (UNKNOWN, first, "R6.unknown"),
+    ):
+        assert await call(office, "pm", task_id, preflightId=preflight) == code
+    assert nothing["how"]["capability"] == CONFIG["id"], "the task is bound to it"
+
+
+async def test_an_agent_may_always_talk(office: Any) -> None:
     mine = await think(office, "pm", "talk")
     theirs = await think(office, "scoder", "talk")
-    bound = await think(office, "pm", "talk", taskId=second)
     assert (await say(office, "pm", None)).status_code == 200
     assert (await say(office, "pm", mine["id"])).status_code == 200
     for preflight, code in (
-        ("019a0000-0000-7000-8000-000000000000", "R6.unknown"),
+        (UNKNOWN, "R6.unknown"),
         ("nonsense", "R6.unknown"),
         (theirs["id"], "R6.not_yours"),
     ):
         reply = await say(office, "pm", preflight)
-        assert (reply.status_code, reply.json()["code"], reply.json()["rule"]) == (403, code, "R6")
-        assert reply.json()["receipt"] and reply.json()["remedy"]
-    given = await office.bridge.post(
-        f"/api/mcp/tasks/{first}/notes", json={"agentId": "pm", "note": "n"},
-        headers=key() | {"X-Homarus-Preflight": bound["id"]},
+        assert (reply.status_code, reply.json()["code"]) == (403, code)
+
+
+async def spawn(daemon: Any, task: str, preflight: str | None) -> Any:
+    more = {} if preflight is None else {"X-Homarus-Preflight": preflight}
+    note = (
+        f"[DISPATCHER_ROUTING_NOTE]\n[KERNEL_CONTEXT] caller=pm, task_id={task}, "
+        "trace_id={trace}, perm=read_write"
+    )
+    row = (await daemon.owner.get(f"/api/v1/tasks/{task}")).json()["task"]
+    return await daemon.bridge.post(
+        "/api/v1/spawns",
+        json={"agentId": "pm", "targetAgentId": "scoder", "task": "Draw it",
+              "routingNote": note.format(trace=row["traceId"])},
+        headers=key() | more,
     )  # fmt: skip
-    assert given.status_code == 200, "a local write to one's own task is covered by the claim"
+
+
+async def test_work_is_given_to_others_under_a_claim_or_a_preflight(office: Any) -> None:
+    held = await task(office, "a")
+    await claim(office, "pm")
+    theirs = await think(office, "scoder", "design a high-availability architecture")
+    refused = await spawn(office, held, theirs["id"])
+    assert (refused.status_code, refused.json()["code"]) == (403, "R6.not_yours"), refused.text
+    asked = await think(office, "pm", "design a high-availability architecture")
+    assert asked["verdict"] == "other"
+    for preflight in (None, asked["id"]):
+        allowed = await spawn(office, held, preflight)
+        assert allowed.status_code == 201, allowed.text

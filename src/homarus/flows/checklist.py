@@ -69,6 +69,7 @@ def gather(rx: Rx, company: str, agent_ref: str, task_ref: str | None) -> Seen:
     thought = preflights.latest(rx, company, agent.id, None if named is None else named.id)
     ruled = _ruled(rx, company, f"agent:{agent.id}")
     row = None if task is None else sql.need(rx, company, task.id)
+    spec = None if task is None else sql.spec_of(rx, task.id)
     subjects = {agent.id, *((task.id, task.project, task.trace) if task is not None else ())}
     return Seen(
         agent=agent,
@@ -81,10 +82,10 @@ def gather(rx: Rx, company: str, agent_ref: str, task_ref: str | None) -> Seen:
         ),
         breaches=_count(ruled, 0),
         codes=_count(ruled, 1),
-        done_items=0 if task is None else _number(rx, "task_done_item", task.id),
+        done_items=0 if spec is None else _count_done(spec.input.get("definitionOfDone")),
         wrote=0 if task is None else _wrote(rx, task.id, agent.id),
         retries=0 if row is None else row.retries,
-        role=None if task is None else sql.spec_of(rx, task.id).role,
+        role=None if spec is None else spec.role,
         is_granted=_granted(rx, company, agent, task),
     )
 
@@ -105,9 +106,9 @@ def _count(ruled: list[tuple[str, str]], which: int) -> dict[str, int]:
     return found
 
 
-def _number(rx: Rx, table: str, task: str) -> int:
-    row = rx.one(f"select count(*) from {table} where task=?", (task,))  # noqa: S608
-    return 0 if row is None else int(row[0])
+def _count_done(items: Any) -> int:
+    """Items of a Definition of Done as the wire gives it: a list, or one text."""
+    return len(items) if isinstance(items, list) else int(bool(items))
 
 
 def _wrote(rx: Rx, task: str, agent: str) -> int:

@@ -10,8 +10,8 @@ import msgspec
 
 from homarus.base.errors import Invalid
 from homarus.company import agents
-from homarus.flows import capability_search, intents, mainline, roster
-from homarus.kernel import preflights, settings
+from homarus.flows import intents, mainline, roster
+from homarus.kernel import preflights, search, settings
 from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.kernel.preflights import Preflight, Scope
 from homarus.store.port import Rx, Tx
@@ -73,10 +73,6 @@ class Thought(msgspec.Struct, frozen=True):
     route_level: int
 
 
-def asker(agent: agents.Agent, trust: int) -> Asker:
-    return Asker(agent.id, agent.name, agent.role, trust)
-
-
 def of_agent(rx: Rx, company: str, ref: str) -> Asker:
     """Raises `agent.unknown`."""
     agent = agents.need(rx, company, ref)
@@ -129,22 +125,24 @@ def think(rx: Rx, company: str, who: Asker, intent: str, task: str | None) -> Th
 
 def _how(rx: Rx, company: str, who: Asker, intent: str, bound: str | None) -> list[Found]:
     """Ranked capabilities; what the task is bound to comes first."""
-    hits = capability_search.search(rx, company, intent, limit=MAX_HITS)
+    hits = search.search(rx, company, intent, limit=MAX_HITS)
     scores = {hit.id: hit for hit in hits}
     ids = [*([bound] if bound and bound not in scores else []), *scores]
     if not ids:
         return []
     rows = rx.all(
-        "select id, title, grants from capability where company=? and enabled=1 "  # noqa: S608
+        "select id, title, grants, targets, quarantined from capability "  # noqa: S608
+        "where company=? and enabled=1 "
         f"and id in ({','.join('?' * len(ids))})",
         (company, *ids),
     )
     found = []
-    for id, title, grants in rows:
+    for id, title, grants, targets, quarantined in rows:
         hit = scores.get(id)
-        granted = not who.grants.isdisjoint(json.loads(grants))
+        granted = not quarantined and not who.grants.isdisjoint(json.loads(grants))
         score, matched = (0.0, ("task",)) if hit is None else (hit.score, hit.matched)
-        found.append(Found(id, title, round(score, 3), tuple(matched), granted))
+        reach = tuple(json.loads(targets))
+        found.append(Found(id, title, round(score, 3), tuple(matched), granted, reach))
     return sorted(found, key=lambda hit: (hit.id != bound, -hit.score, hit.id))
 
 
