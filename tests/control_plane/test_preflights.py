@@ -219,18 +219,42 @@ async def test_a_claims_preflight_ends_with_it(office: Any) -> None:
 async def test_named_preflights_over_the_wire(office: Any) -> None:
     first = await task(office, "a", priority=9, capability=CONFIG["id"])
     second = await task(office, "b", capability=CONFIG["id"])
-    await claim(office, "pm")
-    mine = await think(office, "pm", "modify openclaw config file", taskId=first)
-    theirs = await think(office, "scoder", "modify openclaw config file", taskId=first)
+    intent = "modify openclaw config file"
+    mine = await think(office, "pm", intent, taskId=first)
+    theirs = await think(office, "scoder", intent, taskId=first)
+    loose = await think(office, "pm", intent)
     nothing = await think(office, "pm", "brew coffee", taskId=first)
-    assert await call(office, "pm", first, preflightId=mine["id"]) == "accepted"
-    for preflight, task_id, code in (
-        (mine["id"], second, "R6.wrong_task"),
-        (theirs["id"], first, "R6.not_yours"),
-        (UNKNOWN, first, "R6.unknown"),
-    ):
-        assert await call(office, "pm", task_id, preflightId=preflight) == code
     assert nothing["how"]["capability"] == CONFIG["id"], "the task is bound to it"
+    assert (await claim(office, "pm"))["id"] == first
+    assert await call(office, "pm", first, preflightId=mine["id"]) == "accepted"
+    for preflight, task_id, more, code in (
+        (mine["id"], second, {}, "R6.wrong_task"),
+        (theirs["id"], first, {}, "R6.not_yours"),
+        (UNKNOWN, first, {}, "R6.unknown"),
+        ("nonsense", first, {}, "R6.unknown"),
+        (loose["id"], first, {}, "R6.outside"),
+        (mine["id"], first, {"target": "workspace:notes"}, "R6.outside"),
+    ):
+        assert await call(office, "pm", task_id, preflightId=preflight, **more) == code
+        assert await call(office, "pm", first, preflightId=mine["id"]) in RESTRICTED
+        await office.owner.post("/api/v1/agents/pm/trust/review", json={"note": "r"}, headers=key())
+
+
+RESTRICTED = ("task.lease_lost", "suspended.agent")
+"""The breach took the task, and the second one the agent's permission to act."""
+
+
+async def test_the_second_breach_within_a_day_makes_the_agent_read_only(office: Any) -> None:
+    first = await task(office, "a")
+    assert await call(office, "pm", first) == "R6.none"
+    assert (await office.bridge.get("/api/v1/tasks")).status_code == 200
+    assert await call(office, "pm", first, preflightId=UNKNOWN) == "R6.unknown"
+    assert await call(office, "pm", first) == "suspended.agent"
+    assert (await say(office, "pm", None)).json()["code"] == "suspended.agent"
+    [incident] = (await office.owner.get("/api/v1/incidents")).json()["incidents"]
+    assert incident["reasonCode"] == "agent_restricted"
+    await office.owner.post("/api/v1/agents/pm/trust/review", json={"note": "r"}, headers=key())
+    assert (await say(office, "pm", None)).status_code == 200
 
 
 async def test_an_agent_may_always_talk(office: Any) -> None:

@@ -13,7 +13,7 @@ from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
 from homarus.flows import work
 from homarus.flows.course import BY_NUMBER, WEEKS, Week
-from homarus.kernel import preflights
+from homarus.kernel import preflights, trust
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql
 from homarus.tasks.model import State, Task
@@ -177,8 +177,13 @@ def _pass(tx: Tx, agent: str, progress: Progress) -> int:
         "update onboarding set passed_ms=? where company=? and agent=? and week=?",
         (tx.now_ms, tx.company, agent, week),
     )
+    trust.event(tx, agent, "training", task=_id(progress.task), note=f"week {week} of the course")
     tx.emit("onboarding_passed", agent, {"week": week})
     return week
+
+
+def _id(task: Task | None) -> str | None:
+    return None if task is None else task.id
 
 
 def plain(progress: Progress) -> dict[str, Any]:

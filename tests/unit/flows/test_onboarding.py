@@ -7,6 +7,7 @@ import pytest
 from homarus.base.errors import Conflict, Invalid
 from homarus.flows import onboarding, thinking
 from homarus.flows.course import WEEKS
+from homarus.kernel import trust
 
 
 def right(week: int) -> dict[str, str]:
@@ -65,6 +66,10 @@ async def test_the_whole_course(school: Any) -> None:
         turn = await visit(school, week, right(week))
         await practise(school, turn, week)
         assert (await visit(school, week)).passed == (week,)
+    events = await school.ground.read(trust.events, school.agents["ada"])
+    assert [(event.kind, event.note) for event in events] == [
+        ("training", f"week {n} of the course") for n in (4, 3, 2, 1)
+    ]
 
 
 async def test_practice_that_asks_for_a_preflight_needs_one(school: Any) -> None:

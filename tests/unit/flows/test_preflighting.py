@@ -91,6 +91,20 @@ async def test_the_claims_preflight_covers_what_the_task_is_bound_to(office: Any
     assert receipt.preflight == expected
 
 
+def suspended(rx: Rx, agent: str) -> bool:
+    return bool(rx.all("select suspended from agent where id=?", (agent,))[0][0])
+
+
+async def is_suspended(shop: Any, agent: str) -> bool:
+    found: bool = await shop.ground.read(suspended, shop.agents[agent])
+    return found
+
+
+def let_in(tx: Tx, agent: str) -> None:
+    """What an operator's review does."""
+    tx.run("update agent set suspended=0 where id=?", (agent,))
+
+
 async def test_without_a_claim_there_is_none(office: Any) -> None:
     await refused("R6.none", call(office, "bob"))
 
@@ -119,6 +133,24 @@ async def test_a_refused_effect_blocks_the_task(office: Any) -> None:
     await refused("R6.none", call(office, "ada", PACK))
     row = await office.ground.read(sql.need, office.ground.company, office.held.id)
     assert (row.state, row.reason) == (State.BLOCKED, "preflight")
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "suspended"),
+    [
+        (59_999, False),  # the same within a minute is the same act
+        (60_000, True),
+        (DAY_MS - 1, True),
+        (DAY_MS, False),
+    ],
+)
+async def test_the_second_within_a_day_makes_the_agent_read_only(
+    office: Any, later_ms: int, suspended: bool
+) -> None:
+    await refused("R6.none", call(office, "bob"))
+    office.ground.clock.advance(later_ms)
+    await refused("R6.none", call(office, "bob"))
+    assert await is_suspended(office, "bob") is suspended
 
 
 @pytest.mark.parametrize("end", ["release", "expiry", "expiry to the millisecond", "new fence"])
@@ -190,6 +222,7 @@ async def test_named_ones_are_refused(office: Any) -> None:
     await office.do("capability.register", "owner", register, "pay.all")
     for code, how in cases:
         await refused(code, call(office, "bob", **how))
+        await office.do("company.create", "system", let_in, office.agents["bob"])
 
 
 @pytest.mark.parametrize("seconds", [1800, 60])
