@@ -116,6 +116,7 @@ CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfi
 RUNS_COMMANDS = "homarus.backends.local"
 JUDGED_RUNNERS = {
     "homarus.dispatch.dispatcher",
+    "homarus.dispatch.calls",
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
 """Modules that hand commands to the backend: each writes the intent through the door first."""

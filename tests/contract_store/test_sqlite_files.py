@@ -218,10 +218,10 @@ async def test_a_store_that_may_not_grow_says_so_and_goes_on_later(tmp_path: Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte (root only)."""
+    """A file system of four megabytes (root only)."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True, timeout=CHILD_S)
     if done.returncode:
         pytest.skip(f"cannot mount a small file system here: {done.stderr.strip()}")
@@ -308,7 +308,7 @@ async def test_a_copy_taken_while_writes_go_on_is_a_whole_store(tmp_path: Path) 
 
 async def test_a_copy_that_does_not_fit_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
     async with opened(sqlite_store, tmp_path / "home") as store:
-        for n in range(300):
+        for n in range(1_000):
             await store.store.write(store.action(), units.put, f"{n:05}" * 1_000, n)
         assert isinstance(store.store, SqliteStore)
         with pytest.raises(HomarusError) as caught:
