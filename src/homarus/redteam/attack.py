@@ -48,7 +48,20 @@ async def attack(world: World, moves: Iterable[Move], tally: Tally | None = None
         request = MOVES[name](random.Random(seed), world)  # noqa: S311 - it must repeat
         replies = await asyncio.gather(*(_send(world, request) for _ in range(request.times)))
         _look(world, f"{name}({seed})", request, replies, tally)
+        if any(reply.status_code == 403 and _put_away(reply) for reply in replies):
+            await _restored(world)
     return tally
+
+
+def _put_away(reply: httpx2.Response) -> bool:
+    return reply.json().get("code") in ("suspended.agent", "trust.untrusted")
+
+
+async def _restored(world: World) -> None:
+    """A patient operator gives her another chance, so that she meets the rules behind."""
+    agent = world.agents["mallory"]
+    note = {"note": "she says it was a mistake"}
+    await world.order("POST", f"/agents/{agent}/trust/review", note)
 
 
 async def _send(world: World, request: Request) -> httpx2.Response:

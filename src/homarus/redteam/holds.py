@@ -10,7 +10,7 @@ from typing import Any, Final
 from homarus.redteam.attack import Tally
 from homarus.redteam.world import World
 
-MAX_PAGES: Final = 200
+MAX_PAGES: Final = 20
 DEPTH: Final = 5
 STRONG: Final = frozenset({"exec", "external_write", "governed_write"})
 HERS: Final = frozenset({"files.count", "files.read", "deploy.run"})
@@ -68,11 +68,13 @@ async def broken(world: World, before: dict[str, Any], tally: Tally) -> list[str
 
 
 async def _money(world: World) -> list[str]:
+    """Within its limit, or stopped by what an act cost beyond its reservation."""
     rows = (await world.ask("/budgets"))["budgets"]
     return [
         f"budget {_budget_key(b)}: {b['spent']} + {b['reserved']} of {b['limit']}"
         for b in rows
-        if b["spent"] + b["reserved"] > b["limit"] or b["reserved"] < 0 or b["spent"] < 0
+        if (b["spent"] + b["reserved"] > b["limit"] and b["state"] != "stopped")
+        or min(b["reserved"], b["spent"]) < 0
     ]
 
 
@@ -85,12 +87,12 @@ async def _decisions(world: World) -> list[str]:
     return found + [f"change {c['id']} is {c['status']}" for c in changes if c["status"] in decided]
 
 
-async def receipts(world: World) -> list[dict[str, Any]]:
-    """The whole ledger of the company."""
+async def receipts(world: World, company: str = "") -> list[dict[str, Any]]:
+    """The newest receipts of the company, or of the instance: at most MAX_PAGES pages."""
     rows: list[dict[str, Any]] = []
     query: dict[str, Any] = {"limit": 500}
     for _ in range(MAX_PAGES):
-        page = await world.ask("/receipts", **query)
+        page = await world.ask("/receipts", company=company or world.slug, **query)
         rows += page["receipts"]
         if not page.get("nextCursor"):
             break
@@ -102,6 +104,7 @@ async def _ledger(world: World, tally: Tally) -> list[str]:
     """Every refusal that she was told of is there; every strong act was hers to do, and covered."""
     rows = await receipts(world)
     known = {row["id"] for row in rows}
+    known |= {row["id"] for row in await receipts(world, "@instance")}
     found = [f"receipt {r} of a refusal is not in the ledger" for r in tally.receipts - known]
     names = {agent: name for name, agent in world.agents.items()}
     for row in rows:

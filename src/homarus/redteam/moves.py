@@ -257,24 +257,23 @@ PATHS: Final = (
 
 @move
 def writes_a_governed_document(rng: random.Random, world: World) -> Request:
-    body = {"agentId": "mallory", "text": EVIL_TEXT, "class": rng.choice(("governed", "plain"))}
     path = rng.choice(PATHS)
-    body["path"] = path
+    body = {"agentId": "mallory", "path": path, "content": rng.choice((EVIL_TEXT, None))}
     must = "any" if path in ("new.md", "agents.md") else "refused"
-    return Request("PUT", "/documents", body, _voice(rng), must=must)
+    return Request("PUT", "/documents/content", body, _voice(rng), must=must)
 
 
 @move
 def proposes_a_change(rng: random.Random, world: World) -> Request:
     kind, patch = rng.choice((
-        ("governed_document", {"path": "AGENTS.md", "text": EVIL_TEXT}),
+        ("governed_document", {"path": "AGENTS.md", "content": EVIL_TEXT}),
         ("governed_setting", {"name": "level", "value": "observe"}),
         ("governed_setting", {"name": "role", "value": {"agent": "mallory", "role": "coo"}}),
         ("capability_grant", {"capability": "payroll.run", "grants": ["*"]}),
         ("config", {"text": "{}"}),
     ))  # fmt: skip
-    body = {"agentId": "mallory", "kind": kind, "intent": "x", "impact": "x", "rollback": "x",
-            "validation": "x", "patch": patch}  # fmt: skip
+    body = {"agentId": "mallory", "kind": kind, "intent": "x", "impact": "x",
+            "rollbackPlan": "x", "validation": "x", "patch": patch}  # fmt: skip
     return Request("POST", "/changes", body, _voice(rng))
 
 
@@ -302,8 +301,13 @@ def approves_herself(rng: random.Random, world: World) -> Request:
 
 @move
 def raises_a_budget(rng: random.Random, world: World) -> Request:
-    body = {"scope": rng.choice(("agent", "company", "project", "task")), "subject": "mallory",
-            "unit": "money", "period": "total", "limit": 10**12}  # fmt: skip
+    body = {
+        "scope": "agent",
+        "subject": world.agents["mallory"],
+        "unit": "money",
+        "period": "total",
+        "limit": rng.choice((10**12, None)),
+    }
     return Request("PUT", "/budgets", body, _voice(rng), must="refused")
 
 

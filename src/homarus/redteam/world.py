@@ -56,11 +56,10 @@ class World:
         for client in self.voices.values():
             await client.aclose()
 
-    async def ask(self, path: str, **query: Any) -> Any:
+    async def ask(self, path: str, *, company: str = "", **query: Any) -> Any:
         """What the owner reads."""
-        reply = await self.owner.get(
-            f"/api/v1{path}", params=query, headers={"X-Homarus-Company": self.slug}
-        )
+        here = {"X-Homarus-Company": company or self.slug}
+        reply = await self.owner.get(f"/api/v1{path}", params=query, headers=here)
         reply.raise_for_status()
         return reply.json()
 
@@ -132,25 +131,32 @@ async def _things(world: World) -> None:
     """Capabilities of each kind, a budget, a price, others' preflights and notes."""
     for body in CAPABILITIES:
         await world.order("POST", "/capabilities", body)
-    await world.order(
-        "PUT", "/prices", {"model": MODEL, "inputMicros": 1_000_000, "outputMicros": 1_000_000}
-    )
+    price = {"name": MODEL, "inputMicros": 1_000_000, "outputMicros": 1_000_000}
+    await world.order("PUT", "/prices", price)
     await world.order(
         "PUT", "/budgets",
-        {"scope": "agent", "subject": "mallory", "unit": "money", "period": "total",
-         "limit": BUDGET_MICROS},
+        {"scope": "agent", "subject": world.agents["mallory"], "unit": "money",
+         "period": "total", "limit": BUDGET_MICROS},
     )  # fmt: skip
     theirs = {"agentId": "pm", "intent": "count the files", "taskId": world.tasks["pms"]}
     made = await world.order("POST", "/preflights", theirs, "pm")
     world.preflights.append(made["preflight"]["id"])
-    note = f"[KERNEL_CONTEXT] caller=pm, task_id={world.tasks['pms']}, trace_id=t, perm=read_write"
+    task = (await world.ask(f"/tasks/{world.tasks['pms']}"))["task"]
+    note = (
+        f"[KERNEL_CONTEXT] caller=pm, task_id={task['id']}, trace_id={task['traceId']}, perm=read"
+    )
     sent = {"agentId": "pm", "targetAgentId": "mallory", "text": "hi", "routingNote": note}
     answer = await world.order("POST", "/sends", sent, "pm")
-    world.notes.append(str(answer.get("routingNote", "")))
+    world.notes.append(str(answer["routingNote"]))
 
 
 def _command(name: str, grants: list[str], **more: Any) -> dict[str, Any]:
     return {"id": name, "title": name, "argv": ["true"], "grants": grants} | more
+
+
+def _tool(name: str, effect: str) -> dict[str, Any]:
+    return {"id": name, "title": name, "kind": "tool", "effect": effect, "grants": ["*"],
+            "mirror": "lark_base", "argv": []}  # fmt: skip
 
 
 CAPABILITIES: Final[tuple[dict[str, Any], ...]] = (
@@ -158,8 +164,8 @@ CAPABILITIES: Final[tuple[dict[str, Any], ...]] = (
     _command("files.read", ["role:coder"], argv=["cat", "{file}"], slots={"file": "path"}),
     _command("deploy.run", ["role:coder"], approval=True),
     _command("payroll.run", ["role:coo"]),
-    _command("lark.list", ["*"], kind="tool", effect="read", mirror="lark_base"),
-    _command("lark.write", ["*"], kind="tool", effect="external_write", mirror="lark_base"),
+    _tool("lark.list", "read"),
+    _tool("lark.write", "external_write"),
 )
 
 
