@@ -1,108 +1,19 @@
 """R5 through the wire of a running daemon: every dispatch between agents carries a routing note
 (governance contract, 3 and 4). One table of what passes and what is refused, with exact bounds."""
 
-import itertools
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from homarus.kernel import routing
-from homarus.kernel.keys import CompanyKeys, MasterKey
-from homarus.kernel.routing import Note, Perm
-from homarus.testing.daemon import Daemon, key, running
-from homarus.testing.ground import ManualClock
-
-S = 1_000
-_nonces = itertools.count(0x9F2C41D07BE35A68)
-
-
-@dataclass
-class Office:
-    """pm holds a task; scoder and coo hold nothing. `clients` act with each agent's own token."""
-
-    daemon: Daemon
-    clock: ManualClock
-    note_key: bytes
-    project: str = ""
-    agents: dict[str, str] = field(default_factory=dict)
-    clients: dict[str, Any] = field(default_factory=dict)
-
-    async def hire(self, name: str, **body: Any) -> None:
-        reply = await self.daemon.owner.post(
-            "/api/mcp/agents", json={"name": name, "concurrencyLimit": 5} | body, headers=key()
-        )
-        assert reply.status_code < 300, reply.text
-        self.agents[name] = reply.json()["agent"]["id"]
-        _, secret = await self.daemon.token(kind="agent", agentId=self.agents[name])
-        self.clients[name] = self.daemon.client(secret)
-
-    async def task(self, agent: str | None = None) -> dict[str, Any]:
-        body = {"projectId": self.project, "taskType": "unit_test", "title": "t",
-                "allowUnderspecified": True, "assignedAgentId": agent}  # fmt: skip
-        reply = await self.daemon.owner.post("/api/mcp/tasks", json=body, headers=key())
-        assert reply.status_code == 201, reply.text
-        return reply.json()["task"]
-
-    async def claim(self, agent: str, task: str) -> dict[str, Any]:
-        reply = await self.clients[agent].post(f"/api/mcp/tasks/{task}/claim", json={})
-        assert reply.status_code == 200, reply.text
-        return reply.json()["task"]
-
-    async def holding(self, agent: str) -> dict[str, Any]:
-        return await self.claim(agent, (await self.task(agent))["id"])
-
-    async def spawn(self, agent: str, target: str, note: str | None, **body: Any) -> Any:
-        headers = body.pop("headers", {})
-        full = {"targetAgentId": target, "task": "Design API architecture", "routingNote": note}
-        return await self.clients[agent].post("/api/v1/spawns", json=full | body, headers=headers)
-
-    async def chain(self, *names: str) -> dict[str, Any]:
-        """Each agent spawns the next; the last one's claimed task."""
-        task = await self.holding(names[0])
-        for caller, callee in itertools.pairwise(names):
-            reply = await self.spawn(caller, callee, short(caller, task))
-            assert reply.status_code == 201, reply.text
-            task = await self.claim(callee, reply.json()["task"]["id"])
-        return task
-
-
-def short(caller: str, task: dict[str, Any], perm: str = "read_write") -> str:
-    return (
-        f"[KERNEL_CONTEXT] caller={caller}, task_id={task['id']}, "
-        f"trace_id={task['traceId']}, perm={perm}"
-    )
+from homarus.testing.daemon import key
+from tests.support.office import S, code, long_note, office_at, short
 
 
 @pytest.fixture
 async def office(tmp_path):
-    clock = ManualClock()
-    home = tmp_path / "home"
-    async with running(home, clock=clock) as daemon:
-        master = MasterKey.from_file(home / "run/master.key")
-        made = Office(daemon, clock, CompanyKeys(master).note_key(daemon.company_id))
-        made.project = await daemon.project(maxActiveAgents=None)
-        for name in ("pm", "scoder", "a1", "a2", "a3", "a4", "a5", "a6"):
-            await made.hire(name)
+    async with office_at(tmp_path) as made:
         yield made
-
-
-def long_note(office: Office, task: dict[str, Any], **change: Any) -> str:
-    """A note that the company signed; `key` signs with another key, `age_s` dates it back."""
-    made = Note(
-        change.get("caller", "pm"),
-        change.get("task_id", task["id"]),
-        change.get("trace_id", task["traceId"]),
-        Perm(change.get("perm", "read_write")),
-    )
-    at_ms = office.clock.now_ms() - change.get("age_s", 0) * S
-    nonce = next(_nonces).to_bytes(8)
-    signing = change.get("key", office.note_key)
-    return routing.render(routing.complete(made, signing, now_ms=at_ms, nonce=nonce))
-
-
-def code(reply: Any) -> str:
-    return "" if reply.status_code < 300 else reply.json()["code"]
 
 
 def signed_then(change: Any) -> Any:
@@ -178,7 +89,7 @@ async def test_notes(office, road):
     for what, note, expected in NOTES:
         body = {"targetAgentId": "scoder", "routingNote": note(office, task)}
         body |= {"task": "Design"} if road == "spawns" else {"text": "hello"}
-        reply = await office.clients["pm"].post(f"/api/v1/{road}", json=body)
+        reply = await office.post("pm", f"/api/v1/{road}", body)
         found[what] = code(reply)
         if expected and found[what] == expected:
             said = reply.json()
@@ -217,10 +128,10 @@ async def test_a_note_opens_one_dispatch(office):
     assert code(await office.spawn("pm", "scoder", note)) == ""
     assert code(await office.spawn("pm", "scoder", note)) == "R5.replayed"
     body = {"targetAgentId": "scoder", "text": "hello", "routingNote": note}
-    send = await office.clients["pm"].post("/api/v1/sends", json=body)
+    send = await office.post("pm", "/api/v1/sends", body)
     assert code(send) == "R5.replayed"
     plain = {"agentId": "pm", "text": "hi", "targetAgentId": "scoder", "routingNote": note}
-    said = await office.clients["pm"].post("/api/v1/messages/send", json=plain)
+    said = await office.post("pm", "/api/v1/messages/send", plain)
     assert code(said) == "R5.replayed"
 
 
@@ -238,7 +149,7 @@ async def test_a_repeated_request_gets_its_stored_reply_after_the_note_is_used_a
 async def test_a_note_that_came_back_with_a_message_is_used_up(office):
     task = await office.holding("pm")
     body = {"text": "hi", "targetAgentId": "scoder"}
-    sent = await office.clients["pm"].post("/api/v1/messages/send", json=body)
+    sent = await office.post("pm", "/api/v1/messages/send", body)
     assert sent.status_code == 200
     listed = await office.daemon.owner.get(f"/api/v1/threads/{sent.json()['thread_id']}/messages")
     note = listed.json()["messages"][-1]["metadataJson"]["routingNote"]
@@ -248,9 +159,10 @@ async def test_a_note_that_came_back_with_a_message_is_used_up(office):
 
 async def test_a_note_is_its_callers_alone(office):
     task = await office.holding("pm")
-    reply = await office.clients["scoder"].post(
+    reply = await office.post(
+        "scoder",
         "/api/v1/spawns",
-        json={"targetAgentId": "a1", "task": "x", "routingNote": long_note(office, task)},
+        {"targetAgentId": "a1", "task": "x", "routingNote": long_note(office, task)},
     )
     assert code(reply) == "R5.wrong_caller"
 
@@ -346,18 +258,18 @@ async def test_a_send_back_up_is_no_cycle(office):
     task = await office.chain("pm", "a1", "a2")
     for target in ("pm", "a1"):
         body = {"targetAgentId": target, "text": "done", "routingNote": short("a2", task)}
-        assert code(await office.clients["a2"].post("/api/v1/sends", json=body)) == ""
+        assert code(await office.post("a2", "/api/v1/sends", body)) == ""
 
 
-async def test_a_task_of_ones_own_making_on_the_trace_is_no_way_out(office):
-    """A bomb that makes itself tasks on its trace stands as deep, and as narrow, as before."""
+@pytest.mark.parametrize("names_the_trace", [True, False])
+async def test_a_task_of_ones_own_making_is_no_way_out(office, names_the_trace):
+    """What an agent makes while it holds a task is of that task's trace: a bomb stands as deep,
+    and as narrow, as before."""
     task = await office.chain("pm", "a1")
-    made = await office.clients["a1"].post(
-        "/api/mcp/tasks",
-        json={"projectId": office.project, "taskType": "unit_test", "title": "t",
-              "allowUnderspecified": True, "assignedAgentId": "a1"},
-        headers=key() | {"X-Homarus-Trace": task["traceId"]},
-    )  # fmt: skip
+    body = {"projectId": office.project, "taskType": "unit_test", "title": "t",
+            "allowUnderspecified": True, "assignedAgentId": "a1"}  # fmt: skip
+    trace = {"X-Homarus-Trace": task["traceId"]} if names_the_trace else {}
+    made = await office.post("a1", "/api/mcp/tasks", body, key() | trace)
     own = await office.claim("a1", made.json()["task"]["id"])
     assert own["traceId"] == task["traceId"]
     assert code(await office.spawn("a1", "pm", short("a1", own))) == "R5.cycle"
@@ -366,6 +278,8 @@ async def test_a_task_of_ones_own_making_on_the_trace_is_no_way_out(office):
 async def test_who_needs_no_note(office):
     """An operator who names no agent needs none, and neither does a company token."""
     task = await office.task()
+    await office.hire("pm")
+    await office.hire("a1")
     owner, company = office.daemon.owner, office.daemon.company
     spawned = await owner.post(
         "/api/v1/spawns",
@@ -383,31 +297,118 @@ async def test_who_needs_no_note(office):
     assert code(as_agent) == "R5.missing"
 
 
+WIRE_NOTES = [
+    (None, ""),
+    (written(SHORT), ""),
+    (signed(), ""),
+    (signed(key=b"k" * 32), "R5.forged"),
+    (signed(age_s=601), "R5.expired"),
+    (written(SHORT.replace("read_write", "govern")), "R5.widened"),
+    (written(SHORT.replace("pm", "scoder")), "R5.wrong_caller"),
+    (written("hello"), "R5.malformed"),
+]
+
+
+def carrying(where: str, text: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """A message to scoder and headers, with the note at one of its places."""
+    body: dict[str, Any] = {"text": "hi", "targetAgentId": "scoder"}
+    if text is None:
+        return body, {}
+    match where:
+        case "header":
+            return body, {"X-Homarus-Routing-Note": text.split("\n")[-1]}
+        case "metadata":
+            return body | {"metadataJson": {"routingNote": text}}, {}
+        case _:
+            return body | {"routingNote": text}, {}
+
+
+async def test_a_wire_that_carries_no_note_gets_one_and_a_given_one_is_judged(office):
+    task = await office.holding("pm")
+    for where in ("body", "metadata", "header"):
+        for make, expected in WIRE_NOTES:
+            text = None if make is None else make(office, task)
+            reply = await office.post("pm", "/api/v1/messages/send", *carrying(where, text))
+            assert code(reply) == expected, (where, text)
+
+
+async def test_an_assignment_carries_a_note_of_the_task_held_or_of_the_task_assigned(office):
+    free = await office.task()
+    for agent in ("pm", "scoder"):
+        held = await office.holding("pm") if agent == "pm" else free
+        body = {"agentId": "a1"}
+        reply = await office.post(agent, f"/api/v1/tasks/{free['id']}/assign", body, key())
+        assert code(reply) == "", reply.text
+        shown = await office.daemon.owner.get(f"/api/v1/traces/{held['traceId']}")
+        [row] = next(n for n in shown.json()["tree"] if n["task"] == held["id"])["dispatches"]
+        assert (row["capability"], row["from"], row["to"]) == ("task.assign", agent, "a1")
+
+
 @pytest.mark.parametrize(
     "note, expected",
     [
-        (None, ""),
-        (written(SHORT), ""),
-        (signed(), ""),
-        (signed(key=b"k" * 32), "R5.forged"),
-        (signed(age_s=601), "R5.expired"),
-        (written(SHORT.replace("read_write", "govern")), "R5.widened"),
-        (written(SHORT.replace("pm", "scoder")), "R5.wrong_caller"),
-        (written("hello"), "R5.malformed"),
+        (SHORT, ""),
+        (SHORT.replace("read_write", "govern"), "R5.widened"),
+        (SHORT.replace("caller=pm", "caller=a1"), "R5.wrong_caller"),
+        (SHORT.replace("{id}", "T-999"), "R5.wrong_task"),
     ],
 )
-@pytest.mark.parametrize("where", ["body", "metadata", "header"])
-async def test_a_wire_that_cannot_carry_a_note_gets_one_and_one_that_does_is_judged(
-    office, note, expected, where
-):
-    task = await office.holding("pm")
-    text = None if note is None else note(office, task)
-    body, headers = {"text": "hi", "targetAgentId": "scoder"}, {}
-    if text is not None and where == "body":
-        body["routingNote"] = text
-    elif text is not None and where == "metadata":
-        body["metadataJson"] = {"routingNote": text}
-    elif text is not None:
-        headers["X-Homarus-Routing-Note"] = text.split("\n")[-1]
-    reply = await office.clients["pm"].post("/api/v1/messages/send", json=body, headers=headers)
+async def test_a_note_with_an_assignment_names_the_task_it_assigns(office, note, expected):
+    task = await office.task()
+    body = {"agentId": "a1", "routingNote": note.format(id=task["id"], trace=task["traceId"])}
+    await office.hire("pm")
+    reply = await office.post("pm", f"/api/v1/tasks/{task['id']}/assign", body, key())
     assert code(reply) == expected
+
+
+async def test_messages_without_a_target_and_without_a_task_go_on(office):
+    """Talk to the team is no dispatch; an agent without a task dispatches under `none`."""
+    plain = await office.post("pm", "/api/v1/messages/send", {"text": "hello, all"})
+    aimed = await office.post(
+        "pm", "/api/v1/messages/send", {"text": "hello", "targetAgentId": "a1"}
+    )
+    assert [code(plain), code(aimed)] == ["", ""]
+    notes = []
+    for reply in (plain, aimed):
+        path = f"/api/v1/threads/{reply.json()['thread_id']}/messages"
+        [row] = (await office.daemon.owner.get(path)).json()["messages"]
+        notes.append((row["metadataJson"] or {}).get("routingNote"))
+    assert notes[0] is None
+    assert routing.parse(notes[1]).task_id == "none"
+
+
+async def test_a_trace_is_a_tree_of_who_dispatched_whom(office):
+    leaf = await office.chain("pm", "scoder", "a1")
+    note = short("a1", leaf, "read")
+    sent = await office.post(
+        "a1", "/api/v1/sends", {"targetAgentId": "pm", "text": "done", "routingNote": note}
+    )
+    assert code(sent) == ""
+    shown = (await office.daemon.owner.get(f"/api/v1/traces/{leaf['traceId']}")).json()
+    [root] = shown["tree"]
+    [child] = root["children"]
+    [last] = child["children"]
+    nodes = (root, child, last)
+    assert [n["agent"] for n in nodes] == ["pm", "scoder", "a1"]
+    assert [(n["by"], n["perm"], n["depth"]) for n in nodes] == [
+        (None, None, 0), ("pm", "read_write", 1), ("scoder", "read_write", 2),
+    ]  # fmt: skip
+    [message] = last["dispatches"]
+    assert (message["capability"], message["from"], message["to"], message["perm"]) == (
+        "session.send", "a1", "pm", "read",
+    )  # fmt: skip
+    assert all(n["receipts"] for n in nodes)
+    spawned = [
+        r for t in shown["tasks"] for r in t["receipts"] if r["capability"] == "session.spawn"
+    ]
+    assert [r["task"] for r in spawned] == [child["task"], last["task"]]
+    assert {r["trace"] for t in shown["tasks"] for r in t["receipts"]} == {leaf["traceId"]}
+
+
+async def test_a_refusal_is_in_the_ledger(office):
+    await office.holding("pm")
+    reply = await office.spawn("pm", "scoder", None)
+    assert code(reply) == "R5.missing"
+    receipt = (await office.daemon.owner.get(f"/api/v1/receipts/{reply.json()['receipt']}")).json()
+    assert receipt["receipt"]["verdict"] == "refuse"
+    assert (receipt["receipt"]["rule"], receipt["receipt"]["code"]) == ("R5", "R5.missing")

@@ -14,6 +14,7 @@ from homarus.control_plane.route import (
     json_reply,
     read_route,
 )
+from homarus.control_plane.trace_tree import tree
 from homarus.kernel import anchors, audit, receipts, trail
 from homarus.kernel.receipts import Receipt
 from homarus.records import artifacts
@@ -190,7 +191,8 @@ def _answer(receipt: Receipt, outcomes: list[Receipt]) -> dict[str, Any]:
 
 
 def trace(rx: Rx, call: Call[None]) -> Reply:
-    """GET /traces/{id}: the tasks of a trace with their receipts, and the receipts beside them."""
+    """GET /traces/{id}: the tree of its tasks and dispatches (see `trace_tree`), the tasks with
+    their receipts, and the receipts and dispatches beside them."""
     company, no = _company(rx, call)
     ref = call.id()
     found = trail.of_trace(rx, company, no, ref)
@@ -203,9 +205,12 @@ def trace(rx: Rx, call: Call[None]) -> Reply:
             tasks.setdefault(receipt.task, []).append(receipt)
     if not found:
         raise NotFound("trace.unknown", f"nothing in the ledger bears trace {ref}", "Check the id.")
+    roots, loose = tree(rx, company, ref, {task: len(rows) for task, rows in tasks.items()})
     return json_reply(
         {
             "trace": ref,
+            "tree": roots,
+            "dispatches": loose,
             "tasks": [
                 {**_task(task_sql.by_id(rx, company, task), task), "receipts": rows}
                 for task, rows in tasks.items()

@@ -102,7 +102,12 @@ class Dispatcher:
         try:
             await self._execute(company, agent, claimed)
         except HomarusError as error:
-            log.warning("run_failed", task=claimed.task.number, code=error.code)
+            log.warning(
+                "run_failed",
+                task=claimed.task.number,
+                code=error.code,
+                trace_id=claimed.task.trace,
+            )
         finally:
             renewal.cancel()
             self._slots.release()

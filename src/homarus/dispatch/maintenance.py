@@ -70,6 +70,7 @@ class Maintenance:
             group.create_task(_repeat("anchor", periods.anchor_s, self.anchor))
             group.create_task(_repeat("flush", FLUSH_S, self.flush))
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
+            group.create_task(_repeat("notes", SWEEP_S, self.forget_notes))
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
             group.create_task(_repeat("leases", periods.lease_s, self.expire_leases))
             group.create_task(_repeat("approvals", periods.lease_s, self.expire_approvals))
@@ -101,6 +102,11 @@ class Maintenance:
             await self._store.write(
                 _system(company, "store.sweep", "idempotency"), _forget_keys, keys, before
             )
+
+    async def forget_notes(self) -> None:
+        """Forget routing notes used a month ago (governance contract, 4)."""
+        for company in await self._store.read(due.used_notes, MAX_COMPANIES):
+            await self._in_chunks(company, "store.sweep", "notes", due.forget_notes)
 
     async def sweep_contents(self) -> None:
         """Remove contents that no artifact has: deleted ones, and those of cut-off uploads."""

@@ -1,6 +1,12 @@
-"""Where work is due: companies that a worker should visit now. Reads only."""
+"""Where work is due: companies that a worker should visit now."""
 
-from homarus.store.port import Rx
+from typing import Final
+
+from homarus.kernel import contexts
+from homarus.store.port import Rx, Tx
+
+NOTES_KEPT_MS: Final = 30 * 24 * 3_600_000
+"""Used notes show in the trees of traces; after a day at most, expiry alone refuses them."""
 
 
 def leases(rx: Rx, limit: int) -> list[str]:
@@ -9,6 +15,15 @@ def leases(rx: Rx, limit: int) -> list[str]:
         "select distinct company from task where lease_until_ms is not null "
         "and lease_until_ms<=? limit ?",
         (rx.now_ms, limit),
+    )
+    return [str(row[0]) for row in rows]
+
+
+def used_notes(rx: Rx, limit: int) -> list[str]:
+    """Companies with routing notes that are kept no longer."""
+    rows = rx.all(
+        "select distinct company from routing_note where used_ms<? limit ?",
+        (rx.now_ms - NOTES_KEPT_MS, limit),
     )
     return [str(row[0]) for row in rows]
 
@@ -22,3 +37,8 @@ def stopped(rx: Rx, limit: int) -> list[str]:
         (limit,),
     )
     return [str(row[0]) for row in rows]
+
+
+def forget_notes(tx: Tx, limit: int) -> int:
+    """Remove up to `limit` of a company's notes that are kept no longer; how many."""
+    return contexts.forget(tx, tx.now_ms - NOTES_KEPT_MS, limit)

@@ -122,7 +122,7 @@ def create(tx: Tx, new: NewTask) -> Claim:
         started_ms=None,
         retries=0,
         reason=None,
-        trace=new.trace or tx.action.trace or tx.new_id(),
+        trace=new.trace or tx.action.trace or _trace_in_hand(tx) or tx.new_id(),
         created_ms=tx.now_ms,
         updated_ms=tx.now_ms,
     )
@@ -133,6 +133,12 @@ def create(tx: Tx, new: NewTask) -> Claim:
     if agent is not None:
         notify_assigned(tx, task, agent)
     return Claim(task, spec)
+
+
+def _trace_in_hand(tx: Tx) -> str | None:
+    """What an agent makes while it works on a task belongs to that task's trace (governance
+    contract, 4)."""
+    return sql.trace_in_hand(tx, tx.actor.id) if tx.actor.kind is ActorKind.AGENT else None
 
 
 def _keep_closed(tx: Tx, project: projects.Project) -> None:

@@ -127,5 +127,10 @@ class PostgresTx(UnitTx):
             raise BatchLost(error) from raised
         error = value_error(raised)
         if error is None:
-            log.error("unit_failed", capability=self.action.capability, **described(raised))
+            log.error(
+                "unit_failed",
+                capability=self.action.capability,
+                trace_id=self.trace,
+                **described(raised),
+            )
         return error or unexpected(raised)

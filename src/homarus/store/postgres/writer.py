@@ -213,7 +213,12 @@ class Writer:
         execute(tx, self._governor, unit)
         took = time.perf_counter() - began
         if took > UNIT_SOFT_S:
-            log.warning("slow_unit", capability=unit.action.capability, ms=round(took * 1000, 1))
+            log.warning(
+                "slow_unit",
+                capability=unit.action.capability,
+                ms=round(took * 1000, 1),
+                trace_id=tx.trace,
+            )
 
     def _roll_back(self) -> None:
         conn = self._conn

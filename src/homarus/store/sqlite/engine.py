@@ -237,7 +237,12 @@ class SqliteStore(Engine):
             tx.limit.clear()
         took = time.perf_counter() - began
         if took > UNIT_SOFT_S:
-            log.warning("slow_unit", capability=unit.action.capability, ms=round(took * 1000, 1))
+            log.warning(
+                "slow_unit",
+                capability=unit.action.capability,
+                ms=round(took * 1000, 1),
+                trace_id=tx.trace,
+            )
 
     def _roll_back(self, conn: apsw.Connection, tx: SqliteTx, heads: Heads) -> None:
         if conn.in_transaction:

@@ -157,7 +157,12 @@ class SqliteTx(UnitTx):
             raise BatchLost(error) from raised
         error = bad_value(raised)
         if error is None:
-            log.error("unit_failed", capability=self.action.capability, exc_info=raised)
+            log.error(
+                "unit_failed",
+                capability=self.action.capability,
+                trace_id=self.trace,
+                exc_info=raised,
+            )
         return error or unexpected(raised)
 
 
