@@ -88,6 +88,29 @@ async def test_a_chain_keeps_who_stands_above(shop, cast):
             await send(shop, "coder", above, note_of("coder", last))
 
 
+@pytest.mark.parametrize(
+    "caller, perm, callee, gets",
+    [
+        ("coo", "govern", "owner", "govern"),
+        ("coo", "govern", "coder", "read_write"),
+        ("coo", "read_write", "owner", "read_write"),
+        ("coo", "read", "owner", "read"),
+        ("coder", "read_write", "owner", "read_write"),
+        ("coder", "govern", "owner", "R5.widened"),
+    ],
+)
+async def test_the_callee_gets_the_meet(shop, caller, perm, callee, gets):
+    await shop.agent("from", role=caller)
+    await shop.agent("to", role=callee)
+    await shop.task()
+    note = note_of("from", await shop.claim("from"), perm)
+    if gets.startswith("R5"):
+        with refused(gets):
+            await spawn(shop, "from", "to", note)
+    else:
+        assert (await spawn(shop, "from", "to", note)).position.perm == gets
+
+
 async def test_a_parent_that_waits_comes_back_to_its_agent_when_the_child_is_done(shop, cast):
     made = await spawn(shop, "pm", "scoder", note_of("pm", cast), wait=True)
     assert (made.parent.state, made.parent.blocked) == (State.QUEUED, 1)
