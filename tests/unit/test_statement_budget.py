@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
+from homarus.conversations import rules
+from homarus.conversations import service as talk
+from homarus.conversations.model import Draft, SenderType
 from homarus.kernel.trust_rules import HEAD_START_MS, Band
+from homarus.store.port import Tx
 from homarus.store.sqlite.engine import SqliteStore
 from homarus.testing.ground import Ground, ground
 from homarus.testing.shop import Shop, open_shop
@@ -90,3 +95,24 @@ async def test_a_cap_and_dependents_cost_at_most_four_more(shop):
         claim, complete = await lifecycle(shop)
         assert len(claim) <= WITH_CAP_AND_DEPENDENTS, "\n".join(claim)
         assert len(complete) <= WITH_CAP_AND_DEPENDENTS, "\n".join(complete)
+
+
+def say(tx: Tx, target: str) -> None:
+    who = rules.sender(tx.actor, None, None, SenderType.AGENT)
+    talk.post(tx, talk.direct(tx, target), Draft(sender=who, text="x", target_agent=target))
+
+
+async def test_the_note_of_a_message_costs_one_insert(shop):
+    scoder = await shop.agent("scoder")
+    await shop.task()
+    await shop.claim("ada")
+    inserts = []
+    for callee in ("scoder", None, "scoder"):
+        of_units(shop.ground)
+        action = msgspec.structs.replace(
+            shop.action("message.send", "ada", "thread:"), callee=callee
+        )
+        await shop.ground.store.write(action, say, scoder)
+        inserts.append([sql for sql in of_units(shop.ground) if sql.startswith("insert")])
+    assert len(inserts[2]) == len(inserts[1]) + 1
+    assert len([sql for sql in inserts[2] if sql.startswith("insert into routing_note")]) == 1

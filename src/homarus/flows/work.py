@@ -10,7 +10,7 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import accepting, done, head_start, parking, standing, stopping
+from homarus.flows import accepting, done, head_start, lineage, parking, standing, stopping
 from homarus.flows.parking import let_go as let_go
 from homarus.kernel import preflights, routing, stop, trust
 from homarus.kernel.facts import AgentFacts
@@ -84,7 +84,8 @@ def create(tx: Tx, new: NewTask) -> Claim:
         raise Invalid("task.retries", "maxRetries is out of range", "0 to 100.")
     stored = rules.stored_input(new.type, new.spec, new.allow_underspecified)
     agent = agents.need(tx, tx.company, new.agent).id if new.agent is not None else None
-    task_id = tx.new_id()
+    task_id, made_from = tx.new_id(), lineage.origin(tx)
+    trace = new.trace or tx.action.trace or (made_from.trace if made_from else tx.new_id())
     spec = Spec(
         task=task_id,
         type=new.type,
@@ -122,7 +123,7 @@ def create(tx: Tx, new: NewTask) -> Claim:
         started_ms=None,
         retries=0,
         reason=None,
-        trace=new.trace or tx.action.trace or _trace_in_hand(tx) or tx.new_id(),
+        trace=trace,
         created_ms=tx.now_ms,
         updated_ms=tx.now_ms,
     )
@@ -130,15 +131,10 @@ def create(tx: Tx, new: NewTask) -> Claim:
     task = service.create(tx, task, spec, items, project.max_active_agents)
     _keep_closed(tx, project)
     service.emit(tx, "task_generated", task)
+    lineage.inherit(tx, made_from, task)
     if agent is not None:
         notify_assigned(tx, task, agent)
     return Claim(task, spec)
-
-
-def _trace_in_hand(tx: Tx) -> str | None:
-    """What an agent makes while it works on a task belongs to that task's trace (governance
-    contract, 4)."""
-    return sql.trace_in_hand(tx, tx.actor.id) if tx.actor.kind is ActorKind.AGENT else None
 
 
 def _keep_closed(tx: Tx, project: projects.Project) -> None:

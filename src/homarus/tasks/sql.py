@@ -107,14 +107,14 @@ def _spec(row: Row) -> Spec:
     )
 
 
-def trace_in_hand(rx: Rx, agent: str) -> str | None:
-    """The trace of what an agent claimed last and still works on."""
+def in_hand(rx: Rx, agent: str) -> tuple[str, str] | None:
+    """Id and trace of what an agent claimed last and still works on."""
     row = rx.one(
-        "select trace from task where agent=? and state='in_progress' and lease_until_ms>? "
+        "select id, trace from task where agent=? and state='in_progress' and lease_until_ms>? "
         "order by started_ms desc, seq desc limit 1",
         (agent, rx.now_ms),
     )
-    return None if row is None else str(row[0])
+    return None if row is None else (row[0], row[1])
 
 
 def outside(subjects: frozenset[str], alias: str = "") -> tuple[str, tuple[str, ...]]:

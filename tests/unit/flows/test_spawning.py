@@ -111,6 +111,28 @@ async def test_the_callee_gets_the_meet(shop, caller, perm, callee, gets):
         assert (await spawn(shop, "from", "to", note)).position.perm == gets
 
 
+@pytest.mark.parametrize("maker", ["scoder", "pm"])
+async def test_what_a_spawned_agent_makes_is_no_wider_and_a_step_deeper(shop, cast, maker):
+    """Whatever trace it names; who was not spawned makes tasks without a context."""
+    made = await spawn(shop, "pm", "scoder", note_of("pm", cast, "read"))
+    await shop.claim("scoder", task=made.claim.task.id)
+    other = "01900000-0000-7000-8000-000000000000"
+    for trace in (None, other):
+        child = await shop.task(as_=maker, agent="coder", trace=trace)
+        assert child.trace == (trace or cast.trace)
+        found = await shop.ground.read(contexts_of, child.id)
+        if maker == "pm":
+            assert found is None
+            continue
+        assert (found.perm, found.depth, found.callee) == (Perm.READ, 2, shop.agents["coder"])
+        assert found.above == (shop.agents["pm"], shop.agents["scoder"])
+        held = await shop.claim("coder", task=child.id)
+        with refused("R5.widened"):
+            await spawn(shop, "coder", "idle", note_of("coder", held))
+        with refused("R5.cycle"):
+            await spawn(shop, "coder", "pm", note_of("coder", held, "read"))
+
+
 async def test_a_parent_that_waits_comes_back_to_its_agent_when_the_child_is_done(shop, cast):
     made = await spawn(shop, "pm", "scoder", note_of("pm", cast), wait=True)
     assert (made.parent.state, made.parent.blocked) == (State.QUEUED, 1)
