@@ -405,6 +405,19 @@ async def test_a_trace_is_a_tree_of_who_dispatched_whom(office):
     assert {r["trace"] for t in shown["tasks"] for r in t["receipts"]} == {leaf["traceId"]}
 
 
+async def test_the_context_of_a_task_has_the_note_that_its_agent_gives(office):
+    task = await office.holding("pm")
+    spawned = await office.spawn("pm", "scoder", short("pm", task, "read"))
+    child = await office.claim("scoder", spawned.json()["task"]["id"])
+    path = f"/api/v1/tasks/{child['id']}/context"
+    shown = (await office.clients["scoder"].get(path)).json()["dispatch"]
+    assert (shown["perm"], shown["depth"]) == ("read", 1)
+    assert code(await office.spawn("scoder", "a1", shown["routingNote"])) == ""
+    unclaimed = await office.task()
+    path = f"/api/v1/tasks/{unclaimed['id']}/context"
+    assert (await office.daemon.owner.get(path)).json()["dispatch"] is None
+
+
 async def test_a_refusal_is_in_the_ledger(office):
     await office.holding("pm")
     reply = await office.spawn("pm", "scoder", None)

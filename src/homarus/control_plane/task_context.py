@@ -1,17 +1,38 @@
-"""What surrounds a task in its context: resources in scope, related threads (contract, 6.2)."""
+"""What surrounds a task in its context: resources in scope, related threads (contract, 6.2), and
+how its agent dispatches from it (governance contract, 4)."""
 
 from typing import Any, Final
 
-from homarus.company import projects, resources
+from homarus.company import agents, projects, resources
 from homarus.company.resources import Filter
 from homarus.control_plane import shapes_resources, shapes_talk
 from homarus.conversations import sql as talk
+from homarus.kernel import contexts, routing
+from homarus.kernel.facts import AgentFacts
+from homarus.kernel.routing import Note
 from homarus.store.port import Rx
 from homarus.tasks.model import Task
 
 MAX_RESOURCES: Final = 20
 MAX_THREADS: Final = 10
 MAX_MESSAGES: Final = 20
+
+
+def dispatch_of(rx: Rx, company: str, task: Task) -> dict[str, Any] | None:
+    """How its agent may dispatch from it: permission, depth, and the short routing note to give;
+    None: nobody has it."""
+    row = None if task.agent is None else agents.by_id(rx, company, task.agent)
+    if row is None:
+        return None
+    found = contexts.position(rx, task.id, task.trace, row.id)
+    own = routing.own_perm(row.role)
+    perm = own if found is None else routing.meet(own, found.perm)
+    name = routing.label(AgentFacts(row.id, row.name, row.role, suspended=False))
+    return {
+        "perm": perm.value,
+        "depth": 0 if found is None else found.depth,
+        "routingNote": routing.render(Note(name, task.number, task.trace, perm)),
+    }
 
 
 def resources_for(rx: Rx, company: str, task: Task) -> dict[str, list[dict[str, Any]]]:

@@ -178,6 +178,7 @@ def context(rx: Rx, call: Call[None]) -> Reply:
             "resources": task_context.resources_for(rx, call.company, task),
             "relatedThreads": task_context.threads_of(rx, call.company, task),
             "agentProfile": None,
+            "dispatch": task_context.dispatch_of(rx, call.company, task),
         }
     )
 
