@@ -377,6 +377,35 @@ async def test_messages_without_a_target_and_without_a_task_go_on(office):
     assert routing.parse(notes[1]).task_id == "none"
 
 
+@pytest.mark.parametrize("scope", ["task", "trace", "project"])
+async def test_nothing_is_dispatched_from_a_stopped_task(office, scope):
+    """Wherever the note is, or where none is: its task is under STOP."""
+    task = await office.holding("pm")
+    subject = {"task": task["id"], "trace": task["traceId"], "project": office.project}[scope]
+    await office.hire("scoder")
+    stop = await office.daemon.owner.post(
+        "/api/v1/stops", json={"scope": scope, "subject": subject}
+    )
+    assert stop.status_code < 300, stop.text
+    note = short("pm", task)
+    in_header = {"X-Homarus-Routing-Note": note}
+    replies = [
+        await office.spawn("pm", "scoder", note),
+        await office.spawn("pm", "scoder", None, headers=in_header),
+        await office.post("pm", "/api/v1/messages/send", {"text": "x", "targetAgentId": "scoder"}),
+    ]
+    assert [code(reply) for reply in replies] == [f"stop.{scope}"] * 3
+
+
+async def test_a_claim_by_assignment_is_no_dispatch(office):
+    task = await office.task()
+    body = {"agentId": "pm", "mode": "claim"}
+    reply = await office.post("pm", f"/api/v1/tasks/{task['id']}/assign", body, key())
+    assert code(reply) == ""
+    shown = (await office.daemon.owner.get(f"/api/v1/traces/{task['traceId']}")).json()
+    assert [node["dispatches"] for node in shown["tree"]] == [[]]
+
+
 async def test_a_trace_is_a_tree_of_who_dispatched_whom(office):
     leaf = await office.chain("pm", "scoder", "a1")
     note = short("a1", leaf, "read")

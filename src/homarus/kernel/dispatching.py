@@ -16,6 +16,7 @@ from homarus.base.ids import new_id
 from homarus.kernel import contexts, routing
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.facts import AgentFacts, TaskFacts
+from homarus.kernel.halted import stop_on
 from homarus.kernel.routing import Context, Malformed, Note, Perm
 
 RULE: Final = "R5"
@@ -66,10 +67,13 @@ def _dispatch(case: Case, agent: AgentFacts) -> Judgement:
             f"`{action.capability}` needs a routing note, and none is given",
             f"Give `routingNote`: {_example(agent)}.",
         )
-    if action.callee is None:
+    if action.callee in (None, agent.id, agent.name):
         return None
     task = case.held() or (case.task() if action.capability in NAMES_ITS_TASK else None)
     standing = _standing(case, agent, task)
+    stopped = None if task is None else stop_on(case, task)
+    if stopped is not None:
+        return stopped
     note = Note(
         routing.label(agent),
         routing.NO_TASK if task is None else task.id,
@@ -96,7 +100,11 @@ def _given(case: Case, agent: AgentFacts, text: str, key: bytes) -> Judgement:
     standing = _task_of(case, agent, note)
     if not isinstance(standing, Standing):
         return standing
-    wrong = _widened(case, note, standing) or _spawn(case, agent, standing)
+    wrong = (
+        (None if standing.task is None else stop_on(case, standing.task))
+        or _widened(case, note, standing)
+        or _spawn(case, agent, standing)
+    )
     if wrong is None:
         _accept(case, agent, note if not note.short else _completed(case, note), standing)
     return wrong

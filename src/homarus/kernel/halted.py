@@ -1,7 +1,8 @@
 """What stands above every rule: STOP, and agents that may not act at present."""
 
-from homarus.base.action import ActorKind, Effect
+from homarus.base.action import ActorKind, Effect, Refuse
 from homarus.kernel.case import Case, Judgement
+from homarus.kernel.facts import TaskFacts
 from homarus.kernel.stop import Stop
 
 
@@ -15,13 +16,25 @@ def stop(case: Case) -> Judgement:
         return None
     for row in case.stops():
         if _covers(case, row):
-            return case.refuse(
-                f"stop.{row.scope}",
-                "stop",
-                f"STOP is in force on this {row.scope}: {row.reason or 'no reason given'}",
-                f"Wait until an owner lifts it: `homarus stop lift {row.id}`.",
-            )
+            return _refused(case, row)
     return None
+
+
+def stop_on(case: Case, task: TaskFacts) -> Judgement:
+    """STOP on a task that the action does not name itself: the one that a routing note is about."""
+    for row in case.stops():
+        if row.subject in (task.id, task.trace, task.project):
+            return _refused(case, row)
+    return None
+
+
+def _refused(case: Case, row: Stop) -> Refuse:
+    return case.refuse(
+        f"stop.{row.scope}",
+        "stop",
+        f"STOP is in force on this {row.scope}: {row.reason or 'no reason given'}",
+        f"Wait until an owner lifts it: `homarus stop lift {row.id}`.",
+    )
 
 
 def _covers(case: Case, row: Stop) -> bool:
