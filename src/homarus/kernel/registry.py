@@ -30,9 +30,19 @@ from homarus.kernel.registrable import (
 )
 from homarus.store.port import Row, Rx, Tx
 
-__all__ = ["COMMAND", "EFFECTS", "SKILL", "Capability", "NewCapability", "register", "set_grants"]
+__all__ = [
+    "COMMAND",
+    "EFFECTS",
+    "MAX_GRANTS",
+    "SKILL",
+    "Capability",
+    "NewCapability",
+    "apply_document",
+    "register",
+    "set_grants",
+]
 
-MAX_NAMES: Final = 2_000
+MAX_NAMES: Final = 300
 DOCUMENT: Final = "document"
 
 _COLUMNS: Final = (
@@ -110,17 +120,18 @@ def need(rx: Rx, company: str, capability: str) -> Capability:
         raise NotFound(
             "capability.unknown",
             f"no capability {capability[:MAX_ID]!r} is registered",
-            did_you_mean(capability, names(rx, company), "See `homarus capability list`."),
+            nearest(rx, company, capability, "See `homarus capability list`."),
         )
     return found
 
 
-def names(rx: Rx, company: str) -> list[str]:
-    """Ids of the company's capabilities, for errors: the first MAX_NAMES."""
+def nearest(rx: Rx, company: str, capability: str, otherwise: str) -> str:
+    """`Did you mean …?` for one that is not registered, among those with its first letter."""
     rows = rx.all(
-        "select id from capability where company=? order by id limit ?", (company, MAX_NAMES)
+        "select id from capability where company=? and substr(id, 1, 1)=? order by id limit ?",
+        (company, capability[:1], MAX_NAMES),
     )
-    return [row[0] for row in rows]
+    return did_you_mean(capability, [row[0] for row in rows], otherwise)
 
 
 def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Capability]:
