@@ -117,7 +117,6 @@ RUNS_COMMANDS = "homarus.backends.local"
 JUDGED_RUNNERS = {
     "homarus.dispatch.calls",
     "homarus.dispatch.dispatcher",
-    "homarus.dispatch.calls",
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
 """Modules that hand commands to the backend: each writes the intent through the door first."""
