@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus.base.errors import Invalid
-from homarus.kernel.skills import FILE, MAX_FILE_BYTES, MAX_FILES, MAX_TEXT
+from homarus.base.skill_folder import FILE, MAX_FILE_BYTES, MAX_FILES, MAX_TEXT
 
 CHUNK_BYTES: Final = 1_048_576
 

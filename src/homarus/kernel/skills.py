@@ -14,15 +14,11 @@ import msgspec
 
 from homarus.base.errors import Invalid
 from homarus.base.marked import Unreadable, read
+from homarus.base.skill_folder import FILE, MAX_FILE_BYTES, MAX_FILES, MAX_FOLDER_BYTES, MAX_TEXT
 from homarus.kernel import registry
 from homarus.kernel.registrable import EFFECTS, SKILL, NewCapability
 from homarus.store.port import Tx
 
-FILE: Final = "SKILL.md"
-MAX_TEXT: Final = 65_536
-MAX_FILES: Final = 500
-MAX_FILE_BYTES: Final = 10_485_760
-MAX_FOLDER_BYTES: Final = 52_428_800
 MAX_PATH: Final = 300
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
