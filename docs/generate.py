@@ -60,10 +60,12 @@ RUN_TIME: dict[str, str] = {
     "approval.{word}": "needed, expired, rejected",
     "artifact.{field}": "title, storage_url, source_kind, source_ref, retention_policy",
     "budget.{what}": "scope, unit, period",
-    "capability.{code}": "id, title, argv, grants, limits",
+    "capability.{code}": "id, title, risk, keywords, quota, mirror, grants, kind, effect, argv, "
+    "limits, targets, schema",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
     "resource.{field}": "provider, type, name, status",
+    "skill.{code}": "text, files",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
     "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",

@@ -6,7 +6,12 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.support.profile import Profile, chosen_profile
 
-pytest_plugins = ["tests.support.daemon", "tests.support.postgres", "tests.support.engines"]
+pytest_plugins = [
+    "tests.support.daemon",
+    "tests.support.studio",
+    "tests.support.postgres",
+    "tests.support.engines",
+]
 
 EXAMPLES = {"ci": 50, "full": 2_000}
 

@@ -115,12 +115,12 @@ STARTERS = ("subprocess", "multiprocessing", "pty", "homarus.base.process.run")
 CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfile"})
 RUNS_COMMANDS = "homarus.backends.local"
 JUDGED_RUNNERS = {
-    "homarus.dispatch.dispatcher",
     "homarus.dispatch.calls",
+    "homarus.dispatch.dispatcher",
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
 """Modules that hand commands to the backend: each writes the intent through the door first."""
-BOUNDS_ONLY = {"homarus.backends.limits"}
+BOUNDS_ONLY = {"homarus.kernel.limits"}
 
 
 def starters(source: Path) -> list[str]:

@@ -17,10 +17,11 @@ from typing import Any
 
 import homarus
 from homarus.backends.layers import SandboxLayers
-from homarus.backends.limits import Limits, hard_limits, prlimit_argv
+from homarus.backends.limits import hard_limits, prlimit_argv
 from homarus.backends.sandbox import bwrap_arguments, inside, view_of
 from homarus.base.errors import Invalid, Unavailable
 from homarus.base.process import ProcessHandle, ProcessResult, ProcessSpec, run
+from homarus.kernel.limits import Limits
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STATUS_BYTES_MAX = 64 * 1024

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_NEAREST: Final = 3
-MAX_COMPARED: Final = 2_000
+MAX_COMPARED: Final = 300
 MAX_NAME: Final = 100
 CUTOFF: Final = 0.5
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """At most three of `known`, best first; of very many names the first 2,000 are compared."""
+    """At most three of `known`, best first; of very many names the first 300 are compared."""
     names = [each for each, _ in zip(known, range(MAX_COMPARED), strict=False)]
     return difflib.get_close_matches(name[:MAX_NAME], names, n=MAX_NEAREST, cutoff=CUTOFF)
 

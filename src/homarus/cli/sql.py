@@ -36,6 +36,16 @@ create temp view tasks as
         datetime(t.updated_ms / 1000, 'unixepoch') as updated_at
     from main.task t left join main.task_spec s on s.task = t.id
     where t.company = (select id from temp._company);
+create temp view outbox_v2 as
+    select id, entity_type, entity_id, action, target_type, target_config, payload, status,
+        retry_count, max_retries,
+        datetime(created_at / 1000, 'unixepoch') as created_at,
+        datetime(updated_at / 1000, 'unixepoch') as updated_at,
+        datetime(scheduled_at / 1000, 'unixepoch') as scheduled_at,
+        coalesce(datetime(processed_at / 1000, 'unixepoch'), '') as processed_at,
+        coalesce(datetime(completed_at / 1000, 'unixepoch'), '') as completed_at,
+        error_msg, receipt_id, mirror_id, priority, trace_id
+    from main.outbox_v2 where company_id = (select id from temp._company);
 """
 """Read-only views under the names of the manual (design, 9), of one company."""
 

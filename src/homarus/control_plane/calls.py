@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from homarus.backends.argv import Template
 from homarus.base.action import Effect
 from homarus.base.canonical import digest
 from homarus.base.clock import iso_ms
@@ -17,6 +16,7 @@ from homarus.base.errors import Invalid
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import calling
 from homarus.kernel import targets
+from homarus.kernel.argv import Template
 from homarus.kernel.capabilities import BUILTIN
 from homarus.store.port import Reply, Rx, Tx
 from homarus.tasks import sql

@@ -4,15 +4,16 @@ from typing import Any
 
 import msgspec
 
-from homarus.backends.argv import Template
-from homarus.backends.limits import Limits
 from homarus.base.action import Effect
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.kernel import registry
+from homarus.kernel import declared, registry, skills
 from homarus.kernel import search as find
-from homarus.kernel.registry import Capability, NewCapability
+from homarus.kernel.argv import Template
+from homarus.kernel.limits import Limits
+from homarus.kernel.registrable import COMMAND, EFFECTS, SKILL, NewCapability
+from homarus.kernel.registry import Capability
 from homarus.store.port import Reply, Rx, Tx
 
 
@@ -48,7 +49,7 @@ def shape(row: Capability) -> dict[str, Any]:
 
 
 class CapabilityBody(msgspec.Struct, rename="camel", frozen=True):
-    """`argv` and `slots` as `homarus.backends.argv` reads them; `limits` by the runner's names;
+    """`argv` and `slots` as `homarus.kernel.argv` reads them; `limits` by the runner's names;
     the rest as in `kernel.registry.NewCapability`."""
 
     id: str
@@ -60,7 +61,7 @@ class CapabilityBody(msgspec.Struct, rename="camel", frozen=True):
     grants: tuple[str, ...] | None = None
     limits: dict[str, int] = {}
     restartable: bool = False
-    kind: str = registry.COMMAND
+    kind: str = COMMAND
     effect: str | None = None
     keywords: tuple[str, ...] = ()
     risk: str = "medium"
@@ -80,15 +81,18 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
-    return json_reply({"capability": shape(registry.need(rx, call.company, call.path["id"]))})
+    """GET /capabilities/{id}: a skill with its text."""
+    row = registry.need(rx, call.company, call.path["id"])
+    text = {} if row.content is None else {"text": row.content}
+    return json_reply({"capability": shape(row) | text})
 
 
 def register(tx: Tx, call: Call[CapabilityBody]) -> Reply:
     body = call.body
-    if body.kind == registry.COMMAND:
+    if body.kind == COMMAND:
         Template.parse(body.argv, body.slots)
     Limits.from_json(body.limits)
-    if body.kind == registry.SKILL:
+    if body.kind == SKILL:
         raise Invalid("capability.kind", "a skill is registered with its text and files",
                       "POST /skills, or `homarus capability add-skill DIR`.")  # fmt: skip
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
@@ -100,10 +104,10 @@ def register(tx: Tx, call: Call[CapabilityBody]) -> Reply:
 def _effect(word: str | None) -> Effect | None:
     if word is None:
         return None
-    effect = registry.EFFECTS.get(word)
+    effect = EFFECTS.get(word)
     if effect is None:
         raise Invalid("capability.effect", f"there is no effect {word[:40]!r}",
-                      f"One of {', '.join(registry.EFFECTS)}.")  # fmt: skip
+                      f"One of {', '.join(EFFECTS)}.")  # fmt: skip
     return effect
 
 
@@ -135,6 +139,40 @@ def disable(tx: Tx, call: Call[None]) -> Reply:
     return json_reply({"message": "Capability disabled", "capability": shape(row)})
 
 
+class SkillBody(msgspec.Struct, rename="camel", frozen=True):
+    """`text` of SKILL.md; `files` of the whole folder with their hashes."""
+
+    text: str
+    files: list[skills.SkillFile]
+
+
+def add_skill(tx: Tx, call: Call[SkillBody]) -> Reply:
+    """POST /skills: quarantined until a change grants it."""
+    row = skills.add(tx, call.body.text, call.body.files)
+    return json_reply({"message": "Skill registered", "capability": shape(row)}, 201)
+
+
+class DocumentBody(msgspec.Struct, frozen=True):
+    """The text of a capabilities.yaml."""
+
+    text: str
+
+
+def validate(rx: Rx, call: Call[DocumentBody]) -> Reply:
+    """POST /capability-document/validate: everything that is wrong, or how many it declares."""
+    found = declared.problems(rx, call.company, call.body.text)
+    entries = declared.parse(call.body.text).entries
+    shown = [
+        {"line": p.line, "column": p.column, "message": p.message, "expected": p.expected,
+         "text": p.told(declared.FILE)}
+        for p in found[: declared.MAX_PROBLEMS]
+    ]  # fmt: skip
+    return json_reply(
+        {"valid": not found, "count": len(found), "problems": shown,
+         "capabilities": [entry.new.id for entry in entries] if not found else []}
+    )  # fmt: skip
+
+
 def _disable_route(method: str, path: str) -> Route:
     return write_route(
         method, path, "capability.disable", disable, "Disable a capability",
@@ -155,6 +193,15 @@ ROUTES: tuple[Route, ...] = (
     write_route(
         "POST", "/capabilities", "capability.register", register, "Register a capability",
         body=CapabilityBody, status=201, target="capability:new", tags=("capabilities",),
+    ),
+    write_route(
+        "POST", "/skills", "capability.register", add_skill, "Register a skill's folder",
+        body=SkillBody, status=201, target="capability:new", tags=("capabilities",),
+    ),
+    Route(
+        method="POST", path="/capability-document/validate", capability="read", kind="read",
+        handler=validate, summary="Check a capabilities.yaml", body=DocumentBody, keyed="ignored",
+        tags=("capabilities",),
     ),
     _disable_route("DELETE", "/capabilities/{id}"),
     _disable_route("POST", "/capabilities/{id}/disable"),

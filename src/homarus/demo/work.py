@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from homarus.backends.argv import Template
 from homarus.backends.layers import SandboxLayers
-from homarus.backends.limits import Limits
 from homarus.backends.local import CommandResult, SandboxedCommand, run_command
 from homarus.base.errors import NotFound, Unavailable
 from homarus.base.failpoint import failpoint
 from homarus.client.http import Client
+from homarus.kernel.argv import Template
+from homarus.kernel.limits import Limits
 
 INPUTS: Final = "inputs"
 """Folder of a workspace with what earlier tasks made; read-only for the command."""

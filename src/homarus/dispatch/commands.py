@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus.backends import local
-from homarus.backends.argv import Template
-from homarus.backends.limits import RANGES, Limits
 from homarus.flows import running
 from homarus.kernel import registry
+from homarus.kernel.argv import Template
+from homarus.kernel.limits import RANGES, Limits
 from homarus.records.blobs import Blobs
 
 MAX_FILES: Final = 20

@@ -6,6 +6,7 @@ from homarus.base.action import Actor, ActorKind, Effect
 from homarus.kernel import targets
 from homarus.kernel.capabilities import Builtin, role_reaches
 from homarus.kernel.case import Case, Judgement, Registered
+from homarus.kernel.registry import nearest
 
 _WORKSPACE: Final = (f"{targets.WORKSPACE}**",)
 
@@ -57,7 +58,12 @@ def _registered(case: Case, actor: Actor) -> Judgement:
             "permission.unknown_capability",
             "permission",
             f"no capability {case.action.capability[:100]!r} is registered",
-            "See `homarus capability list`; only registered capabilities run.",
+            nearest(
+                case.rx,
+                case.action.company,
+                case.action.capability,
+                "See `homarus capability list`; only registered capabilities run.",
+            ),
         )
     if row.quarantined:
         return case.refuse(

@@ -1,53 +1,50 @@
 """Registered capabilities: what an owner, or the approved capabilities.yaml, allows a company.
 
-A command is an argv template, never a shell line (governance contract, 6). What its elements and
-slots mean is the runner's business (`homarus.backends.argv`); surfaces check them there before they
-register. Registering an id again is its next version.
+A command is an argv template (`argv.py`), never a shell line (governance contract, 6). Registering
+an id again is its next version.
 
 Grants change by `set_grants` alone once a capability exists: a change record's switch calls it.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from homarus.base.action import Effect
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.base.nearest import did_you_mean
-from homarus.kernel import schemas, targets
-from homarus.kernel.capabilities import BUILTIN
+from homarus.kernel import schemas
+from homarus.kernel.registrable import (
+    COMMAND,
+    EFFECTS,
+    GRANT,
+    MAX_GRANTS,
+    MAX_ID,
+    MAX_REGISTERED,
+    SKILL,
+    NewCapability,
+    check,
+    effect_of,
+)
 from homarus.store.port import Row, Rx, Tx
 
-COMMAND: Final = "command"
-SKILL: Final = "skill"
-KINDS: Final = ("tool", COMMAND, SKILL, "mcp", "pipeline")
-RISKS: Final = ("low", "medium", "high")
-EFFECT_OF_KIND: Final = {COMMAND: Effect.EXEC, SKILL: Effect.READ, "pipeline": Effect.DISPATCH}
-"""What a capability does when its row does not say; tools of every kind must say it."""
+__all__ = [
+    "COMMAND",
+    "EFFECTS",
+    "MAX_GRANTS",
+    "SKILL",
+    "Capability",
+    "NewCapability",
+    "apply_document",
+    "register",
+    "set_grants",
+]
 
-EFFECTS: Final = {effect.name.lower(): effect for effect in Effect if effect is not Effect.MODEL}
-OWNER: Final = "owner"
+MAX_NAMES: Final = 300
 DOCUMENT: Final = "document"
 
-MAX_ID: Final = 100
-MAX_TITLE: Final = 200
-MAX_DESCRIPTION: Final = 4_000
-MAX_SLOTS: Final = 32
-MAX_GRANTS: Final = 64
-MAX_KEYWORDS: Final = 32
-MAX_KEYWORD: Final = 60
-MAX_TARGETS: Final = 32
-MAX_WORD: Final = 40
-MAX_REGISTERED: Final = 10_000
-MAX_NAMES: Final = 2_000
-
-_ID: Final = re.compile(r"[a-z][a-z0-9_]*(?:[.-][a-z0-9_]+)+")
-_GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[^\s]{1,200}")
-_PLAIN_WORD: Final = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _COLUMNS: Final = (
     "id, version, title, description, kind, effect, argv, slots, trusted, enabled, grants, "
     "limits, created_ms, updated_ms, restartable, keywords, risk, owner, input, targets, quota, "
@@ -96,34 +93,6 @@ class Capability(msgspec.Struct, frozen=True):
     source: str
 
 
-class NewCapability(msgspec.Struct, frozen=True):
-    """What is registered. `effect` None: that of its kind. `grants` None: as they are, of a new
-    command `*`, of anything else nobody. `owner` and `agent:` grants: by id or name."""
-
-    id: str
-    title: str
-    argv: tuple[str, ...] = ()
-    description: str = ""
-    slots: dict[str, Any] = {}
-    trusted: bool = False
-    grants: tuple[str, ...] | None = None
-    limits: dict[str, int] = {}
-    restartable: bool = False
-    kind: str = COMMAND
-    effect: Effect | None = None
-    keywords: tuple[str, ...] = ()
-    risk: str = "medium"
-    owner: str | None = None
-    input: dict[str, Any] | None = None
-    targets: tuple[str, ...] = ()
-    quota: str | None = None
-    approval: bool = False
-    mirror: str | None = None
-    sha256: bytes | None = None
-    content: str | None = None
-    source: str = OWNER
-
-
 def _capability(row: Row) -> Capability:
     values = list(row)
     for i in (6, 10, 15, 19):
@@ -151,17 +120,18 @@ def need(rx: Rx, company: str, capability: str) -> Capability:
         raise NotFound(
             "capability.unknown",
             f"no capability {capability[:MAX_ID]!r} is registered",
-            did_you_mean(capability, names(rx, company), "See `homarus capability list`."),
+            nearest(rx, company, capability, "See `homarus capability list`."),
         )
     return found
 
 
-def names(rx: Rx, company: str) -> list[str]:
-    """Ids of the company's capabilities, for errors: the first MAX_NAMES."""
+def nearest(rx: Rx, company: str, capability: str, otherwise: str) -> str:
+    """`Did you mean …?` for one that is not registered, among those with its first letter."""
     rows = rx.all(
-        "select id from capability where company=? order by id limit ?", (company, MAX_NAMES)
+        "select id from capability where company=? and substr(id, 1, 1)=? order by id limit ?",
+        (company, capability[:1], MAX_NAMES),
     )
-    return [row[0] for row in rows]
+    return did_you_mean(capability, [row[0] for row in rows], otherwise)
 
 
 def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Capability]:
@@ -173,108 +143,7 @@ def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Capabil
     return [_capability(row) for row in rows]
 
 
-# -- what may be registered ------------------------------------------------------------------
-
-
-class Fault(Exception):
-    """What is wrong with one field; `field` by its name in NewCapability, `place` within it."""
-
-    def __init__(self, code: str, field: str, message: str, remedy: str, place: Any = None) -> None:
-        super().__init__(message)
-        self.code, self.field, self.message, self.remedy = code, field, message, remedy
-        self.place = place
-
-
-def effect_of(new: NewCapability) -> Effect | None:
-    return EFFECT_OF_KIND.get(new.kind) if new.effect is None else new.effect
-
-
-def faults(new: NewCapability) -> list[Fault]:
-    """Everything that is wrong with it by itself, whatever else the company holds."""
-    return [*_of_words(new), *_of_kind(new), *_of_targets(new), *_of_input(new)]
-
-
-def _of_words(new: NewCapability) -> Iterable[Fault]:
-    if len(new.id) > MAX_ID or not _ID.fullmatch(new.id) or new.id in BUILTIN:
-        yield Fault("id", "id", f"{new.id[:MAX_ID]!r} cannot be a capability's id",
-                    "Use a dotted name of your own, such as `files.inventory`.")  # fmt: skip
-    if not 0 < len(new.title) <= MAX_TITLE:
-        yield Fault("title", "title", "the title has a wrong length", f"1 to {MAX_TITLE}.")
-    if len(new.description) > MAX_DESCRIPTION:
-        yield Fault("title", "description", "the description is too long",
-                    f"At most {MAX_DESCRIPTION} characters.")  # fmt: skip
-    if new.risk not in RISKS:
-        yield Fault("risk", "risk", f"the risk cannot be {new.risk[:MAX_WORD]!r}",
-                    f"One of {', '.join(RISKS)}.")  # fmt: skip
-    if len(new.keywords) > MAX_KEYWORDS or not all(0 < len(k) <= MAX_KEYWORD for k in new.keywords):
-        yield Fault("keywords", "keywords", "the keywords are too many or of a wrong length",
-                    f"At most {MAX_KEYWORDS}, each of 1 to {MAX_KEYWORD} characters.")  # fmt: skip
-    for field, word in (("quota", new.quota), ("mirror", new.mirror)):
-        if word is not None and not _PLAIN_WORD.fullmatch(word):
-            yield Fault(
-                field, field, f"{word[:MAX_WORD]!r} cannot be a {field}",
-                f"Lower-case letters, digits, `_`, `.`, `-`; at most {MAX_WORD}.",
-            )  # fmt: skip
-    grants = new.grants or ()
-    if len(grants) > MAX_GRANTS:
-        yield Fault("grants", "grants", "there are too many grants", f"At most {MAX_GRANTS}.")
-    for grant in grants[:MAX_GRANTS]:
-        if not _GRANT.fullmatch(grant):
-            yield Fault("grants", "grants", f"the grant {grant[:MAX_ID]!r} is unreadable",
-                        "Use `*`, `role:NAME` or `agent:ID`.", grant)  # fmt: skip
-
-
-def _of_kind(new: NewCapability) -> Iterable[Fault]:
-    if new.kind not in KINDS:
-        yield Fault("kind", "kind", f"there is no kind {new.kind[:MAX_WORD]!r}",
-                    did_you_mean(new.kind, KINDS, f"One of {', '.join(KINDS)}."))  # fmt: skip
-        return
-    effect = effect_of(new)
-    if effect is None or effect is Effect.MODEL:
-        yield Fault("effect", "effect", f"a {new.kind} must say its effect",
-                    f"One of {', '.join(EFFECTS)}.")  # fmt: skip
-    if new.kind != COMMAND:
-        if new.argv or new.slots or new.trusted or new.limits:
-            yield Fault("argv", "argv", f"a {new.kind} has no command line",
-                        "Leave out argv, slots, limits and trusted.")  # fmt: skip
-        return
-    if effect not in (Effect.EXEC, Effect.EXTERNAL_WRITE):
-        yield Fault("effect", "effect", "a command runs a program",
-                    "Its effect is exec, or external_write.")  # fmt: skip
-    if not new.argv or len(new.slots) > MAX_SLOTS:
-        yield Fault("argv", "argv", "argv is empty, or there are too many slots", "Name a program.")
-    if len(new.limits) > MAX_SLOTS or any(v <= 0 for v in new.limits.values()):
-        yield Fault("limits", "limits", "a limit is not above 0", "Give whole numbers above 0.")
-
-
-def _of_targets(new: NewCapability) -> Iterable[Fault]:
-    if len(new.targets) > MAX_TARGETS:
-        yield Fault("targets", "targets", "there are too many patterns", f"At most {MAX_TARGETS}.")
-    for pattern in new.targets[:MAX_TARGETS]:
-        wrong = targets.fault(pattern, reads=effect_of(new) is Effect.READ)
-        if wrong is not None:
-            yield Fault(
-                "targets", "targets", f"the pattern {pattern[:MAX_ID]!r} {wrong}",
-                "Name a scheme and a place, such as `workspace:notes/**`.", pattern,
-            )  # fmt: skip
-
-
-def _of_input(new: NewCapability) -> Iterable[Fault]:
-    if new.input is None:
-        return
-    try:
-        schemas.check(new.input)
-    except schemas.Fault as fault:
-        yield Fault("schema", "input", f"the input schema cannot be used: {fault}",
-                    "Correct it: JSON Schema, draft 7 or 2020-12, without references to other "
-                    "documents.", fault.path)  # fmt: skip
-
-
-def check(new: NewCapability) -> None:
-    """Raises `capability.id|title|risk|keywords|quota|mirror|grants|kind|effect|argv|limits|
-    targets|schema`: the first fault."""
-    for fault in faults(new):
-        raise Invalid(f"capability.{fault.code}", fault.message, fault.remedy)
+# -- whom a grant names ----------------------------------------------------------------------
 
 
 def agent_named(rx: Rx, company: str, ref: str) -> str | None:
@@ -300,7 +169,7 @@ def resolved(rx: Rx, company: str, grants: Iterable[str]) -> tuple[str, ...]:
     """Grants with agents by id, sorted. Raises `capability.grants`, `capability.grant_unknown`."""
     found = set()
     for grant in grants:
-        if not _GRANT.fullmatch(grant):
+        if not GRANT.fullmatch(grant):
             raise Invalid("capability.grants", f"the grant {grant[:MAX_ID]!r} is unreadable",
                           "Use `*`, `role:NAME` or `agent:ID`.")  # fmt: skip
         kind, _, ref = grant.partition(":")
@@ -369,14 +238,49 @@ def put(
 
     Raises `capability.many`, `capability.owner`, `capability.effect`.
     """
-    effect = effect_of(new)
-    if effect is None:
-        raise Invalid("capability.effect", f"a {new.kind} must say its effect",
-                      f"One of {', '.join(EFFECTS)}.")  # fmt: skip
     if before is None:
         count = tx.one("select count(*) from capability where company=?", (tx.company,))
         if count is not None and count[0] >= MAX_REGISTERED:
             raise Conflict("capability.many", f"{MAX_REGISTERED} are registered", "Disable some.")
+    write(tx, new, before, values_of(tx, new, before, grants, quarantined=quarantined))
+    return need(tx, tx.company, new.id)
+
+
+def write(tx: Tx, new: NewCapability, before: Capability | None, values: dict[str, Any]) -> None:
+    """One row of these columns, and its event."""
+    if before is None:
+        values |= {
+            "company": tx.company, "id": new.id, "kind": new.kind, "created_ms": tx.now_ms,
+        }  # fmt: skip
+        tx.run(
+            f"insert into capability({', '.join(values)}) values({', '.join('?' * len(values))})",
+            tuple(values.values()),
+        )
+    else:
+        sets = ", ".join(f"{column}=?" for column in values)
+        tx.run(
+            f"update capability set {sets} where company=? and id=?",  # noqa: S608
+            (*values.values(), tx.company, new.id),
+        )
+    _changed(
+        tx, "capability_registered", new.id,
+        version=values["version"], trusted=new.trusted, quarantined=bool(values["quarantined"]),
+    )  # fmt: skip
+
+
+def values_of(
+    tx: Tx,
+    new: NewCapability,
+    before: Capability | None,
+    grants: tuple[str, ...],
+    *,
+    quarantined: bool,
+) -> dict[str, Any]:
+    """The columns that a registration sets. Raises `capability.owner`, `capability.effect`."""
+    effect = effect_of(new)
+    if effect is None:
+        raise Invalid("capability.effect", f"a {new.kind} must say its effect",
+                      f"One of {', '.join(EFFECTS)}.")  # fmt: skip
     owner = None if new.owner is None else agent_named(tx, tx.company, new.owner)
     if new.owner is not None and owner is None:
         raise Invalid(
@@ -384,7 +288,7 @@ def put(
             f"the owner {new.owner[:MAX_ID]!r} is no agent of this company",
             agents_nearest(tx, tx.company, new.owner),
         )
-    values: dict[str, Any] = {
+    return {
         "version": 1 if before is None else before.version + 1,
         "title": new.title,
         "description": new.description,
@@ -410,26 +314,35 @@ def put(
         "content": new.content,
         "source": new.source,
     }
-    if before is None:
-        values |= {
-            "company": tx.company, "id": new.id, "kind": new.kind, "created_ms": tx.now_ms,
-        }  # fmt: skip
-        tx.run(
-            f"insert into capability({', '.join(values)}) values({', '.join('?' * len(values))})",
-            tuple(values.values()),
-        )
-    else:
-        sets = ", ".join(f"{column}=?" for column in values)
-        tx.run(
-            f"update capability set {sets} where company=? and id=?",  # noqa: S608
-            (*values.values(), tx.company, new.id),
-        )
-    found = need(tx, tx.company, new.id)
-    _changed(
-        tx, "capability_registered", found.id,
-        version=found.version, trusted=found.trusted, quarantined=found.quarantined,
-    )  # fmt: skip
-    return found
+
+
+def unchanged(before: Capability, values: dict[str, Any]) -> bool:
+    """Whether a registration with these columns would change nothing but version and time."""
+    kept = {
+        "title": before.title,
+        "description": before.description,
+        "effect": before.effect,
+        "argv": json.dumps(before.argv),
+        "slots": json.dumps(before.slots),
+        "trusted": int(before.trusted),
+        "enabled": int(before.enabled),
+        "grants": json.dumps(before.grants),
+        "limits": json.dumps(before.limits),
+        "restartable": int(before.restartable),
+        "keywords": json.dumps(before.keywords, ensure_ascii=False),
+        "risk": before.risk,
+        "owner": before.owner,
+        "input": before.input,
+        "targets": json.dumps(before.targets, ensure_ascii=False),
+        "quota": before.quota,
+        "approval": int(before.approval),
+        "mirror": before.mirror,
+        "quarantined": int(before.quarantined),
+        "sha256": before.sha256,
+        "content": before.content,
+        "source": before.source,
+    }
+    return all(kept[column] == value for column, value in values.items() if column in kept)
 
 
 def set_grants(
@@ -471,6 +384,13 @@ def disable(tx: Tx, capability: str) -> Capability:
         raise Conflict("capability.disabled", f"{capability} is disabled already", "Nothing to do.")
     _changed(tx, "capability_disabled", capability)
     return found
+
+
+def apply_document(tx: Tx, text: str) -> Any:
+    """`declared.apply_document`: the approved capabilities.yaml becomes rows."""
+    from homarus.kernel import declared
+
+    return declared.apply_document(tx, text)
 
 
 def _changed(tx: Tx, kind: str, capability: str, **data: Any) -> None:

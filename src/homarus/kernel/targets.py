@@ -35,7 +35,7 @@ def fault(pattern: str, *, reads: bool) -> str | None:
     """
     if len(pattern) > MAX_PATTERN or not _PATTERN.fullmatch(pattern):
         return f"is no pattern (a scheme, `:`, and up to {MAX_PATTERN} characters without spaces)"
-    if "**" in pattern[:-2] or pattern.count("*") > MAX_STARS:
+    if "**" in pattern.removesuffix("**") or pattern.count("*") > MAX_STARS:
         return f"has `**` before its end, or more than {MAX_STARS} stars"
     if _CLIMBS.search(pattern):
         return "climbs out with `..` or an encoded character"

@@ -4,8 +4,9 @@ import resource
 
 import pytest
 
-from homarus.backends.limits import MIB, RANGES, Limits, hard_limits, prlimit_argv
+from homarus.backends.limits import hard_limits, prlimit_argv
 from homarus.base.errors import Invalid
+from homarus.kernel.limits import MIB, RANGES, Limits
 
 
 @pytest.mark.parametrize("name", sorted(RANGES))

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from homarus.backends.layers import SandboxLayers, probe
-from homarus.backends.limits import MIB, Limits
 from homarus.backends.local import (
     PATH,
     CommandResult,
@@ -23,6 +22,7 @@ from homarus.backends.local import (
 from homarus.base.errors import Invalid, Unavailable
 from homarus.base.process import ProcessHandle, ProcessSpec
 from homarus.base.process import run as run_process
+from homarus.kernel.limits import MIB, Limits
 from tests.support.requires import requires
 
 WAIT_S = 20.0

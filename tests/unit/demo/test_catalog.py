@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from homarus.backends.argv import Template
 from homarus.backends.layers import SandboxLayers, probe
 from homarus.backends.local import CommandResult, SandboxedCommand, interpreter, run_command
 from homarus.demo.catalog import JOBS, REPORT, Job
 from homarus.demo.jobs.report import SECTIONS
+from homarus.kernel.argv import Template
 from tests.support.requires import requires
 
 ROLES = {"coo", "pm", "scoder", "marketer"}

@@ -31,6 +31,18 @@ _NAME = r"[a-z][a-z0-9_]{0,63}"
 _ELEMENT = re.compile(
     rf"(?P<prefix>(?:-{{0,2}}[A-Za-z0-9][A-Za-z0-9_.-]*=)?)\{{(?P<slot>{_NAME})\}}"
 )
+_CODE = {
+    name: options
+    for names, options in (
+        (("sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "python"), ("-c",)),
+        (("perl", "ruby", "lua"), ("-e", "-E")),
+        (("node", "deno", "bun"), ("-e", "-p", "--eval", "--print", "eval")),
+        (("php",), ("-r",)),
+    )
+    for name in names
+}
+"""Interpreters and the options behind which they read a program: no slot may stand there."""
+
 _SLOT = re.compile(rf"\{{({_NAME})\}}")
 
 
@@ -183,6 +195,7 @@ class Template:
         parts = tuple(_parse_element(element, parsed) for element in argv)
         if parts[0][1] is not None or not parts[0][0]:
             raise _bad_template("the first element, the program, must be a literal")
+        _no_code(parts)
         unused = sorted(set(parsed) - {name for _, name in parts})
         if unused:
             raise _bad_template(f"no element holds the slot {unused[0]!r}")
@@ -259,6 +272,22 @@ def _parse_element(element: object, slots: Mapping[str, Slot]) -> tuple[str, str
     if isinstance(slot, IntSlot) and slot.least < 0 and not prefix:
         raise _bad_template(f"{element!r}: a number that may be negative must follow `option=`")
     return prefix, name
+
+
+def _no_code(parts: tuple[tuple[str, str | None], ...]) -> None:
+    """A caller's value is never a program, whatever its slot's type."""
+    options: tuple[str, ...] = ()
+    interpreter = before = ""
+    for text, name in parts:
+        if name is None:
+            known = re.sub(r"[\d.]+$", "", PurePosixPath(text).name)
+            if known in _CODE:
+                interpreter, options = known, _CODE[known]
+        elif before in options or text.rstrip("=") in options:
+            raise _bad_template(
+                f"{interpreter} would run the value of the slot {name!r} as a program"
+            )
+        before = text if name is None else ""
 
 
 def _parse_slot(name: str, given: object) -> Slot:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homarus.backends.argv import (
+from homarus.base.errors import Invalid
+from homarus.kernel.argv import (
     ELEMENTS_MAX,
     INT_MAX,
     NAME_BYTES_MAX,
@@ -16,7 +17,6 @@ from homarus.backends.argv import (
     Template,
     render,
 )
-from homarus.base.errors import Invalid
 
 LONG = "x" * (NAME_BYTES_MAX + 1)
 DEEP = "a/" * (PATH_BYTES_MAX // 2) + "a"
@@ -137,6 +137,9 @@ def test_missing_unknown_and_default_values() -> None:
         (["p", 5], {}, "every element"),
         (["p", "a\0"], {}, "every element"),
         (["p", "x" * 20_000], {}, "bytes"),
+        (["sh", "-c", "{a}"], {"a": "text"}, "as a program"),
+        (["/usr/bin/env", "python3.11", "-c", "{a}"], {"a": "path"}, "as a program"),
+        (["node", "--eval={a}"], {"a": "text"}, "as a program"),
     ],
 )
 def test_templates_that_are_refused(argv: Any, slots: Any, what: str) -> None:
