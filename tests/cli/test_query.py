@@ -62,3 +62,29 @@ def test_for_a_task_it_is_kept(running: Running, office: str) -> None:
         "--task", "T-1",
     )  # fmt: skip
     assert (row["status"], row["kind"]) == ("live", "query")
+
+
+def test_the_checklist_names_every_item(running: Running, office: str) -> None:
+    found(running, office)
+    told = running("--company", office, "checklist", "pm")
+    assert told.code == 0
+    assert [line.split()[0] for line in told.out.splitlines()][1:4] == ["A1", "A2", "A3"]
+    assert running("--company", office, "checklist", "nobody").code == 3
+    items = running.json("--company", office, "checklist", "pm", "--task", "T-1")
+    assert items["checklist"]["items"][-1]["id"] == "P9"
+
+
+def test_a_new_agent_is_taken_through_its_course(running: Running, office: str) -> None:
+    found(running, office)
+    shown = running("--company", office, "agent", "onboard", "pm")
+    assert (shown.code, "Basic ideas" in shown.out) == (0, True)
+    opened = running("--company", office, "agent", "onboard", "pm", "--week", "1")
+    assert "1.1" in opened.out and "b)" in opened.out
+    wrong = running(
+        "--company", office, "agent", "onboard", "pm", "--week", "1", "--answers", "a,c,a,b"
+    )
+    assert "wrong: 1.1" in wrong.out
+    short = running("--company", office, "agent", "onboard", "pm", "--week", "1", "--answers", "b")
+    assert short.code == 2
+    assert running("--company", office, "agent", "onboard", "pm", "--answers", "b").code == 2
+    assert running("--company", office, "agent", "onboard", "pm", "--week", "2").code == 5

@@ -168,6 +168,9 @@ class Edge:
                 judged, self._means.admit, action, route.handler, call
             )
             return reply
+        if route.before is not None:
+            seen = await self._store.read(route.before, call)
+            call = msgspec.structs.replace(call, seen=seen)
         if key is None:
             return await self._store.write(action, route.handler, call)
         return await self._store.write_once(

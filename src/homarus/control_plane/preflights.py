@@ -5,10 +5,11 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.clock import iso_ms
-from homarus.base.errors import Invalid, NotFound
+from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import thinking
 from homarus.flows.facts import SqlFacts
+from homarus.flows.thinking import Thought
 from homarus.kernel import preflights
 from homarus.kernel.preflights import Preflight, Scope
 from homarus.store.port import Reply, Rx, Tx
@@ -49,8 +50,19 @@ def wire(row: Preflight, *, live: bool) -> dict[str, Any]:
     }
 
 
+def think(rx: Rx, call: Call[NewPreflight]) -> Thought | HomarusError:
+    """The four steps, before the unit that keeps them: ranking thousands of capabilities takes
+    longer than a unit may. What is wrong is told once the caller is known to be allowed."""
+    try:
+        who = thinking.of_agent(rx, call.company, _agent(call) or call.token.agent or "")
+        return thinking.think(rx, call.company, who, call.body.intent, _task(call))
+    except HomarusError as error:
+        return error
+
+
 def made(tx: Tx, call: Call[NewPreflight]) -> Reply:
     """POST /preflights."""
+    thought: Thought | HomarusError = call.seen
     agent = tx.admitted.agent
     if agent is None:
         raise Invalid(
@@ -58,7 +70,15 @@ def made(tx: Tx, call: Call[NewPreflight]) -> Reply:
             "a preflight is an agent's, and none is named",
             "Name the agent (`agentId`: id or name).",
         )
-    row = thinking.preflight(tx, agent.id, call.body.intent, call.body.task_id or None)
+    if isinstance(thought, HomarusError):
+        raise thought
+    if thought.asker.id != agent.id:
+        raise Conflict(
+            "preflight.agent_changed",
+            f"{agent.name} is another agent than a moment ago",
+            "Ask again.",
+        )
+    row = thinking.keep(tx, agent.id, thought)
     return json_reply({"message": "Preflight made", "preflight": wire(row, live=True)}, 201)
 
 
@@ -112,7 +132,8 @@ TAGS: Final = ("preflights",)
 ROUTES: Final[tuple[Route, ...]] = (
     write_route(
         "POST", "/preflights", "preflight.create", made, "Think before acting: who, how, where",
-        body=NewPreflight, acting=_agent, task=_task, status=201, target="preflight:new", tags=TAGS,
+        body=NewPreflight, before=think, acting=_agent, task=_task, status=201,
+        target="preflight:new", tags=TAGS,
     ),
     read_route("/preflights/{id}", read, "Read a preflight", tags=TAGS),
     read_route(

@@ -23,7 +23,7 @@ from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
 from homarus.kernel.tokens import Token
 from homarus.records.blobs import Blobs
-from homarus.store.port import Reply, Store
+from homarus.store.port import Reply, Rx, Store
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     `company` id of the company it concerns; `token` the caller's access token (no secret);
     `path` values of the `{names}`; `query` the last value of each; `body` decoded as the route's
     body type (None where it has none); `raw` the body's bytes; `base_url` of this daemon as the
-    caller reached it, without a trailing slash.
+    caller reached it, without a trailing slash; `seen` what the route's `before` read.
     """
 
     company: str
@@ -52,6 +52,7 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     body: B
     raw: bytes = b""
     base_url: str = ""
+    seen: Any = None
 
     def id(self, name: str = "id") -> str:
         """A path id that must be a UUID. Raises `request.bad_id`."""
@@ -97,6 +98,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `acting`     finds the agent reference that the caller speaks for, in the decoded call
     `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
                  must not see in clear is sealed here. Action and key are made of the call before
+    `before`     for `kind` "write": reads what takes too long for a unit, in a read transaction of
+                 its own before it; the handler finds it in `call.seen`
     `target`     URI-like target of the action, with path names: `task:{id}`
     `task`       finds the id of the task it concerns
     `note`       finds the routing note in the decoded call; the header `X-Homarus-Routing-Note`
@@ -126,6 +129,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replay: Callable[..., Reply | None] | None = None
     acting: Callable[[Call[Any]], str | None] | None = None
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
+    before: Callable[[Rx, Call[Any]], Any] | None = None
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
     note: Callable[[Call[Any]], str | None] | None = None

@@ -1,9 +1,12 @@
 """What an intent says by its own words: pure, for the four steps of a preflight."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 MAX_WORDS: Final = 200
+MAX_TEXTS: Final = 4_096
+"""Texts whose words are kept: goals, skills and roles are asked for again and again."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _SMALL: Final = frozenset(
@@ -29,6 +32,7 @@ _STAGES: Final = frozenset({"stage", "stages", "phase", "phases", "pipeline", "m
 _FILES: Final = re.compile(r"\b(\d{1,6})\s+(?:\w+\s+)?files?\b", re.IGNORECASE)
 
 
+@lru_cache(maxsize=MAX_TEXTS)
 def words(text: str) -> frozenset[str]:
     """Its words in lower case without the small ones; at most MAX_WORDS."""
     found: set[str] = set()

@@ -172,7 +172,11 @@ def preflight(tx: Tx, agent: str, intent: str, task: str | None = None) -> Prefl
 
     `task` by id or number. Raises `agent.unknown`, `preflight.intent`, `task.unknown`.
     """
-    thought = think(tx, tx.company, of_agent(tx, tx.company, agent), intent, task)
+    return keep(tx, agent, think(tx, tx.company, of_agent(tx, tx.company, agent), intent, task))
+
+
+def keep(tx: Tx, agent: str, thought: Thought) -> Preflight:
+    """Make a thought this agent's preflight."""
     row = Preflight(
         id=tx.new_id(),
         company=tx.company,
