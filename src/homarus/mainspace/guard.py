@@ -18,7 +18,7 @@ import structlog
 from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError
 from homarus.flows import guarding
-from homarus.mainspace import git, space
+from homarus.mainspace import git
 from homarus.mainspace.watch import Watch
 from homarus.store.port import Store
 
@@ -101,5 +101,4 @@ class Guard:
             watch.quiet_s = min(watch.quiet_s, self._periods.poll_s)
             if await self._store.read(guarding.unfurnished, company):
                 await watch.write(guarding.furnish)
-            await asyncio.to_thread(space.make_root, watch.root)
             self._watches[company] = watch

@@ -34,6 +34,10 @@ class History:
         self._repository = Repository(git, root)
         self._read_back = False
 
+    def forget(self) -> None:
+        """The repository is another one, or gone."""
+        self._read_back = False
+
     async def catch_up(self, company: str, state: State) -> int:
         """Commit what has no commit yet; how many commits. Raises `mainspace.git`."""
         done = 0

@@ -67,6 +67,9 @@ class Watch:
         fresh = self._changed
         self._changed = False
         before = _frozen(self._state)
+        if not self.root.exists():
+            await self._begin_anew()
+            full = True
         paths |= await asyncio.to_thread(self._touched)
         rendered = await self._render()
         for path in sorted(paths | set(self._entries) if full or fresh else paths):
@@ -79,6 +82,17 @@ class Watch:
             self._state.clean_ms = self._clock.now_ms()
         if _frozen(self._state) != before:
             await asyncio.to_thread(state.save, self._state_path, self._state)
+
+    async def _begin_anew(self) -> None:
+        """The whole folder is gone: no edit of a document, and nothing to approve."""
+        if self._state.written:
+            log.warning("main_space_rebuilt", slug=self.slug, documents=len(self._state.written))
+        self._state.written.clear()
+        self._state.committed.clear()
+        self._known.clear()
+        if self._history is not None:
+            self._history.forget()
+        await asyncio.to_thread(space.make_root, self.root)
 
     async def _hear(self) -> set[str]:
         """What the feed says since the last round; paths that were read."""
