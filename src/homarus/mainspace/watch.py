@@ -50,7 +50,7 @@ class Watch:
         self._entries: dict[str, Entry] = {}
         self._known: dict[str, Signature] = {}
         self._suspects: dict[str, tuple[Signature, float, float]] = {}
-        self._seq = 0
+        self._seq: int | None = None
         self._views = views.Views()
         self._rendered_at = float("-inf")
         self._views_due = True
@@ -59,7 +59,7 @@ class Watch:
     async def round(self, *, full: bool, heard: bool) -> None:
         """Look, keep, restore, write, commit. `heard`: something was committed in the company."""
         paths: set[str] = set(self._suspects)
-        if heard or full:
+        if heard or full or self._seq is None:
             paths |= await self._hear()
         if self._changed or full:
             row = await self._store.read(guarding.space, self.company, self.slug, self._no)
@@ -96,7 +96,7 @@ class Watch:
 
     async def _hear(self) -> set[str]:
         """What the feed says since the last round; paths that were read."""
-        if self._seq == 0:
+        if self._seq is None:
             self._seq = await self._store.read(guarding.head_seq, self._no)
             return set()
         self._seq, kinds = await self._store.read(guarding.kinds_since, self._no, self._seq)
