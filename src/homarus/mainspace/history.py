@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from homarus.base.failpoint import failpoint
 from homarus.flows import guarding
 from homarus.mainspace.git import Commit, Repository
 from homarus.mainspace.state import State
@@ -53,6 +54,7 @@ class History:
             seal = await self._store.read(guarding.last_seal, company)
             for group in _groups(pairs):
                 await self._repository.commit([_commit(group, seal)])
+                failpoint("mainspace.committed")
                 for version, _ in group:
                     state.committed[version.path] = version.n
                 done += 1
