@@ -30,6 +30,8 @@ from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
+from homarus.mainspace.guard import Guard
+from homarus.mainspace.guard import Periods as GuardPeriods
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store
 from homarus.web import site
@@ -82,6 +84,12 @@ class App:
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.calls = Calls(store, settings.home)
+        self.guard = Guard(
+            store,
+            clock,
+            settings.home,
+            GuardPeriods(settings.document_watch_s, settings.document_hash_s),
+        )
         self.home_facts = first_start.Home("", {})
         self.broken = asyncio.Event()
         self._workers: asyncio.Task[None] | None = None
@@ -137,6 +145,7 @@ class App:
                 group.create_task(self.sockets.run())
                 group.create_task(self.dispatcher.run())
                 group.create_task(self.calls.run())
+                group.create_task(self.guard.run())
                 group.create_task(self._check_store())
         except* Exception as failed:
             log.critical("workers_failed", exc_info=failed)

@@ -28,6 +28,7 @@ DISK_FAIL_BYTES: Final = 100 * MIB
 CLOCK_WARN_MS: Final = 2_000
 SQLITE_LEAST: Final = (3, 51, 3)
 """Before it the WAL-reset bug may corrupt a file (dependencies, core: apsw)."""
+MAX_COMPANIES: Final = 10_000
 PYTHON_LEAST: Final = (3, 11)
 
 
@@ -151,6 +152,24 @@ def sandbox(_: Context) -> list[Check]:
     return [ok("sandbox", summary), *checks]
 
 
+def history(ctx: Context) -> list[Check]:
+    """Whether changes of governed documents get a history (`company/<slug>/.git`)."""
+    from homarus.mainspace import git
+
+    found = git.program()
+    if found is None:
+        remedy = "Install git (apt install git); documents are kept and guarded without it."
+        return [Check("history", "warn", "no git: the main space has no history", remedy)]
+    broken = [
+        str(at)
+        for at in sorted((ctx.home / "company").glob("*/.git"))[:MAX_COMPANIES]
+        if at.is_symlink() or not at.is_dir()
+    ]
+    if broken:
+        return [Check("history", "warn", f"{broken[0]} is no repository", "Move it away.")]
+    return [ok("history", f"main spaces are kept in git ({found})")]
+
+
 CHECKS: Final[tuple[Callable[[Context], list[Check]], ...]] = (
     python,
     sqlite,
@@ -158,4 +177,5 @@ CHECKS: Final[tuple[Callable[[Context], list[Check]], ...]] = (
     disk,
     daemon,
     sandbox,
+    history,
 )

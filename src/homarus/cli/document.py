@@ -7,6 +7,7 @@ import click
 from homarus.cli.change import read_text, texts
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
+from homarus.cli.output import clean
 from homarus.cli.resource import limit_option, show_list, show_one
 
 command = Group("document", help="Documents of the main space.")
@@ -32,10 +33,14 @@ def list_(ctx: Context, limit: int) -> None:
 
 @command.command()
 @click.argument("path")
+@click.option("--text", is_flag=True, help="Only the text itself.")
 @pass_context
-def show(ctx: Context, path: str) -> None:
+def show(ctx: Context, path: str, text: bool) -> None:
     """A document: the text in force. Reading a governed one leaves a receipt."""
     reply = ctx.api.get(f"/documents/content?{urlencode({'path': path})}")
+    if text and not ctx.json:
+        click.echo(clean(reply["document"]["content"]), nl=False)
+        return
     show_one(ctx, reply, "document", _COLUMNS)
     ctx.out.line()
     ctx.out.line(reply["document"]["content"])

@@ -51,6 +51,10 @@ class Settings:
     anchor_s: float = _setting(600.0, "How often the last seal of each ledger is anchored.")
     lease_watch_s: float = _setting(1.0, "How often expired leases are looked for.")
     session_watch_s: float = _setting(15.0, "How often late sessions are looked for.")
+    document_watch_s: float = _setting(
+        1.0, "How often files of the main space are looked at for changes."
+    )
+    document_hash_s: float = _setting(60.0, "How often they are compared by SHA-256.")
     max_connections: int = _setting(4_096, "Open connections; more are answered 503.")
     max_sockets: int = _setting(1_000, "Open event sockets; more are answered 503.")
 
@@ -173,12 +177,18 @@ def _converted(name: str, value: Any, kind: Any, where: str, *, strict: bool) ->
         ) from error
 
 
+_PERIODS: Final = (
+    "drain_s", "anchor_s", "lease_watch_s", "session_watch_s", "document_watch_s",
+    "document_hash_s",
+)  # fmt: skip
+
+
 def _check(settings: Settings) -> None:
     if settings.log_level not in LEVELS:
         raise Invalid("settings.value", f"log_level {settings.log_level!r}", f"One of {LEVELS}.")
     if not 0 <= settings.port <= 65_535:
         raise Invalid("settings.value", f"port {settings.port}", "Use 0 to 65535.")
-    for name in ("drain_s", "anchor_s", "lease_watch_s", "session_watch_s"):
+    for name in _PERIODS:
         if not 0.05 <= getattr(settings, name) <= 86_400:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "0.05 to 86400.")
     for name in ("max_connections", "max_sockets"):

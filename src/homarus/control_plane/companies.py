@@ -10,6 +10,7 @@ from homarus.company import founding
 from homarus.company.founding import Company
 from homarus.control_plane.frames import Frame, FrameTable
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.flows import opening
 from homarus.store.port import Event, Reply, Rx, Tx
 
 
@@ -40,6 +41,7 @@ def create(tx: Tx, call: Call[NewCompany]) -> Reply:
     body = call.body
     slug = body.slug if body.slug is not None else founding.slug_of(body.name)
     row = founding.found(tx, slug, body.name, body.template, body.context_notes)
+    opening.furnish(tx, row.id)
     return json_reply({"message": "Company founded", "company": company_shape(row)}, 201)
 
 

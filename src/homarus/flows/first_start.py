@@ -15,6 +15,7 @@ from homarus.base import private
 from homarus.base.action import Action
 from homarus.base.failpoint import failpoint
 from homarus.company import founding
+from homarus.flows import opening
 from homarus.kernel import tokens
 from homarus.store.port import Store, Tx
 
@@ -56,7 +57,9 @@ async def run(store: Store, run_folder: Path) -> Home:
 
 
 def _default_company(tx: Tx) -> str:
-    return founding.ensure(tx, founding.DEFAULT_SLUG, "Default", "solo").id
+    company = founding.ensure(tx, founding.DEFAULT_SLUG, "Default", "solo").id
+    opening.furnish(tx, company)
+    return company
 
 
 async def _token(store: Store, folder: Path, kept: Kept, company: str) -> str:

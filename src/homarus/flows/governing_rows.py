@@ -19,7 +19,6 @@ from homarus.store.port import Rx, Tx
 
 ROLE: Final = "role"
 """The governed setting that is the holder of a role: {"name": "role", "agent", "role"}."""
-_GRANT: Final = re.compile(r"\*|role:[^\s]{1,100}|agent:[0-9a-f-]{36}")
 _VERSION: Final = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}([a-z0-9.+-]{0,20})?")
 
 
@@ -92,10 +91,10 @@ def check_grants(rx: Rx, company: str, change: Change) -> list[Failure]:
     if len(grants) > registry.MAX_GRANTS:
         found.append(Failure("grants", f"more than {registry.MAX_GRANTS}"))
     for n, grant in enumerate(grants[: registry.MAX_GRANTS]):
-        if not isinstance(grant, str) or not _GRANT.fullmatch(grant):
-            found.append(Failure(f"grants[{n}]", "use `*`, `role:NAME` or `agent:ID`"))
-        elif grant.startswith("agent:") and not agents.by_id(rx, company, grant[6:]):
-            found.append(Failure(f"grants[{n}]", "no such agent"))
+        try:
+            registry.resolved(rx, company, [str(grant)])
+        except HomarusError as error:
+            found.append(_said(f"grants[{n}]", error))
     return found
 
 
@@ -110,7 +109,7 @@ def back_grants(tx: Tx, change: Change) -> None:
 
 
 def _set_grants(tx: Tx, capability: str, grants: list[str]) -> None:
-    part("kernel.registry", "set_grants")(tx, capability, tuple(grants))
+    registry.set_grants(tx, capability, grants)
 
 
 # -- pipelines ----------------------------------------------------------------------------
@@ -137,11 +136,9 @@ def check_pipeline(rx: Rx, company: str, change: Change) -> list[Failure]:
     text = change.patch["text"]
     try:
         documents.check_text(text)
-        yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        return [Failure("text", " ".join(str(error).split())[:300])]
-    if not change.target:
-        return [Failure("text", "a pipeline is a YAML object with an `id`")]
+        part("pipelines.text", "parse")(text)
+    except HomarusError as error:
+        return [_said("text", error)]
     return []
 
 

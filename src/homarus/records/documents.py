@@ -151,6 +151,30 @@ def versions(rx: Rx, company: str, path: str) -> list[Version]:
     return [_version(row) for row in rows]
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """What shall lie on disk: the newest version `n` of a path; `live` False: nothing."""
+
+    path: str
+    governed: bool
+    sha256: str
+    n: int
+    live: bool
+
+
+def index(rx: Rx, company: str) -> list[Entry]:
+    """Every document that there is or was, by path."""
+    rows = rx.all(
+        "select d.path, d.class, d.sha256, d.deleted_ms, max(v.n) from document d "
+        "join document_version v on v.company=d.company and v.path=d.path where d.company=? "
+        "group by d.path, d.class, d.sha256, d.deleted_ms order by d.path limit ?",
+        (company, 2 * MAX_DOCUMENTS),
+    )
+    return [
+        Entry(path, cls == GOVERNED, bytes(sha).hex(), n, deleted is None)
+        for path, cls, sha, deleted, n in rows
+    ]
+
+
 def put(tx: Tx, new: NewText) -> Document | None:
     """Put a version in force; the document, or None when it is removed now.
 

@@ -138,7 +138,8 @@ def open_incident(
     recommended_action: Any = None,
     company_wide: bool = False,
 ) -> Incident:
-    """Open an incident about a task or project that exists. Emits `incident_opened`.
+    """Open an incident about a task or project that exists, or about the company itself
+    (`company_wide`). Emits `incident_opened`.
 
     `company_wide`: the kernel's own need name neither (an agent, a document, a budget).
 

@@ -1,0 +1,104 @@
+"""The guard of the main spaces: files follow the approved rows, and nothing foreign stays or goes.
+
+    commit of a switch -> event -> file written beside, renamed -> commit in git
+    foreign edit -> kept as change C-n (a row) -> approved version restored
+
+Every path is looked at when the guard starts, whenever its file's signature changes, after each
+read through the API, and every `hash_s` by digest. Whatever lies on disk, the API serves the row.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from homarus.base.clock import Clock
+from homarus.base.errors import HomarusError
+from homarus.flows import guarding
+from homarus.mainspace import git
+from homarus.mainspace.watch import Watch
+from homarus.store.port import Store
+
+log = structlog.get_logger("mainspace")
+
+LEAST_S: Final = 0.05
+"""Between two rounds, however many events come."""
+
+
+class Periods(msgspec.Struct, frozen=True):
+    """`poll_s`: how often signatures are compared; `hash_s`: how often digests are."""
+
+    poll_s: float = 1.0
+    hash_s: float = 60.0
+
+
+class Guard:
+    """One per daemon. `run` until cancelled; `check` looks at everything once."""
+
+    def __init__(self, store: Store, clock: Clock, home: Path, periods: Periods) -> None:
+        self._store = store
+        self._clock = clock
+        self._home = home
+        self._periods = periods
+        self._git = git.program()
+        self._watches: dict[str, Watch] = {}
+        self._heard = asyncio.Event()
+        self._dirty: set[str] = set()
+
+    async def run(self) -> None:
+        """A company that fails is logged and tried again: guarding never ends the daemon."""
+        undo = self._store.listen(self._listen)
+        checked = float("-inf")
+        try:
+            while True:
+                began = time.monotonic()
+                full = began - checked >= self._periods.hash_s
+                if full:
+                    checked = began
+                await self._round(full)
+                await self._pause()
+        finally:
+            undo()
+
+    async def check(self) -> None:
+        """Everything, now."""
+        await self._round(True)
+
+    def _listen(self, heads: dict[str, int]) -> None:
+        self._dirty |= heads.keys()
+        self._heard.set()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(min(LEAST_S, self._periods.poll_s))
+        try:
+            async with asyncio.timeout(self._periods.poll_s):
+                await self._heard.wait()
+        except TimeoutError:
+            pass
+        self._heard.clear()
+
+    async def _round(self, full: bool) -> None:
+        dirty, self._dirty = self._dirty, set()
+        if full or dirty - self._watches.keys():
+            await self._companies()
+        for company, watch in list(self._watches.items()):
+            try:
+                await watch.round(full=full, heard=company in dirty)
+            except HomarusError as error:
+                log.error("main_space_failed", slug=watch.slug, code=error.code, why=error.message)
+            except OSError as error:
+                log.error("main_space_unwritable", slug=watch.slug, why=str(error))
+
+    async def _companies(self) -> None:
+        """Take up companies that are new, with their first documents where they have none."""
+        for company, slug, no in await self._store.read(guarding.companies):
+            if company in self._watches:
+                continue
+            watch = Watch(self._store, self._clock, self._home, (company, slug, no), self._git)
+            watch.quiet_s = min(watch.quiet_s, self._periods.poll_s)
+            if await self._store.read(guarding.unfurnished, company):
+                await watch.write(guarding.furnish)
+            self._watches[company] = watch
