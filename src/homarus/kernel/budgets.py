@@ -192,6 +192,13 @@ def under(rx: Rx, company: str, scopes: Sequence[Scope], at_ms: int) -> list[Bud
     return sorted(found, key=lambda b: (SCOPES.index(b.scope), b.unit, b.period))
 
 
+def used_up(rx: Rx, company: str, agent: str) -> Budget | None:
+    """The first budget of the agent or its company of which all is spent."""
+    charged = [("company", company), ("agent", agent)]
+    stopped = (b for b in under(rx, company, charged, rx.now_ms) if b.state == STOPPED)
+    return next(stopped, None)
+
+
 def listed(rx: Rx, company: str, *, limit: int, after: str = "", subject: str = "") -> list[Budget]:
     """By id, as they stand now; `subject`: only those of this one."""
     return _selected(

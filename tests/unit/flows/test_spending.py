@@ -86,7 +86,7 @@ async def test_a_run_counts_as_a_call_where_calls_or_money_are_limited(shop: Sho
 
     async def run() -> None:
         action = Action(
-            shop.ground.company, "files.count", "x:", Effect.EXEC,
+            shop.ground.company, "files.count", "workspace:", Effect.EXEC,
             acting=shop.agents["ada"], system="worker",
         )  # fmt: skip
         await shop.ground.store.write(action, _act)
@@ -126,3 +126,25 @@ async def test_an_act_that_fails_has_reserved_nothing(shop: Shop) -> None:
 async def test_a_company_without_budgets_still_counts(shop: Shop) -> None:
     row = await Purse(shop).reserve(OWNER, Estimate(money=3, tokens=2))
     assert (row.money, row.tokens, row.calls, row.agent, row.task) == (3, 2, 1, None, None)
+
+
+@pytest.mark.parametrize("scope, subject", [("company", None), ("agent", "ada")])
+async def test_who_has_spent_it_all_gets_no_work(shop: Shop, scope: str, subject: str) -> None:
+    """What is reserved does not count; work in hand goes on."""
+    purse = Purse(shop)
+    await shop.agent("ada", limit=5)
+    tasks = [await shop.task() for _ in range(4)]
+    await purse.limit(scope, subject, "money", "day", 100)
+    row = await purse.reserve("ada", Estimate(money=100))
+    first = await shop.claim("ada")
+    assert first is not None
+    await purse.settle("ada", row.id, money=99)
+    assert await shop.claim("ada") is not None
+    last = await purse.reserve("ada", Estimate(money=1))
+    await purse.settle("ada", last.id, money=1)
+    assert await shop.claim("ada") is None
+    with refused("task.not_claimable"):
+        await shop.claim("ada", task=tasks[3].id)
+    await shop.result("ada", first.id, "done", output={"n": 1})
+    await purse.limit(scope, subject, "money", "day", 101)
+    assert await shop.claim("ada") is not None
