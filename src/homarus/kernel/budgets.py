@@ -318,7 +318,7 @@ def add(
     """
     reached = [
         crossing
-        for budget in under(tx, tx.company, scopes, at_ms)
+        for budget in (under(tx, tx.company, scopes, at_ms) if spent != NOTHING else ())
         if budget.period in periods
         for crossing in crossings(budget, spent.of(budget.unit))
     ]
