@@ -283,11 +283,15 @@ def _check(new: NewBudget) -> None:
 def _may(actor: Actor, new: NewBudget, before: Budget | None) -> None:
     """An owner sets budgets; others may only lower them, an agent only its own (design, 9).
 
-    Where there is no budget, any limit lowers. Raises `budget.lower_only`.
+    Where there is none, they may set the one that the wire has of old: an agent's money of a month.
+    Raises `budget.lower_only`.
     """
     if actor.kind is ActorKind.OPERATOR and actor.role == "owner":
         return
-    lowers = new.limit is not None and (before is None or new.limit <= before.limit)
+    if before is None:
+        lowers = (new.scope, new.unit, new.period) == ("agent", "money", "month")
+    else:
+        lowers = new.limit is not None and new.limit <= before.limit
     same = new.limit is None and before is None
     own = actor.kind is not ActorKind.AGENT or (new.scope, new.subject) == ("agent", actor.id)
     if same or (lowers and own):
