@@ -183,7 +183,9 @@ async def test_an_unknown_price_fails_closed_where_money_is_limited(office: Offi
 
 
 async def test_prices_are_an_owners_and_known_in_cents_too(office: Office) -> None:
-    for body in ({"name": MODEL}, {"name": "x", "callMicros": 7}):
+    for body in ({}, {"model": "a", "capability": "b"}):
+        assert code(await office.daemon.owner.put("/api/v1/prices", json=body)) == "price.name"
+    for body in ({"model": MODEL}, {"capability": "x.y", "callMicros": 7}):
         refused = await office.daemon.company.put("/api/v1/prices", json=body)
         assert code(refused) == "permission.capability"
     cents = {"provider": "p", "model": "two", "inputPricePer1k": 300, "outputPricePer1k": 1500}
@@ -338,13 +340,15 @@ LOWERING = [
     ("operator", "agent", 100, None, "budget.lower_only"),
     ("approver", "company", 100, 101, "budget.lower_only"),
     ("approver", "company", 100, 0, ""),
-    ("operator", "task", None, 5, ""),
+    ("operator", "task", None, 5, "budget.lower_only"),
+    ("company", "company", None, 5, "budget.lower_only"),
     ("company", "project", 100, 99, ""),
     ("company", "project", 100, 101, "budget.lower_only"),
     ("company", "project", 100, None, "budget.lower_only"),
     ("agent", "agent", 100, 99, ""),
     ("agent", "agent", 100, 101, "budget.lower_only"),
-    ("agent", "agent", None, 5, ""),
+    ("agent", "agent", None, 5, "budget.lower_only"),
+    ("company", "agent", None, 5, "budget.lower_only"),
     ("agent", "company", 100, 99, "budget.lower_only"),
     ("agent", "project", 100, 99, "budget.lower_only"),
     ("agent", "task", None, 0, "budget.lower_only"),

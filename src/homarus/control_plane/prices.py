@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from homarus.base.clock import iso_ms
+from homarus.base.errors import Invalid
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.kernel import prices
 from homarus.kernel.prices import CENT, MAX_NAME, MAX_PRICE, Price
@@ -16,9 +17,11 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
 
 class NewPrice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """`name`: a model, or the id of a capability. Tokens in micros for a million of them."""
+    """One of `model`, `capability`, `name` (either). Tokens in micros for a million of them."""
 
-    name: Name
+    name: Name | None = None
+    model: Name | None = None
+    capability: Name | None = None
     input_micros: Micros = 0
     output_micros: Micros = 0
     call_micros: Micros = 0
@@ -70,10 +73,13 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
 def put(tx: Tx, call: Call[NewPrice]) -> Reply:
     """PUT /prices: set the price of one name."""
     body = call.body
+    named = [name for name in (body.name, body.model, body.capability) if name is not None]
+    if len(named) != 1:
+        raise Invalid("price.name", "what is the price of?", "Give `model` or `capability`.")
     row = prices.put(
         tx,
         Price(
-            body.name, body.input_micros, body.output_micros, body.call_micros, active=body.active
+            named[0], body.input_micros, body.output_micros, body.call_micros, active=body.active
         ),
     )
     return json_reply({"price": wire(row)})

@@ -29,6 +29,7 @@ SWEEP_S: Final = 3_600.0
 SWEEP_ROWS: Final = 500
 MAX_SWEEPS: Final = 2_000
 EXPIRE_ROWS: Final = 100
+EXPIRE_RESERVATIONS: Final = 25
 MAX_EXPIRE_UNITS: Final = 100
 MAX_COMPANIES: Final = 10_000
 
@@ -127,7 +128,9 @@ class Maintenance:
     async def expire_reservations(self) -> None:
         """Give back what was reserved and never settled (design, 1)."""
         for company in await self._store.read(reservations.due, MAX_COMPANIES):
-            await self._in_chunks(company, "budget.expire", "budgets", spending.expire_due)
+            await self._in_chunks(
+                company, "budget.expire", "budgets", spending.expire_due, EXPIRE_RESERVATIONS
+            )
 
     async def expire_approvals(self) -> None:
         """Close approvals whose time is up; each unit checks again."""

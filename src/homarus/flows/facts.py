@@ -9,7 +9,8 @@ from homarus.store.port import Row, Rx
 from homarus.tasks import sql as tasks
 
 _AGENT: Final = (
-    "select id, name, role, suspended, skills, trust from agent "
+    "select id, name, role, suspended, skills, trust, exists(select 1 from budget b "
+    "where b.company=agent.company and b.subject in (agent.id, agent.company)) from agent "
     "where company=? and deleted_ms is null and "
 )
 _TASK: Final = (
@@ -30,7 +31,8 @@ class SqlFacts:
         row = rx.one(_AGENT + ("id=?" if is_uuid(ref) else "name=?"), (company, ref))
         if row is None:
             return None
-        return AgentFacts(row[0], row[1], row[2], bool(row[3]), agents.skills_of(row[4]), row[5])
+        skills = agents.skills_of(row[4])
+        return AgentFacts(row[0], row[1], row[2], bool(row[3]), skills, row[5], bool(row[6]))
 
     def task(self, rx: Rx, company: str, task: str) -> TaskFacts | None:
         """By id in any case or by number: a rule binds a task however it is named."""

@@ -108,6 +108,7 @@ def _correct(tx: Tx, row: Agent, before: Wallet, wanted: WalletChange) -> None:
     tokens = 0 if wanted.tokens is UNSET else wanted.tokens - before.tokens
     if not cost and not tokens:
         return
+    _own(tx, row)
     if min(cost, tokens) < 0 and not _owner(tx):
         raise Refused(
             "budget.lower_only",
@@ -128,7 +129,18 @@ def _say(tx: Tx, row: Agent, before: Wallet, status: str) -> None:
             "Ask an operator.",
             rule="permission",
         )
+    _own(tx, row)
     agents.keep_budget_status(tx, row.id, status, budgets.keys(tx.now_ms)["month"])
+
+
+def _own(tx: Tx, row: Agent) -> None:
+    if tx.actor.kind is ActorKind.AGENT and tx.actor.id != row.id:
+        raise Refused(
+            "budget.not_yours",
+            "an agent's figures are its own to report",
+            "Leave the budget fields of other agents out.",
+            rule="budget",
+        )
 
 
 def _owner(tx: Tx) -> bool:

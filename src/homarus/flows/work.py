@@ -12,7 +12,7 @@ from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
 from homarus.flows import accepting, done, head_start, lineage, parking, standing, stopping
 from homarus.flows.parking import let_go as let_go
-from homarus.kernel import preflights, routing, stop, trust
+from homarus.kernel import budgets, preflights, routing, stop, trust
 from homarus.kernel.facts import AgentFacts
 from homarus.kernel.trust_rules import NORMAL
 from homarus.records import incidents
@@ -183,6 +183,10 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         if own is not None:
             return _claimed(tx, own, sql.spec_of(tx, own.id), agent)
     if request.allowed_roles and agent.role not in request.allowed_roles:
+        return None
+    if agent.limited and (stopped := budgets.used_up(tx, tx.company, agent.id)) is not None:
+        if request.task is not None:
+            raise _not_claimable(f"the {stopped.scope}'s budget of {stopped.unit} is used up")
         return None
     if request.review:
         return _claim_review(tx, agent, lease)

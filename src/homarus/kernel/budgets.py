@@ -192,6 +192,13 @@ def under(rx: Rx, company: str, scopes: Sequence[Scope], at_ms: int) -> list[Bud
     return sorted(found, key=lambda b: (SCOPES.index(b.scope), b.unit, b.period))
 
 
+def used_up(rx: Rx, company: str, agent: str) -> Budget | None:
+    """The first budget of the agent or its company of which all is spent."""
+    charged = [("company", company), ("agent", agent)]
+    stopped = (b for b in under(rx, company, charged, rx.now_ms) if b.state == STOPPED)
+    return next(stopped, None)
+
+
 def listed(rx: Rx, company: str, *, limit: int, after: str = "", subject: str = "") -> list[Budget]:
     """By id, as they stand now; `subject`: only those of this one."""
     return _selected(
@@ -276,11 +283,15 @@ def _check(new: NewBudget) -> None:
 def _may(actor: Actor, new: NewBudget, before: Budget | None) -> None:
     """An owner sets budgets; others may only lower them, an agent only its own (design, 9).
 
-    Where there is no budget, any limit lowers. Raises `budget.lower_only`.
+    Where there is none, they may set the one that the wire has of old: an agent's money of a month.
+    Raises `budget.lower_only`.
     """
     if actor.kind is ActorKind.OPERATOR and actor.role == "owner":
         return
-    lowers = new.limit is not None and (before is None or new.limit <= before.limit)
+    if before is None:
+        lowers = (new.scope, new.unit, new.period) == ("agent", "money", "month")
+    else:
+        lowers = new.limit is not None and new.limit <= before.limit
     same = new.limit is None and before is None
     own = actor.kind is not ActorKind.AGENT or (new.scope, new.subject) == ("agent", actor.id)
     if same or (lowers and own):
@@ -311,7 +322,7 @@ def add(
     """
     reached = [
         crossing
-        for budget in under(tx, tx.company, scopes, at_ms)
+        for budget in (under(tx, tx.company, scopes, at_ms) if spent != NOTHING else ())
         if budget.period in periods
         for crossing in crossings(budget, spent.of(budget.unit))
     ]

@@ -15,7 +15,7 @@ GOVERNED_ROLES = frozenset({"coo", "approver", "owner"})
 
 
 class AgentFacts(msgspec.Struct, frozen=True, gc=False):
-    """`trust` 0 to 100 (governance contract, 12)."""
+    """`trust` 0 to 100 (governance contract, 12). `limited`: it or its company has a budget."""
 
     id: str
     name: str
@@ -23,6 +23,7 @@ class AgentFacts(msgspec.Struct, frozen=True, gc=False):
     suspended: bool
     skills: frozenset[str] = frozenset()
     trust: int = 60
+    limited: bool = False
 
 
 class TaskFacts(msgspec.Struct, frozen=True, gc=False):

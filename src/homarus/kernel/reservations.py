@@ -169,11 +169,28 @@ def expire_due(tx: Tx, limit: int) -> int:
         "and company=? order by expires_ms limit ?",
         (tx.now_ms, tx.company, limit),
     )
-    for found in rows:
-        row = Reservation(*found)
-        end(tx, row, "expire", None)
+    due_rows = [Reservation(*row) for row in rows]
+    marks = ",".join("?" * len(due_rows))
+    if due_rows:
+        tx.run(
+            "update reservation set state=?, ended_ms=? "  # noqa: S608
+            f"where state=? and id in ({marks})",
+            (MOVES[HELD, "expire"], tx.now_ms, HELD, *(row.id for row in due_rows)),
+        )
+    # Those of one agent and task in one day share their counters, and are the common case.
+    together: dict[tuple[tuple[Scope, ...], str], list[Reservation]] = {}
+    for row in due_rows:
+        day = budgets.keys(row.at_ms)["day"]
+        together.setdefault((tuple(row.scopes), day), []).append(row)
         tx.emit("budget_expired", row.id, {"money": row.money})
-    return len(rows)
+    for (charged, _), same in together.items():
+        back = Amounts(
+            -sum(row.money for row in same),
+            -sum(row.tokens for row in same),
+            -sum(row.calls for row in same),
+        )
+        budgets.add(tx, charged, same[0].at_ms, NOTHING, back)
+    return len(due_rows)
 
 
 def held_amounts(rx: Rx, company: str) -> list[tuple[str, str, Amounts]]:

@@ -8,7 +8,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
-from homarus.kernel import audit
+from homarus.kernel import audit, reservations
+from homarus.kernel.budgets import Amounts
 from homarus.kernel.verify import Verifier
 from homarus.store.port import Rx
 
@@ -21,6 +22,7 @@ def recount(rx: Rx, company: str) -> list[str]:
         *_agents(rx, company),
         *_projects(rx, company),
         *_lanes(rx, company),
+        *_money(rx, company),
         *_feeds(rx, company),
     ]
 
@@ -136,6 +138,22 @@ def _lane_flags(
     is_full = int(cap is not None and len(_at_work(rx, project)) >= cap)
     if stored != (cap, is_open, is_full):
         yield f"lane {lane}: (cap, open, full)={stored}, should be {(cap, is_open, is_full)}"
+
+
+def _money(rx: Rx, company: str) -> Iterator[str]:
+    """What is set aside is the sum of the reservations that are held, in each scope and period."""
+    counted = {(s, key): held for s, key, held in reservations.held_amounts(rx, company)}
+    rows = rx.all(
+        "select subject, period_key, money_held, tokens_held, calls_held from spend "
+        "where company=?",
+        (company,),
+    )
+    for subject, key, *stored in rows:
+        held = counted.pop((subject, key), Amounts())
+        if held != Amounts(*stored):
+            yield f"{subject} in {key}: set aside {stored}, but held is {held}"
+    for where, held in counted.items():
+        yield f"{where}: no counter, but held is {held}"
 
 
 def _feeds(rx: Rx, company: str) -> Iterator[str]:
