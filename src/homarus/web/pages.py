@@ -23,6 +23,7 @@ from homarus.control_plane.answers import status_of
 from homarus.control_plane.judged import Admit
 from homarus.store.port import Store
 from homarus.web import guard
+from homarus.web.acts import ACTS, Acts, csrf
 from homarus.web.live import Hub
 from homarus.web.login import Login
 from homarus.web.render import Renderer
@@ -32,7 +33,7 @@ from homarus.web.visit import Asked, Visit, visit
 
 log = structlog.get_logger("web")
 
-HOME: Final = "/app/board"
+HOME: Final = "/app"
 LOGIN: Final = "/app/login"
 GZIP_LEVEL: Final = 4
 GZIP_LEAST_BYTES: Final = 1_000
@@ -46,7 +47,6 @@ def application(store: Store, admit: Admit, names: frozenset[str], hub: Hub) -> 
     login = Login(store, pages.renderer)
     get, post = ["GET"], ["POST"]
     routes: list[Any] = [
-        Route("/app", pages.guarded(_home), methods=get),
         Route("/app/", pages.guarded(_home), methods=get),
         Route(LOGIN, pages.guarded(login.show), methods=get),
         Route(LOGIN, pages.guarded(login.enter), methods=post),
@@ -56,6 +56,9 @@ def application(store: Store, admit: Admit, names: frozenset[str], hub: Hub) -> 
     ]
     for view in (*VIEWS, BANNER):
         routes.append(Route(view.rule, pages.guarded(pages.page(view)), methods=get))
+    acts = Acts(store)
+    for act in ACTS:
+        routes.append(Route(act.rule, pages.guarded(acts.answer(act)), methods=post))
     routes.append(Route("/app/{rest:path}", pages.guarded(_nowhere)))
     packed = Middleware(GZipMiddleware, minimum_size=GZIP_LEAST_BYTES, compresslevel=GZIP_LEVEL)
     return Starlette(routes=routes, middleware=[packed])
@@ -118,7 +121,12 @@ class Pages:
             )
             fragment = "fragment" in request.query_params
             html = await asyncio.to_thread(
-                self.renderer.page, view, seen, _source(view, request, query, seen), fragment
+                self.renderer.page,
+                view,
+                seen,
+                _source(view, request, query, seen),
+                fragment,
+                csrf(asked.secret or ""),
             )
             response = HTMLResponse(html)
             if asked.company is not None and not fragment:
