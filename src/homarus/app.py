@@ -26,6 +26,7 @@ from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
+from homarus.dispatch.notices import Notices
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
@@ -68,7 +69,7 @@ class App:
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
         )
-        self.site = site.build(store, kernel.admit, settings.host)
+        self.site = site.build(store, kernel.admit, master.link_key, settings.host)
         self.asgi = Front(
             self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
         )
@@ -82,6 +83,8 @@ class App:
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.calls = Calls(store, settings.home)
+        self.url = ""  # known once it is served
+        self.notices = Notices(store, master.link_key, master.hook_key, lambda: self.url)
         self.home_facts = first_start.Home("", {})
         self.broken = asyncio.Event()
         self._workers: asyncio.Task[None] | None = None
@@ -136,6 +139,7 @@ class App:
                 group.create_task(self.maintenance.run())
                 group.create_task(self.sockets.run())
                 group.create_task(self.dispatcher.run())
+                group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
                 group.create_task(self._check_store())
         except* Exception as failed:

@@ -154,7 +154,7 @@ class Dispatcher:
             else:  # the refusal parked it; the answer queues it again
                 log.info("run_waits", task=task.number, code=error.code)
             return
-        live = LiveRun(company, agent, task)
+        live = LiveRun(agent, task)
         self._live.add(live)
         try:
             ended = await self._run(run.id, command, capability, workspace, live)

@@ -1,4 +1,4 @@
-"""Which processes of ours run now, and their end when STOP covers them.
+"""Which processes of ours run now (of tasks and of calls), and their end when STOP covers them.
 
 A STOP is a row; the watch looks at the rows when the store says that something was committed, and
 only while something runs. Each covered process gets TERM at once and KILL after its grace
@@ -26,12 +26,12 @@ RETRY_S: Final = 0.05
 class LiveRun:
     """A run between its intent and its outcome. `stopped`: STOP has covered it."""
 
-    def __init__(self, company: str, agent: str, task: Task) -> None:
-        self.company = company
+    def __init__(self, agent: str, task: Task) -> None:
+        self.company = task.company
         self.stopped = False
         self._handle: ProcessHandle | None = None
         self._subjects = {
-            "company": company,
+            "company": task.company,
             "agent": agent,
             "project": task.project,
             "task": task.id,

@@ -21,6 +21,8 @@ from homarus.base.errors import HomarusError, Internal, NotFound, Unauthenticate
 from homarus.base.ids import new_id
 from homarus.control_plane.answers import status_of
 from homarus.control_plane.judged import Admit
+from homarus.kernel import links
+from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
 from homarus.web import guard
 from homarus.web.acts import ACTS, Acts, csrf
@@ -28,6 +30,7 @@ from homarus.web.live import Hub
 from homarus.web.login import Login
 from homarus.web.render import Renderer
 from homarus.web.static import PATH, Files
+from homarus.web.tap import Tap
 from homarus.web.views import BANNER, VIEWS, View
 from homarus.web.visit import Asked, Visit, visit
 
@@ -41,7 +44,9 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(store: Store, admit: Admit, names: frozenset[str], hub: Hub) -> Starlette:
+def application(
+    store: Store, admit: Admit, names: frozenset[str], hub: Hub, link_key: KeyOf
+) -> Starlette:
     files = Files()
     pages = Pages(store, admit, names, files, Renderer(files.urls))
     login = Login(store, pages.renderer)
@@ -56,6 +61,9 @@ def application(store: Store, admit: Admit, names: frozenset[str], hub: Hub) -> 
     ]
     for view in (*VIEWS, BANNER):
         routes.append(Route(view.rule, pages.guarded(pages.page(view)), methods=get))
+    tap = Tap(store, admit, link_key, pages.renderer)
+    routes.append(Route(links.PATH, pages.guarded(tap.show, by_cookie=False), methods=get))
+    routes.append(Route(links.PATH, pages.guarded(tap.decide, by_cookie=False), methods=post))
     acts = Acts(store)
     for act in ACTS:
         routes.append(Route(act.rule, pages.guarded(acts.answer(act)), methods=post))
@@ -87,12 +95,14 @@ class Pages:
         self._names = names
         self._files = files
 
-    def guarded(self, handler: Handler) -> Handler:
-        """Every answer of ours: host checked, errors as pages, headers set."""
+    def guarded(self, handler: Handler, *, by_cookie: bool = True) -> Handler:
+        """Every answer of ours: host checked where a cookie authorises (the name must not be one
+        that another site lets point here), errors as pages, headers set."""
 
         async def answer(request: Request) -> Response:
             try:
-                guard.check_host(request.headers, self._names)
+                if by_cookie:
+                    guard.check_host(request.headers, self._names)
                 response = await handler(request)
             except HomarusError as error:
                 response = await self._failed(request, error)

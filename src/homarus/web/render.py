@@ -75,6 +75,9 @@ class Renderer:
     def error(self, error: HomarusError) -> str:
         return self._env.get_template("error.html").render(error=error)
 
+    def tap(self, values: Mapping[str, Any]) -> str:
+        return self._env.get_template("tap.html").render(values)
+
     def login(self, error: HomarusError | None) -> str:
         return self._env.get_template("login.html").render(error=error)
 
