@@ -26,6 +26,7 @@ from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
+from homarus.dispatch.notices import Notices
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
@@ -70,7 +71,7 @@ class App:
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
         )
-        self.site = site.build(store, kernel.admit, settings.host)
+        self.site = site.build(store, kernel.admit, master.link_key, settings.host)
         self.asgi = Front(
             self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
         )
@@ -90,6 +91,8 @@ class App:
             settings.home,
             GuardPeriods(settings.document_watch_s, settings.document_hash_s),
         )
+        self.url = ""  # known once it is served
+        self.notices = Notices(store, master.link_key, master.hook_key, lambda: self.url)
         self.home_facts = first_start.Home("", {})
         self.broken = asyncio.Event()
         self._workers: asyncio.Task[None] | None = None
@@ -144,6 +147,7 @@ class App:
                 group.create_task(self.maintenance.run())
                 group.create_task(self.sockets.run())
                 group.create_task(self.dispatcher.run())
+                group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
                 group.create_task(self.guard.run())
                 group.create_task(self._check_store())

@@ -16,7 +16,7 @@ from homarus.testing.daemon import Daemon, key
 from homarus.web.guard import SESSION_COOKIE
 from homarus.web.static import HTMX_SHA256, Files
 
-PAGES = ("/app/board", "/app/agents", "/app/receipts")
+PAGES = ("/app", "/app/stop", "/app/board", "/app/agents", "/app/receipts")
 WAIT_S = 10.0
 
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 Opener = Callable[..., Screen]
 PHONE = {"width": 390, "height": 844}
-PAGES = ("/app/board", "/app/agents", "/app/receipts", "/app/tasks/T-1")
+PAGES = ("/app", "/app/stop", "/app/board", "/app/agents", "/app/receipts", "/app/tasks/T-1")
 HOSTILE = (
     "<script>window.hacked=1</script>",
     "<img src=x onerror='window.hacked=1'>",
@@ -61,7 +61,7 @@ def settled(page: Page, company: Company) -> None:
 def test_the_board_follows_the_work(company: Company, screen: Screen) -> None:
     project = company.project()
     company.agent("coder", role="scoder")
-    page = screen.open("/app")
+    page = screen.open("/app/board")
     screen.live()
     expect(page.locator(".empty")).to_be_visible()
     company.task(project, "Count the letters", priority=50)
@@ -425,4 +425,4 @@ def test_signing_out(company: Company, screen: Screen) -> None:
     assert page.url.endswith("/app/login")
     page.fill("#token", company.daemon.owner_token)
     page.click("button:has-text('Sign in')")
-    page.wait_for_url("**/app/board")
+    page.wait_for_url("**/app")

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from homarus.base.errors import NotFound
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import agent_id, given, limit_option, project_id, show_list, show_one
@@ -93,6 +94,23 @@ def reject(ctx: Context, approval: str, note: str) -> None:
 def cancel(ctx: Context, approval: str, note: str | None) -> None:
     """Withdraw a request; what waited for it is queued again."""
     _answer(ctx, approval, "cancel", note)
+
+
+@command.command("webhook-key")
+@pass_context
+def webhook_key(ctx: Context) -> None:
+    """Print the key that signs what is posted to the webhook; read from this machine's home."""
+    from homarus.kernel.keys import MasterKey
+
+    path = ctx.home / "run" / "master.key"
+    if not path.exists():
+        raise NotFound(
+            "cli.master_key", f"there is no {path}", "Run it on the daemon's machine, with --home."
+        )
+    company = ctx.api.get("/status")["company"]["id"]
+    key = MasterKey.from_file(path).hook_key(company).hex()
+    ctx.out.document({"company": company, "key": key})
+    ctx.out.fields([("company", company), ("key", key)])
 
 
 def _answer(ctx: Context, approval: str, word: str, note: str | None) -> None:

@@ -222,8 +222,10 @@ def _payload(body: NewApproval) -> bytes:
             raise Invalid(
                 "approval.payload", "payloadHash is not hexadecimal", "Give SHA-256: 64 digits."
             ) from None
-    if body.arguments is None:
+    if body.arguments is None and body.capability is not None:
         return approvals.payload_of(None)
+    if body.arguments is None:  # nothing but the question itself tells two of them apart
+        return hashlib.sha256(canonical([body.what, body.rationale])).digest()
     return hashlib.sha256(canonical(body.arguments)).digest()
 
 

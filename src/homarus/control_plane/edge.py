@@ -16,7 +16,7 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError, NotFound
 from homarus.base.ids import is_uuid
-from homarus.base.redact import redact_token_bytes
+from homarus.base.redact import redact_text, redact_token_bytes
 from homarus.control_plane import idempotency, parse
 from homarus.control_plane.answers import (
     Receive,
@@ -38,6 +38,7 @@ log = structlog.get_logger("edge")
 MAX_HOST: Final = 300
 MAX_PREFLIGHT: Final = 60
 MAX_NOTE: Final = 2_000
+MAX_WHAT: Final = 2_000
 _BODYLESS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -149,6 +150,7 @@ class Edge:
             arguments=_digest(route, call.raw) if route.digest is None else route.digest(call),
             estimate=None if route.estimate is None else route.estimate(call),
             callee=None if route.callee is None else route.callee(call),
+            what="" if route.names is None else _what(call.raw),
         )
 
     async def _run(
@@ -253,6 +255,11 @@ def trace_of(headers: Mapping[bytes, bytes]) -> str | None:
         return None
     text = raw.decode("latin-1").lower()
     return text if is_uuid(text) else None
+
+
+def _what(raw: bytes) -> str:
+    """What a person who has to approve the call is shown: the request as it came, no secrets."""
+    return redact_text(raw[: 2 * MAX_WHAT].decode("utf-8", "replace"))[:MAX_WHAT]
 
 
 def _preflight_of(route: Route, call: Call[Any], headers: Mapping[bytes, bytes]) -> str | None:

@@ -16,6 +16,7 @@ from homarus.backends import layers, local
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError
 from homarus.dispatch import commands
+from homarus.dispatch.halting import LiveRun, LiveRuns
 from homarus.flows import calling
 from homarus.kernel import registry, search
 from homarus.store.port import Rx, Store
@@ -44,6 +45,7 @@ class Calls:
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self._taken: set[str] = set()
+        self._live = LiveRuns(store)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -51,6 +53,7 @@ class Calls:
         alone = self._store.url == "sqlite"
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._live.watch())
                 while True:
                     self._wake.clear()
                     try:
@@ -106,13 +109,20 @@ class Calls:
         started = await self._store.write(action, calling.start, call, until_ms)
         if started is None:
             return
-        ok, reason, output = await self._outcome(started)
+        live = LiveRun(started.call.agent, started.task)
+        self._live.add(live)
+        try:
+            ok, reason, output = await self._outcome(started, live)
+        finally:
+            self._live.remove(live)
         attempt = started.call.attempts
         await self._store.write(action, calling.end, call, attempt, ok, reason, output)
 
-    async def _outcome(self, started: calling.Started) -> tuple[bool, str, dict[str, Any]]:
+    async def _outcome(
+        self, started: calling.Started, live: LiveRun
+    ) -> tuple[bool, str, dict[str, Any]]:
         capability, call = started.capability, started.call
-        workspace = commands.workspace_of(self._home, call.agent, started.number)
+        workspace = commands.workspace_of(self._home, call.agent, started.task.number)
         began = time.monotonic()
         try:
             command = await asyncio.to_thread(
@@ -120,7 +130,11 @@ class Calls:
             )
             if self._layers is None:
                 self._layers = await asyncio.to_thread(layers.probe)
-            result = await local.run_command(command, self._layers, trusted=capability.trusted)
+            if live.stopped:
+                return False, f"{capability.id}: STOP before it began", {"error": "stop"}
+            result = await local.run_command(
+                command, self._layers, trusted=capability.trusted, on_start=live.started
+            )
         except HomarusError as error:
             return False, str(error), {"error": error.code}
         word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason

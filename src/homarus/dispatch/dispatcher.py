@@ -20,16 +20,17 @@ from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.base.redact import redact_text
 from homarus.company import agents
 from homarus.dispatch import commands
+from homarus.dispatch.halting import LiveRun, LiveRuns
 from homarus.flows import running, work
 from homarus.kernel import registry
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store, Tx
-from homarus.tasks.model import LEASE_MS
+from homarus.tasks.model import LEASE_MS, Task
 
 log = structlog.get_logger("dispatcher")
 
 WORKER: Final = "dispatcher"
-MAX_RUNS: Final = 8
+MAX_RUNS: Final = 24
 RENEW_S: Final = LEASE_MS / 3000
 RETRY_S: Final = 30.0
 """After a fault of ours the queue is looked at again; otherwise only commits wake it."""
@@ -47,6 +48,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_RUNS)
         self._busy: set[str] = set()
+        self._live = LiveRuns(store)
 
     async def run(self) -> None:
         """Until cancelled: settle what a dead daemon left, then work."""
@@ -54,6 +56,7 @@ class Dispatcher:
         try:
             await self._recover()
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._live.watch())
                 while True:
                     self._wake.clear()
                     wait_s: float | None = None
@@ -149,20 +152,43 @@ class Dispatcher:
         except Conflict:
             raise
         except HomarusError as error:
-            if isinstance(error, Refused) and error.rule == "approval":
+            if not isinstance(error, Refused) or error.rule not in ("approval", "stop"):
+                await self._hand_off(company, agent, claimed, str(error))
+            elif error.rule == "stop":
+                await self._put_aside(company, claimed)
+            else:  # the refusal parked it; the answer queues it again
                 log.info("run_waits", task=task.number, code=error.code)
-                return  # parked by the refusal itself; the answer queues it again
-            await self._hand_off(company, agent, claimed, str(error))
             return
-        ended = await self._run(run.id, command, capability, workspace)
+        live = LiveRun(agent, task)
+        self._live.add(live)
+        try:
+            ended = await self._run(run.id, command, capability, workspace, live)
+        finally:
+            self._live.remove(live)
+        await self._report(company, agent, task, ended)
+
+    async def _report(self, company: str, agent: str, task: Task, ended: running.Ended) -> None:
+        """Under STOP nothing is reported on the agent's behalf; the daemon records the outcome."""
+        settling = Action(company, "task.dispatch", f"task:{task.id}", system=WORKER)
+        if ended.cancelled:
+            await self._store.write(settling, running.halted, ended)
+            return
         report = Action(
             company, "task.result", f"task:{task.id}", acting=agent, task=task.id, system=WORKER
         )
         try:
             await self._store.write(report, running.end, ended)
         except Refused as refusal:
-            settling = Action(company, "task.dispatch", f"task:{task.id}", system=WORKER)
-            await self._store.write(settling, running.settle, ended, refusal.code)
+            if refusal.rule == "stop":
+                await self._store.write(settling, running.halted, ended)
+            else:
+                await self._store.write(settling, running.settle, ended, refusal.code)
+
+    async def _put_aside(self, company: str, claimed: work.Claim) -> None:
+        """STOP came between claim and start: the task waits for its end."""
+        task = claimed.task
+        action = Action(company, "task.dispatch", f"task:{task.id}", system=WORKER)
+        await self._store.write(action, running.put_aside, task.id, task.token)
 
     async def _hand_off(self, company: str, agent: str, claimed: work.Claim, why: str) -> None:
         task = claimed.task
@@ -177,11 +203,18 @@ class Dispatcher:
         command: local.SandboxedCommand,
         capability: registry.Capability,
         workspace: Path,
+        live: LiveRun,
     ) -> running.Ended:
         if self._layers is None:
             self._layers = await asyncio.to_thread(layers.probe)
         try:
-            result = await local.run_command(command, self._layers, trusted=capability.trusted)
+            if live.stopped:
+                return running.Ended(
+                    run, False, {"reason": "cancelled"}, {}, "STOP before it began", cancelled=True
+                )
+            result = await local.run_command(
+                command, self._layers, trusted=capability.trusted, on_start=live.started
+            )
         except HomarusError as error:
             facts = {"sandbox": self._layers.sandbox, "reason": error.code}
             return running.Ended(run, False, facts, {"error": error.code}, str(error))
@@ -195,7 +228,8 @@ class Dispatcher:
         }
         word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
         comment = f"{capability.id}: {word}, sandbox: {result.sandbox}"
-        return running.Ended(run, result.ok, result.facts(), output, comment, files)
+        cancelled = result.reason == "cancelled"
+        return running.Ended(run, result.ok, result.facts(), output, comment, files, cancelled)
 
 
 def _claim(tx: Tx, agent: str) -> work.Claim | None:

@@ -31,6 +31,8 @@ def opened(tx: Tx, consequence: Consequence) -> Mapping[str, Any]:
         row = approvals.need(tx, tx.company, data["rejected"])
         _park(tx, data, _answered(row))
         return {"approval": row.id, "number": row.number}
+    found = registry.by_id(tx, tx.company, consequence.subject)
+    title = consequence.subject if found is None else f"{found.title} ({found.id})"
     try:
         row = approvals.request(
             tx,
@@ -41,18 +43,14 @@ def opened(tx: Tx, consequence: Consequence) -> Mapping[str, Any]:
             agent=data["agent"],
             project=data["project"],
             reason="",
-            what=_what(tx, consequence.subject, data),
+            what=f"{title}: {data['what']}" if data["what"] else f"{title} on {data['target']}",
+            risk="medium" if found is None else found.risk,
+            cost=data["cost"],
         )
     except Conflict as full:
         return {"approval": None, "why": full.message}
     _park(tx, data, parking.REASON)
     return {"approval": row.id, "number": row.number}
-
-
-def _what(tx: Tx, capability: str, data: Mapping[str, Any]) -> str:
-    found = registry.by_id(tx, tx.company, capability)
-    title = capability if found is None else f"{found.title} ({capability})"
-    return f"{title}: {data['what']}" if data["what"] else f"{title} on {data['target']}"
 
 
 def _park(tx: Tx, data: Mapping[str, Any], reason: str) -> None:

@@ -75,7 +75,7 @@ class NewCall(msgspec.Struct, frozen=True):
 class Started(msgspec.Struct, frozen=True):
     call: Call
     capability: registry.Capability
-    number: str
+    task: Task
 
 
 def _call(row: Row) -> Call:
@@ -186,7 +186,7 @@ def start(tx: Tx, call: str, until_ms: int) -> Started | None:
         "where id=? and state='ready'",
         (tx.now_ms, until_ms, row.id),
     )
-    return Started(need(tx, tx.company, call), capability, task.number)
+    return Started(need(tx, tx.company, call), capability, task)
 
 
 def _forbids(tx: Tx, row: Call, task: Task, capability: registry.Capability | None) -> str | None:

@@ -33,7 +33,7 @@ def stopped(rx: Rx, limit: int) -> list[str]:
     rows = rx.all(
         "select distinct t.company from task t where t.state='blocked' and t.reason='stop' "
         "and not exists(select 1 from stop s where s.company=t.company and s.lifted_ms is null "
-        "and s.scope in ('task', 'trace') and s.subject in (t.id, t.trace)) limit ?",
+        "and (s.scope='company' or s.subject in (t.id, t.trace, t.project, t.agent))) limit ?",
         (limit,),
     )
     return [str(row[0]) for row in rows]

@@ -11,15 +11,16 @@ import msgspec
 
 from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Conflict, TooLarge
-from homarus.flows import work
+from homarus.flows import parking, stopping, work
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents
 from homarus.store.port import Rx, Tx
-from homarus.tasks import runs, service, sql
-from homarus.tasks.model import State, Task
+from homarus.tasks import rules, runs, service, sql
+from homarus.tasks.model import Result, State, Task
 
 NO_EXECUTOR: Final = "no executor fits"
 UNKNOWN: Final = "a run's outcome is unknown"
+UNDER_STOP: Final = "its run ended while STOP was in force"
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -31,7 +32,7 @@ class Produced(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a process ended. `output` becomes the task's result."""
+    """How a process ended. `output` becomes the task's result. `cancelled`: by STOP."""
 
     run: str
     ok: bool
@@ -39,6 +40,7 @@ class Ended(msgspec.Struct, frozen=True):
     output: dict[str, Any]
     comment: str
     files: tuple[Produced, ...] = ()
+    cancelled: bool = False
 
 
 def start(tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...]) -> runs.Run:
@@ -90,8 +92,39 @@ def settle(tx: Tx, ended: Ended, why: str) -> bool:
     return True
 
 
+def halted(tx: Tx, ended: Ended) -> bool:
+    """The outcome of a run under STOP; its task keeps its agent and the lease is over.
+
+    One that STOP ended goes on when the STOP is lifted: what it had written lies in its workspace.
+    One that ended by itself is not run again: its report is kept, and an operator moves the task.
+    """
+    run = next((r for r in runs.unfinished(tx, tx.company) if r.id == ended.run), None)
+    if run is None:
+        return False
+    task = _record(tx, run, ended)
+    service.emit(tx, "run_ended", task, run=run.id, why="stop")
+    if not ended.cancelled:
+        digest = rules.result_digest(State.DONE, ended.output, ended.comment)
+        sql.put_result(
+            tx, Result(task.id, ended.output, ended.comment, digest, run.agent, tx.now_ms)
+        )
+    if task.state is State.IN_PROGRESS and task.token == run.token:
+        parking.park(tx, task, stopping.REASON if ended.cancelled else UNDER_STOP)
+    return True
+
+
+def put_aside(tx: Tx, task: str, token: int) -> bool:
+    """A task that was claimed and, for a STOP, not begun."""
+    row = sql.need(tx, tx.company, task)
+    if row.state is not State.IN_PROGRESS or row.token != token:
+        return False
+    parking.park(tx, row, stopping.REASON)
+    return True
+
+
 def _record(tx: Tx, run: runs.Run, ended: Ended) -> Task:
-    runs.end(tx, run.id, "done" if ended.ok else "failed", ended.facts)
+    state = "cancelled" if ended.cancelled else "done" if ended.ok else "failed"
+    runs.end(tx, run.id, state, ended.facts)
     _outcome(tx, run, Outcome.DONE if ended.ok else Outcome.FAILED, ended.comment)
     return sql.need(tx, tx.company, run.task, archived=True)
 

@@ -1,7 +1,8 @@
 """STOP and what it takes out of reach at once: lanes of a project, a waiting task.
 
 Work that comes back later (a lease that ends, a move by hand) is put aside by the claim that finds
-it. When nothing holds it any more, `give_back` queues it again.
+it; a process that a STOP ends leaves its task so too (`flows/running.py`). When nothing holds it
+any more, `give_back` queues it again.
 """
 
 from typing import Final
@@ -57,17 +58,16 @@ def lift(tx: Tx, stop_id: str) -> stop.Stop:
         project = projects.by_id(tx, tx.company, lifted.subject)
         if project is not None and project.status == "active":
             lanes.set_project(tx, project.id, is_open=True, cap=project.max_active_agents)
-    elif lifted.scope in ("task", "trace"):
-        give_back(tx, MAX_GIVEN_BACK)
+    give_back(tx, MAX_GIVEN_BACK)
     return lifted
 
 
 def give_back(tx: Tx, limit: int) -> int:
-    """Queue tasks that a STOP blocked and no STOP of task or trace holds now; how many."""
-    holding = frozenset(
-        s.subject for s in stop.active(tx, tx.company) if s.scope in ("task", "trace")
-    )
-    tasks = sql.stopped(tx, tx.company, holding, limit)
+    """Queue tasks that a STOP blocked and none holds now; how many."""
+    stops = stop.active(tx, tx.company)
+    if any(row.scope == "company" for row in stops):
+        return 0
+    tasks = sql.stopped(tx, tx.company, frozenset(row.subject for row in stops), limit)
     for task in tasks:
         after = service.leave(tx, task, State.QUEUED, keep_agent=True, retries=task.retries)
         service.emit(tx, "task_updated", after)

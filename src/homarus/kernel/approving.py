@@ -86,6 +86,7 @@ def _refuse(
         "token": None if held is None else held.token,
         "project": None if held is None else held.project,
         "what": case.action.what,
+        "cost": None if case.action.estimate is None else case.action.estimate.money,
         "rejected": None if rejected is None else rejected.id,
     }
     return case.refuse(

@@ -140,6 +140,14 @@ BUILTIN: Final = _table(
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),
     Builtin("approval.cancel", "Withdraw a request", agents=True, runtimes=True),
     Builtin("approval.expire", "Close approvals past their time", operator=None, system=True),
+    Builtin(
+        "notice.post",
+        "Post a notice to the webhook",
+        effect=Effect.EXTERNAL_WRITE,
+        operator=None,
+        system=True,
+    ),
+    Builtin("notice.settle", "Record what became of a notice", operator=None, system=True),
     # trust
     Builtin("trust.review", "Restore an agent after review"),
     Builtin("trust.recompute", "Recompute scores", operator=None, system=True),

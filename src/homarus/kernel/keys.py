@@ -65,6 +65,14 @@ class MasterKey:
         RFC 5869, one block)."""
         return hmac.digest(self._secret, about + b"\x01", "sha256")
 
+    def link_key(self, company: str) -> bytes:
+        """32 bytes that sign a company's one-tap links."""
+        return self.derive(f"approval-link:{company}".encode())
+
+    def hook_key(self, company: str) -> bytes:
+        """32 bytes that sign what is posted to a company's webhook; its receiver has them too."""
+        return self.derive(f"approval-webhook:{company}".encode())
+
     def seal(self, clear: bytes, about: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, clear, about)

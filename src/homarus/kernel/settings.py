@@ -49,6 +49,10 @@ SETTINGS: Final[dict[str, Setting]] = {
                 10, 1_000),
         Setting("mirrors", [], "Mirror targets that the outbox may write to."),
         Setting("approval.webhook", "", "Where a one-tap link for each approval is posted."),
+        Setting("approval.approver", "",
+                "Id of the approver's token that one-tap links act for; empty: no links."),
+        Setting("approval.address", "",
+                "Where people reach this daemon, for links; empty: where it listens."),
     )
 }  # fmt: skip
 

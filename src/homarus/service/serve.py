@@ -87,6 +87,7 @@ class Service:
     async def _open(self, settings: Settings, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.app.url = self.url
         server = _Quiet(
             uvicorn.Config(
                 self.app.asgi,

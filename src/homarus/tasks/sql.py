@@ -129,6 +129,10 @@ def outside(subjects: frozenset[str], alias: str = "") -> tuple[str, tuple[str, 
 def stopped(rx: Rx, company: str, still: frozenset[str], limit: int) -> list[Task]:
     """Tasks that a STOP blocked and none of the subjects `still` holds, oldest first."""
     free, params = outside(still)
+    if still:
+        marks = ",".join("?" * len(still))
+        free += f" and coalesce(agent, '') not in ({marks})"
+        params += tuple(sorted(still))
     rows = rx.all(
         f"select {TASK_COLUMNS} from task where company=? and state='blocked' "  # noqa: S608
         f"and reason='stop'{free} order by seq limit ?",

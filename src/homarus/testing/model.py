@@ -102,7 +102,8 @@ class PlainModel:
 
     def stopped(self, task: PlainTask, *scopes: str) -> bool:
         subjects: dict[str, str | int] = {
-            "task": task.n, "trace": task.n, "project": task.project
+            "task": task.n, "trace": task.n, "project": task.project, "company": "",
+            "agent": task.agent or "",
         }  # fmt: skip
         return any((scope, subjects[scope]) in self.stops.values() for scope in scopes)
 
@@ -355,15 +356,14 @@ class PlainModel:
             self.tasks[int(subject)].reason = STOP_REASON
 
     def lift(self, key: str) -> None:
-        scope, _ = self.stops.pop(key)
-        if scope in ("task", "trace"):
-            self.give_back()
+        self.stops.pop(key)
+        self.give_back()
 
     def give_back(self) -> None:
         for task in self.tasks.values():
             if (
                 task.state is State.BLOCKED
                 and task.reason == STOP_REASON
-                and not self.stopped(task, "task", "trace")
+                and not self.stopped(task, "company", "project", "agent", "task", "trace")
             ):
                 task.state, task.reason = State.QUEUED, None

@@ -21,18 +21,22 @@ from homarus.base.errors import HomarusError, Internal, NotFound, Unauthenticate
 from homarus.base.ids import new_id
 from homarus.control_plane.answers import status_of
 from homarus.control_plane.judged import Admit
+from homarus.kernel import links
+from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
 from homarus.web import guard
+from homarus.web.acts import ACTS, Acts, csrf
 from homarus.web.live import Hub
 from homarus.web.login import Login
 from homarus.web.render import Renderer
 from homarus.web.static import PATH, Files
+from homarus.web.tap import Tap
 from homarus.web.views import BANNER, VIEWS, View
 from homarus.web.visit import Asked, Visit, visit
 
 log = structlog.get_logger("web")
 
-HOME: Final = "/app/board"
+HOME: Final = "/app"
 LOGIN: Final = "/app/login"
 GZIP_LEVEL: Final = 4
 GZIP_LEAST_BYTES: Final = 1_000
@@ -40,13 +44,14 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(store: Store, admit: Admit, names: frozenset[str], hub: Hub) -> Starlette:
+def application(
+    store: Store, admit: Admit, names: frozenset[str], hub: Hub, link_key: KeyOf
+) -> Starlette:
     files = Files()
     pages = Pages(store, admit, names, files, Renderer(files.urls))
     login = Login(store, pages.renderer)
     get, post = ["GET"], ["POST"]
     routes: list[Any] = [
-        Route("/app", pages.guarded(_home), methods=get),
         Route("/app/", pages.guarded(_home), methods=get),
         Route(LOGIN, pages.guarded(login.show), methods=get),
         Route(LOGIN, pages.guarded(login.enter), methods=post),
@@ -56,6 +61,12 @@ def application(store: Store, admit: Admit, names: frozenset[str], hub: Hub) -> 
     ]
     for view in (*VIEWS, BANNER):
         routes.append(Route(view.rule, pages.guarded(pages.page(view)), methods=get))
+    tap = Tap(store, admit, link_key, pages.renderer)
+    routes.append(Route(links.PATH, pages.guarded(tap.show, by_cookie=False), methods=get))
+    routes.append(Route(links.PATH, pages.guarded(tap.decide, by_cookie=False), methods=post))
+    acts = Acts(store)
+    for act in ACTS:
+        routes.append(Route(act.rule, pages.guarded(acts.answer(act)), methods=post))
     routes.append(Route("/app/{rest:path}", pages.guarded(_nowhere)))
     packed = Middleware(GZipMiddleware, minimum_size=GZIP_LEAST_BYTES, compresslevel=GZIP_LEVEL)
     return Starlette(routes=routes, middleware=[packed])
@@ -84,12 +95,14 @@ class Pages:
         self._names = names
         self._files = files
 
-    def guarded(self, handler: Handler) -> Handler:
-        """Every answer of ours: host checked, errors as pages, headers set."""
+    def guarded(self, handler: Handler, *, by_cookie: bool = True) -> Handler:
+        """Every answer of ours: host checked where a cookie authorises (the name must not be one
+        that another site lets point here), errors as pages, headers set."""
 
         async def answer(request: Request) -> Response:
             try:
-                guard.check_host(request.headers, self._names)
+                if by_cookie:
+                    guard.check_host(request.headers, self._names)
                 response = await handler(request)
             except HomarusError as error:
                 response = await self._failed(request, error)
@@ -118,7 +131,12 @@ class Pages:
             )
             fragment = "fragment" in request.query_params
             html = await asyncio.to_thread(
-                self.renderer.page, view, seen, _source(view, request, query, seen), fragment
+                self.renderer.page,
+                view,
+                seen,
+                _source(view, request, query, seen),
+                fragment,
+                csrf(asked.secret or ""),
             )
             response = HTMLResponse(html)
             if asked.company is not None and not fragment:

@@ -11,12 +11,15 @@ import jinja2
 from homarus import __version__
 from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError
+from homarus.base.ids import new_id
+from homarus.kernel.capabilities import BUILTIN, role_reaches
 from homarus.web import words
 from homarus.web.views import BANNER, VIEWS, View
 from homarus.web.visit import Visit
 
-NAVIGATION: Final = tuple(v for v in VIEWS if v.name in ("board", "agents", "receipts"))
+NAVIGATION: Final = tuple(v for v in VIEWS if v.name in ("desk", "board", "agents", "receipts"))
 SECTION: Final = {"agent": "agents", "task": "board"}
+RULE: Final = {v.name: v.rule for v in (*VIEWS, BANNER)}
 
 
 class Renderer:
@@ -35,31 +38,53 @@ class Renderer:
             "label": words.label,
             "verdicts": words.VERDICTS,
             "stamp": words.stamp,
+            "clock": words.clock,
+            "fresh": new_id,
         }
-        env.filters |= {"plain": words.plain, "path": partial(quote, safe=""), "pretty": _pretty}
+        env.filters |= {
+            "plain": words.plain,
+            "path": partial(quote, safe=""),
+            "pretty": _pretty,
+            "money": words.money,
+        }
         self._env = env
 
-    def page(self, view: View, seen: Visit[dict[str, Any]], source: str, fragment: bool) -> str:
-        """The whole page, or its live part."""
+    def page(
+        self, view: View, seen: Visit[dict[str, Any]], source: str, fragment: bool, csrf: str
+    ) -> str:
+        """The whole page, or its live part. `csrf`: what its forms carry."""
         name = view.fragment if fragment else f"{view.name}.html"
         return self._env.get_template(name).render(
             seen.body,
             view=view,
             section=SECTION.get(view.name, view.name),
+            switch=RULE[SECTION.get(view.name, view.name)],
+            csrf=csrf,
+            here=source.partition("?")[0],
+            may=partial(_may, seen.token.role),
             seen=seen,
             now_ms=seen.now_ms,
             source=source,
             banner_source=_banner_source(seen),
             when=partial(_when, seen.now_ms),
             left=partial(_left, seen.now_ms),
+            deadline=partial(_deadline, seen.now_ms),
             link=partial(_link, view),
         )
 
     def error(self, error: HomarusError) -> str:
         return self._env.get_template("error.html").render(error=error)
 
+    def tap(self, values: Mapping[str, Any]) -> str:
+        return self._env.get_template("tap.html").render(values)
+
     def login(self, error: HomarusError | None) -> str:
         return self._env.get_template("login.html").render(error=error)
+
+
+def _may(role: str | None, capability: str) -> bool:
+    """Whether the visitor's role may do it: what it may not is absent from the page."""
+    return role_reaches(role, BUILTIN[capability].operator)
 
 
 def _when(now_ms: int, at_ms: int) -> str:
@@ -70,6 +95,11 @@ def _when(now_ms: int, at_ms: int) -> str:
 
 def _left(now_ms: int, at_ms: int) -> str:
     exact = f'datetime="{iso_ms(at_ms)}" title="Lease ends {words.stamp(at_ms)}"'
+    return f'<time {exact} data-u="{int(at_ms)}">{words.until(at_ms, now_ms)}</time>'
+
+
+def _deadline(now_ms: int, at_ms: int) -> str:
+    exact = f'datetime="{iso_ms(at_ms)}" title="Can be answered until {words.stamp(at_ms)}"'
     return f'<time {exact} data-u="{int(at_ms)}">{words.until(at_ms, now_ms)}</time>'
 
 

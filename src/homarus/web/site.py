@@ -10,6 +10,7 @@ from typing import Any
 
 from homarus.control_plane.answers import Receive, Scope, Send
 from homarus.control_plane.judged import Admit
+from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
 from homarus.web.live import Hub
 
@@ -19,7 +20,8 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 class Site:
     """`start` and `stop` bracket the time in which pages are served; both are cheap."""
 
-    def __init__(self, store: Store, admit: Admit, names: frozenset[str]) -> None:
+    def __init__(self, store: Store, admit: Admit, names: frozenset[str], link_key: KeyOf) -> None:
+        self._link_key = link_key
         self._store = store
         self._admit = admit
         self._names = names
@@ -43,9 +45,10 @@ class Site:
     def _load(self) -> Asgi:
         from homarus.web.pages import application
 
-        return application(self._store, self._admit, self._names, self._hub)
+        return application(self._store, self._admit, self._names, self._hub, self._link_key)
 
 
-def build(store: Store, admit: Admit, host: str = "localhost") -> Site:
-    """The dashboard over a store. `host`: the configured name or address of the main port."""
-    return Site(store, admit, frozenset({host.lower()}))
+def build(store: Store, admit: Admit, link_key: KeyOf, host: str = "localhost") -> Site:
+    """The dashboard over a store. `link_key`: the key of a company's one-tap links; `host`: the
+    configured name or address of the main port."""
+    return Site(store, admit, frozenset({host.lower()}), link_key)

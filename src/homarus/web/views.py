@@ -12,10 +12,11 @@ from homarus.base.action import VerdictKind
 from homarus.base.errors import HomarusError, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.company.founding import Company
+from homarus.kernel import stop
 from homarus.store.port import Rx
 from homarus.tasks import sql
 from homarus.tasks.model import State
-from homarus.web.queries import PAGE, board, ledger, roster, task
+from homarus.web.queries import PAGE, board, desk, halt, ledger, roster, task
 
 Values = dict[str, Any]
 Query = Mapping[str, str]
@@ -56,6 +57,22 @@ def _state(query: Query) -> State | None:
         raise Invalid(
             "task.state", f"unknown state {text!r}", f"One of {', '.join(State)}."
         ) from None
+
+
+def show_desk(rx: Rx, company: Company, query: Query) -> Values:
+    return {"desk": desk.desk(rx, company.id)}
+
+
+def show_stop(rx: Rx, company: Company, query: Query) -> Values:
+    scope = _text(query, "scope") or "company"
+    if scope not in stop.SCOPES:
+        raise Invalid("stop.scope", f"unknown scope {scope!r}", f"One of {', '.join(stop.SCOPES)}.")
+    return {
+        "halts": halt.halts(rx, company.id, company.no),
+        "scope": scope,
+        "subject": _text(query, "subject") or "",
+        "scopes": stop.SCOPES,
+    }
 
 
 def show_board(rx: Rx, company: Company, query: Query) -> Values:
@@ -129,6 +146,8 @@ def show_banner(rx: Rx, company: Company, query: Query) -> Values:
 
 
 VIEWS: Final = (
+    View("desk", "Desk", "/app", "_desk.html", show_desk),
+    View("stop", "STOP", "/app/stop", "_stop.html", show_stop, ("scope", "subject")),
     View("board", "Board", "/app/board", "_board.html", show_board,
          ("project", "agent", "role", "state", "after")),
     View("agents", "Agents", "/app/agents", "_agents.html", show_agents, ("after",)),

@@ -93,6 +93,11 @@ def token_of(rx: Rx, secret: str | None) -> Token:
     return token
 
 
+def chosen(rx: Rx, token: Token, asked: Asked) -> Company:
+    """The company that a request means, among those the token may see. Raises `company.unknown`."""
+    return _chosen(rx, _companies(rx, token), asked)
+
+
 def _companies(rx: Rx, token: Token) -> list[Company]:
     if token.company:
         return [founding.need(rx, token.company)]

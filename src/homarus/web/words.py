@@ -57,6 +57,16 @@ def stamp(at_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at_ms / 1000))
 
 
+def clock(at_ms: int) -> str:
+    """`17:04:05.123 UTC`, for what is measured in milliseconds."""
+    return f"{time.strftime('%H:%M:%S', time.gmtime(at_ms / 1000))}.{at_ms % 1000:03d} UTC"
+
+
+def money(cost: int | None) -> str:
+    """Millionths of the company's currency unit, for people."""
+    return "unknown" if cost is None else f"{cost / 1_000_000:,.2f}"
+
+
 def plain(value: Any, limit: int = MAX_LINE) -> str:
     """Text that others wrote, cut to `limit` characters: no controls, direction marks, secrets."""
     text = value if isinstance(value, str) else str(value)

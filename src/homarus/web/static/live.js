@@ -231,6 +231,39 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
 
+// -- keys (dashboard contract, 3); off in text fields ------------------------------------------
+
+const press = {
+  S: () => document.getElementById("halt")?.click(),
+  j: () => step(1),
+  k: () => step(-1),
+  a: (row) => choose(row, "approve"),
+  x: (row) => choose(row, "reject"),
+  r: (row) => row?.querySelector("[data-retry]")?.click(),
+};
+
+function step(way) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + way))]?.focus();
+}
+
+function choose(row, word) { // what asks once more opens; its own button or field comes next
+  const el = row?.querySelector(`[data-${word}]`);
+  if (!el || el.tagName !== "DETAILS") return el?.click();
+  el.open = true;
+  el.querySelector("input:not([type=hidden]), button").focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.matches("input, select, textarea")) return;
+  const act = press[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act(document.activeElement.closest("[data-row]"));
+});
+
 setInterval(mark, 500);
 setInterval(() => {
   if (document.hidden || !socket) return;

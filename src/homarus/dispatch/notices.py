@@ -1,0 +1,192 @@
+"""The worker of notices: posts each open question to the company's webhook, signed.
+
+Intent before act: an attempt is committed, then made. HTTPS, or plain HTTP to this machine alone;
+no redirects; what the receiver answers is not read. Tries are bounded (`kernel/notices.py`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from homarus.base.action import Action
+from homarus.base.clock import iso_ms
+from homarus.base.errors import HomarusError
+from homarus.base.redact import redact_text
+from homarus.kernel import approvals, links, notices, settings
+from homarus.kernel.approvals import Approval
+from homarus.kernel.links import KeyOf, Link
+from homarus.kernel.notices import Notice
+from homarus.store.port import Rx, Store
+
+log = structlog.get_logger("notices")
+
+WORKER: Final = "notices"
+AT_ONCE: Final = 20
+POST_S: Final = 10.0
+MAX_URL: Final = 2_000
+MAX_SHOWN: Final = 1_000
+LOOK_S: Final = 60.0
+TIMESTAMP: Final = "X-Homarus-Timestamp"
+SIGNATURE: Final = "X-Homarus-Signature"
+
+
+class Notices:
+    """One a daemon. `link_key`, `hook_key`: the company's keys for links and for the body;
+    `address`: this daemon's own URL."""
+
+    def __init__(
+        self, store: Store, link_key: KeyOf, hook_key: KeyOf, address: Callable[[], str]
+    ) -> None:
+        self._store = store
+        self._link_key = link_key
+        self._hook_key = hook_key
+        self._address = address
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        undo = self._store.listen(lambda _: self._wake.set())
+        try:
+            while True:
+                self._wake.clear()
+                wait_s = LOOK_S
+                try:
+                    await self._post_due()
+                    left_ms = await self._store.read(notices.wait_ms)
+                    wait_s = LOOK_S if left_ms is None else min(LOOK_S, left_ms / 1000)
+                except HomarusError as error:
+                    log.warning("notices_failed", code=error.code)
+                await self._woken(wait_s)
+        finally:
+            undo()
+
+    async def _woken(self, wait_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait_s)
+        except TimeoutError:
+            return
+
+    async def _post_due(self) -> None:
+        for row in await self._store.read(notices.due, AT_ONCE):
+            try:
+                await self._post(row)
+            except HomarusError as error:  # STOP: it stays pending
+                log.info("notice_waits", notice=row.id, code=error.code)
+
+    async def _post(self, row: Notice) -> None:
+        intent = Action(row.company, "notice.post", f"approval:{row.approval}", system=WORKER)
+        attempted = await self._store.write(intent, notices.attempt, row.id)
+        if attempted is None:
+            return
+        problem = wrong_url(row.url)
+        error: str | None = problem
+        if problem is None:
+            body = await self._store.read(self._body, row)
+            error = await self._send(row, body)
+        settling = Action(row.company, "notice.settle", f"approval:{row.approval}", system=WORKER)
+        await self._store.write(settling, _settle, row.id, error, problem is not None)
+
+    def _body(self, rx: Rx, row: Notice) -> bytes:
+        asked = approvals.by_id(rx, row.company, row.approval)
+        if asked is None:
+            raise AssertionError("a notice of no approval")
+        given = str(settings.value(rx, row.company, "approval.address")).rstrip("/")
+        base = given or self._address()
+        approver = str(settings.value(rx, row.company, "approval.approver"))
+        return msgspec.json.encode(
+            {
+                "type": "approval_created",
+                "notice": row.id,
+                "company": row.company,
+                "approval": shown(asked),
+                "desk": f"{base}/app",
+                "links": self._links(base, asked, approver) if approver else None,
+            }
+        )
+
+    def _links(self, base: str, asked: Approval, approver: str) -> dict[str, str]:
+        key = self._link_key(asked.company)
+        return {
+            word: links.url(
+                base, key, Link(asked.company, asked.id, word, approver, asked.expires_ms)
+            )
+            for word in links.DECISIONS
+        }
+
+    async def _send(self, row: Notice, body: bytes) -> str | None:
+        """Why it did not arrive; None: it did."""
+        import httpx2
+
+        at_s = int(time.time())
+        headers = {
+            "content-type": "application/json",
+            "x-homarus-notice": row.id,
+            TIMESTAMP: str(at_s),
+            SIGNATURE: links.sign_body(self._hook_key(row.company), at_s, body),
+        }
+        try:
+            async with (
+                asyncio.timeout(POST_S),
+                httpx2.AsyncClient(
+                    timeout=POST_S, follow_redirects=False, trust_env=False
+                ) as client,
+                client.stream("POST", row.url, content=body, headers=headers) as answer,
+            ):
+                status = answer.status_code
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as error:
+            return f"not delivered: {type(error).__name__}"
+        return None if 200 <= status < 300 else f"the receiver answered {status}"
+
+
+def _settle(tx: Any, notice: str, error: str | None, final: bool) -> None:
+    notices.settle(tx, notice, error, final=final)
+
+
+def shown(row: Approval) -> dict[str, Any]:
+    """What a receiver hears of an approval: enough to decide, no more."""
+    return {
+        "id": row.id,
+        "number": row.number,
+        "what": redact_text(row.what)[:MAX_SHOWN],
+        "capability": row.capability,
+        "target": row.target[:MAX_SHOWN],
+        "payloadHash": row.payload.hex(),
+        "requester": row.requester,
+        "reason": redact_text(row.reason)[:MAX_SHOWN],
+        "risk": row.risk,
+        "scope": row.scope,
+        "hours": row.hours,
+        "cost": row.cost,
+        "expiresAt": iso_ms(row.expires_ms),
+    }
+
+
+def wrong_url(url: str) -> str | None:
+    """Why nothing may be posted there; None: it may."""
+    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
+        return "the webhook is no URL"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "the webhook is no URL"
+    if not host or parts.username is not None or parts.password is not None:
+        return "the webhook names no host, or a user"
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)):
+        return None
+    return "the webhook is neither HTTPS nor on this machine"
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

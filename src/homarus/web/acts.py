@@ -1,0 +1,154 @@
+"""Forms: each is one action, judged by the kernel like any other (dashboard contract, 1).
+
+A form carries the session's CSRF token and an idempotency key of its own, so that a double click
+or a resend is one effect. Every form posts without JavaScript and ends in a page.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from homarus.base.action import Action, Proof
+from homarus.base.errors import Invalid, Refused, TooLarge
+from homarus.control_plane.auth import Caller
+from homarus.control_plane.idempotency import key_of
+from homarus.flows import approving, stopping, work
+from homarus.kernel import stop
+from homarus.store.port import Reply, Rx, Store, Tx
+from homarus.tasks.model import State
+from homarus.web import guard
+from homarus.web.visit import Asked, chosen, token_of
+
+MAX_FORM_BYTES: Final = 16_384
+MAX_KEY: Final = 100
+MAX_NOTE: Final = 2_000
+HOME: Final = "/app"
+DONE: Final = Reply(200, b"{}")
+
+Form = Mapping[str, str]
+
+
+class Act(msgspec.Struct, frozen=True):
+    """A form's action. `target` with `{ref}` of the path; `fn(tx, ref, form)` does it."""
+
+    rule: str
+    capability: str
+    target: str
+    fn: Callable[[Tx, str, Form], None]
+
+
+def csrf(secret: str) -> str:
+    """What a form of this session carries; of it the session cannot be told."""
+    return hashlib.sha256(b"csrf\0" + secret.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The form's fields. Raises `request.too_large`."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise TooLarge(
+                "request.too_large", "the form is too large", f"At most {MAX_FORM_BYTES} bytes."
+            )
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+class Acts:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def answer(self, act: Act) -> Callable[[Request], Any]:
+        async def answered(request: Request) -> Response:
+            guard.check_origin(request.headers)
+            form = await form_of(request)
+            secret = request.cookies.get(guard.SESSION_COOKIE)
+            caller = await self._store.read(_caller, secret, form.get("company"))
+            if not hmac.compare_digest(csrf(secret or ""), form.get("csrf", "")):
+                raise Refused(
+                    "web.csrf", "the form is not of this session", "Load the page again.",
+                    rule="csrf",
+                )  # fmt: skip
+            key = form.get("key", "")
+            if not 0 < len(key) <= MAX_KEY:
+                raise Invalid("web.key", "the form carries no key", "Load the page again.")
+            ref = str(request.path_params.get("ref", ""))
+            action = Action(
+                company=caller.company,
+                capability=act.capability,
+                target=act.target.format(ref=ref),
+                credential=caller.token.id,
+                proof=Proof.SESSION,
+                task=ref if act.target.startswith("task:") else None,
+            )
+            await self._store.write_once(
+                action, _done, act.fn, ref, form,
+                key=key_of(key.encode(), caller, "POST", request.url.path, b""),
+            )  # fmt: skip
+            return RedirectResponse(_back(form), 303)
+
+        return answered
+
+
+def _caller(rx: Rx, secret: str | None, company: str | None) -> Caller:
+    token = token_of(rx, secret)
+    return Caller(token, chosen(rx, token, Asked(secret, company)).id)
+
+
+def _done(tx: Tx, fn: Callable[[Tx, str, Form], None], ref: str, form: Form) -> Reply:
+    fn(tx, ref, form)
+    return DONE
+
+
+def _back(form: Form) -> str:
+    """A page of ours to go on with."""
+    path = form.get("back", HOME)
+    ours = path == HOME or path.startswith((HOME + "/", HOME + "?"))
+    return path if ours and "\\" not in path and "\n" not in path and "\r" not in path else HOME
+
+
+# -- what the forms do ---------------------------------------------------------------------
+
+
+def _decide(tx: Tx, ref: str, form: Form) -> None:
+    word, note = form.get("decision", ""), form.get("note", "").strip()[:MAX_NOTE]
+    if word not in ("approve", "reject"):
+        raise Invalid("approval.status", f"unknown answer {word[:40]!r}", "Approve or reject.")
+    if word == "reject" and not note:
+        raise Invalid("approval.note", "a rejection needs a reason", "Say why; the agent is told.")
+    approving.decide(tx, ref, approve=word == "approve", note=note or None)
+
+
+def _stop(tx: Tx, ref: str, form: Form) -> None:
+    _ = ref
+    scope = form.get("scope", "")
+    if scope not in stop.SCOPES:
+        raise Invalid("stop.scope", f"unknown scope {scope[:40]!r}", f"One of {stop.SCOPES}.")
+    subject = form.get("subject", "").strip()
+    stopping.put(tx, scope, subject, form.get("reason", "").strip() or "stopped in the dashboard")
+
+
+def _lift(tx: Tx, ref: str, form: Form) -> None:
+    _ = form
+    stopping.lift(tx, ref)
+
+
+def _move(tx: Tx, ref: str, form: Form) -> None:
+    to = form.get("to", "")
+    if to not in (State.QUEUED, State.DONE):
+        raise Invalid("task.state", f"cannot be moved to {to[:40]!r}", "queued or done.")
+    work.move(tx, ref, State(to), form.get("note", "").strip()[:MAX_NOTE] or None)
+
+
+ACTS: Final = (
+    Act("/app/approvals/{ref}", "approval.decide", "approval:{ref}", _decide),
+    Act("/app/stops", "stop.set", "stop:new", _stop),
+    Act("/app/stops/{ref}/lift", "stop.lift", "stop:{ref}", _lift),
+    Act("/app/tasks/{ref}/move", "task.move", "task:{ref}", _move),
+)
