@@ -121,7 +121,7 @@ _TABLE: Final = (
             ("R4.governed", "a write to a governed document outside an approved change"),
             ("R4.path", "a path that no rule can be sure of"),
         ),
-        "Propose a change and have somebody else approve it.",
+        "Propose a change and have somebody else approve it: `homarus change new`.",
         "write a governed document with an agent's token",
     ),
     Rule(
@@ -157,7 +157,8 @@ _TABLE: Final = (
             ("R6.expired", "its time or its claim is over"),
             ("R6.outside", "its scope does not cover the act"),
         ),
-        "Ask first (POST /preflights), and name the preflight with X-Homarus-Preflight.",
+        "Ask first (`homarus query --intent`, POST /preflights), and name the preflight with "
+        "X-Homarus-Preflight.",
         "run a command capability with an agent that holds no task",
         holds_always=False, aliases=("preflight", "ptp"),
     ),
@@ -240,6 +241,7 @@ _TABLE: Final = (
             ("budget.debt", "the budget is overdrawn"),
             ("budget.unknown_price", "the scope is limited and the price is not known"),
             ("budget.task", "the task named does not pay for this agent"),
+            ("budget.amount", "the act names an amount that no budget can hold"),
         ),
         "An owner raises the budget or sets the price; else the next period brings more.",
         "homarus status",
