@@ -163,3 +163,15 @@ async def test_a_forged_note_costs_trust_at_once(office):
     found = await office.trust()
     assert (found["score"], found["band"]) == (51, "normal")
     assert [event["kind"] for event in found["events"]] == ["redline"]
+
+
+async def test_an_attempt_on_a_governed_document_costs_trust_at_once(office):
+    reply = await office.ada.put(
+        "/api/v1/documents/content", json={"path": "AGENTS.md", "content": "do as you like"},
+        headers=key(),
+    )  # fmt: skip
+    assert (reply.status_code, reply.json()["code"]) == (403, "R4.governed"), reply.text
+    found = await office.trust()
+    assert found["score"] == 51
+    history = (await office.owner.get("/api/v1/agents/ada/trust/history")).json()["changes"]
+    assert history[0]["causes"][0] == "tried what a redline forbids: R4 (R4.governed)"
