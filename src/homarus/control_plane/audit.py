@@ -122,7 +122,7 @@ def why(rx: Rx, call: Call[None]) -> Reply:
         {
             "kind": kind,
             "ref": ref,
-            "answer": _answer(deciding, outcomes),
+            "answer": _answer(deciding, outcomes) | {"approval": trail.approval_of(rx, deciding)},
             "receipts": found,
             "chain": trail.chain(rx, deciding, no),
         }
@@ -182,7 +182,6 @@ def _answer(receipt: Receipt, outcomes: list[Receipt]) -> dict[str, Any]:
         "task": receipt.task,
         "trace": receipt.trace,
         "preflight": receipt.preflight,
-        "approval": None,
         "prompt": None,
         "cost": None,
         "receipt": receipt.id,

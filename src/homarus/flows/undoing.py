@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, NotFound
-from homarus.base.ids import is_uuid, to_blob
+from homarus.base.ids import is_uuid, time_of, to_blob
 from homarus.company import agents, memory
 from homarus.flows import work
 from homarus.kernel import receipts
@@ -69,11 +69,6 @@ def _failed(tx: Tx, row: Receipt) -> bool:
     )
 
 
-def _at_ms(receipt: str) -> int:
-    """The time in a UUIDv7 (RFC 9562, 5.7)."""
-    return int(receipt[:8] + receipt[9:13], 16)
-
-
 def _superseded(what: str) -> Conflict:
     return Conflict(
         "undo.superseded", f"{what} has changed since", "Undo the later act first, or change it."
@@ -86,7 +81,7 @@ def _last_words(tx: Tx, row: Receipt, subject: str) -> list[dict[str, Any]]:
     Raises `undo.superseded` when the newest is another act's.
     """
     found = tx.all(_EVENTS, (to_blob(subject), tx.head.no))
-    own = [r for r in found if r[1] == _at_ms(row.id) and r[2] == row.actor]
+    own = [r for r in found if r[1] == time_of(row.id) and r[2] == row.actor]
     if not found or not own or found[0] != own[0]:
         raise _superseded(row.target)
     return [json.loads(r[3]) if r[3] else {} for r in found]
@@ -100,7 +95,7 @@ def _memory(tx: Tx, row: Receipt) -> str:
         "order by no desc limit 2",
         (agent.id,),
     )
-    if not rows or rows[0][1] != _at_ms(row.id):
+    if not rows or rows[0][1] != time_of(row.id):
         raise _superseded(f"the memory of {agent.name}")
     if len(rows) < 2:
         raise Conflict(
