@@ -463,6 +463,25 @@ def first_line(fn: Callable[..., object]) -> str:
     return text.partition("\n")[0]
 
 
+def rules() -> str:
+    """Every rule in words: `homarus explain` from the same table."""
+    from homarus.kernel.explained import RULES
+
+    parts = []
+    for rule in RULES.values():
+        manual = "" if rule.manual == rule.id else f" ({rule.manual})"
+        lines = [f"## {rule.id}: {rule.title}{manual}\n", f"{rule.asks}\n"]
+        if not rule.holds_always:
+            lines.append("A company of level `observe` only notes what it would refuse.\n")
+        if rule.refused:
+            codes = [(f"`{code}`", when) for code, when in rule.refused]
+            lines.append(table(("refused with", "when"), codes))
+        lines.append(f"Instead: {rule.instead}\n")
+        lines.append(f"Try it: {rule.try_it}\n")
+        parts.append("\n".join(lines))
+    return "\n".join(parts)
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "api": api,
     "capabilities": capabilities,
@@ -471,6 +490,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "frames": frames,
     "governed": governed_settings,
     "interceptors": interceptors,
+    "rules": rules,
     "settings": settings,
     "tasks": tasks,
 }

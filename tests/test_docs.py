@@ -1,5 +1,6 @@
 """The reference pages say what the code says; `nox -s docs` writes them."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -119,7 +120,25 @@ def test_every_way_to_make_an_error_is_found(
     assert list(codes(tmp_path)) == ([] if expected is None else [expected])
 
 
+def functions(path: Path) -> set[str]:
+    """Names of the test functions in a file."""
+    return {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
 def test_pages_name_tests_that_exist() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
-        named = re.findall(r"`(tests/[\w/.]+)`", page.read_text("utf-8"))
-        assert [path for path in named if not (ROOT / path).exists()] == [], page
+        for name, case in re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", page.read_text("utf-8")):
+            assert (ROOT / name).exists(), f"{page}: {name}"
+            assert not case or case in functions(ROOT / name), f"{page}: {name}::{case}"
+
+
+def test_every_guarantee_names_the_test_that_shows_it() -> None:
+    text = (ROOT / "docs" / "explanation" / "guarantees.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    claims = [row for row in rows if not row.startswith(("| what holds", "| ---"))]
+    assert len(claims) > 40
+    assert [row for row in claims if not re.search(r"`tests/[\w/.]+(?:::\w+)?`", row)] == []

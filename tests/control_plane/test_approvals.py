@@ -146,6 +146,13 @@ async def test_a_worker_is_released_while_waiting_and_goes_on_when_approved(desk
     assert row["outputJson"]["stdout"] == "wiped\n"
     used = await desk.only()
     assert (used["status"], used["uses"], used["resolutionNote"]) == ("used", 1, "go")
+    query = {"capability": COMMAND, "verdict": "allow", "company": desk.daemon.company_id}
+    rows = (await ok(await desk.daemon.owner.get("/api/v1/receipts", params=query)))["receipts"]
+    ran = next(row for row in reversed(rows) if row.get("outcome") is None)
+    query = {"company": desk.daemon.company_id}
+    why = await ok(await desk.daemon.owner.get(f"/api/v1/why/{ran['id']}", params=query))
+    approval = why["answer"]["approval"]
+    assert (approval["id"], approval["number"], approval["status"]) == (used["id"], "A-1", "used")
 
 
 async def test_a_rejected_act_stays_with_its_reason(desk: Desk) -> None:

@@ -68,6 +68,11 @@ def row_address(text: str) -> tuple[Kind, int, int]:
     return Kind(above & 1), above >> 1, free & _SEQ_MASK
 
 
+def time_of(text: str) -> int:
+    """The Unix milliseconds in a UUIDv7 (RFC 9562, 5.7)."""
+    return UUID(text).int >> 80
+
+
 def is_uuid(text: object) -> bool:
     """True for the canonical 36-character lower-case form of any UUID, and nothing else."""
     return isinstance(text, str) and _UUID.fullmatch(text) is not None

@@ -37,9 +37,11 @@ SECTIONS: Final = {
         "trust": ("trust", "How far an agent is trusted, and why."),
     },
     "Explain": {
+        "explain": ("explain", "A rule: what it asks, what it refuses, what to do instead."),
         "why": ("why", "Who did this, by which rule, with what outcome."),
         "checklist": ("checklist", "The checklists of an agent, answered from the store."),
         "trace": ("trace", "Everything that belongs to one trace, in order."),
+        "undo": ("undo", "Undo a local write whose former version is kept."),
         "audit": ("audit", "The ledger: show, export, verify."),
         "sql": ("sql", "Ask the store of this home, reading only."),
     },

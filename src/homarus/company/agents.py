@@ -8,6 +8,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
+from homarus.kernel.trust_rules import LOW
 from homarus.store.port import Row, Rx, Tx
 
 _decode = msgspec.json.Decoder().decode
@@ -281,7 +282,8 @@ def run_here(rx: Rx) -> list[tuple[str, str]]:
     """`(company, agent)` of all agents whose work this daemon does and who may take more."""
     rows = rx.all(
         "select company, id from agent where executor='command' and deleted_ms is null "
-        "and suspended=0 and trust>=30 and active<concurrency_limit order by active, id"
+        "and suspended=0 and trust>=? and active<concurrency_limit order by active, id",
+        (LOW,),
     )
     return [(company, agent) for company, agent in rows]
 

@@ -20,6 +20,8 @@ REASON: Final = "acceptance"
 REVIEWER: Final = "reviewer"
 """The role that may accept low-trusted agents' work of any audience."""
 
+UNDO: Final = "receipt.undo"
+
 _REVIEWED: Final = {
     (State.REVIEW, State.DONE): "accepted",
     (State.REVIEW, State.QUEUED): "returned",
@@ -60,8 +62,9 @@ def told_already(tx: Tx, task: Task, digest: bytes) -> bool:
 
 
 def reviewed(tx: Tx, task: Task, to: State) -> None:
-    """Another identity has accepted, returned or reopened the task as it was before the move."""
-    kind = _REVIEWED.get((task.state, to))
+    """Another identity has accepted, returned or reopened the task as it was before the move. An
+    operator who takes a slip back says nothing about the agent."""
+    kind = None if tx.action.capability == UNDO else _REVIEWED.get((task.state, to))
     if kind is not None and task.agent is not None and task.agent != tx.actor.id:
         trust.event(tx, task.agent, kind, task=task.id, note=task.number)
 

@@ -33,11 +33,11 @@ from homarus.kernel.trust_rules import (
 from homarus.records import incidents
 from homarus.store.port import Rx, Tx
 
-MAX_TASKS: Final = 500
+MAX_TASKS: Final = 300
 """Finished tasks of an agent that one computation reads, the newest first."""
 
-AGENTS_A_UNIT: Final = 2
-"""Scores that one unit computes: each may read 1,500 rows, and a unit has 5 ms."""
+AGENTS_A_UNIT: Final = 1
+"""Scores that one unit computes: each may read 900 rows, and a unit has 5 ms."""
 
 _TASKS: Final = (
     "select state, updated_ms from task where agent=? and state in ('done', 'dead_letter') "
@@ -136,7 +136,7 @@ def standing(rx: Rx, company: str, ref: str) -> Standing:
     seen = gather(rx, row[2], agent.id)
     return Standing(
         agent, row[0], row[1], score(seen, rx.now_ms), causes(seen, row[1] or 0),
-        restriction(rx, agent.id),
+        restriction(rx, agent.id) if agent.suspended else None,
     )  # fmt: skip
 
 

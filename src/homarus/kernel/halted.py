@@ -66,5 +66,5 @@ def suspended(case: Case) -> Judgement:
         "suspended.agent",
         "suspended",
         f"{case.agent.name} is suspended",
-        "An operator reviews and restores it: `homarus agent update --resume`.",
+        f"An operator reviews and restores it: `homarus trust review {case.agent.name}`.",
     )

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from homarus.base.action import VerdictKind
 from homarus.base.errors import Invalid
-from homarus.base.ids import Kind, event_id, from_blob, row_address, to_blob
+from homarus.base.ids import Kind, event_id, from_blob, row_address, time_of, to_blob
+from homarus.kernel import approvals
 from homarus.kernel.receipts import Receipt, about, present, select_sql
 from homarus.store.port import Row, Rx
 
@@ -158,3 +159,28 @@ def _first_at(rx: Rx, company_no: int, at_ms: int) -> int:
 def of_trace(rx: Rx, company: str, company_no: int, trace: str) -> list[Receipt]:
     """All receipts of a trace, oldest first, at most 1,000."""
     return about(rx, company, company_no, "trace", trace)
+
+
+def approval_of(rx: Rx, receipt: Receipt) -> dict[str, Any] | None:
+    """The approval that an act needed: number, status, who answered; None: none was used.
+
+    Found by what an approval is bound to: agent, capability, target and, for one act, the digest.
+    """
+    kind, _, agent = receipt.actor.partition(":")
+    if kind != "agent" or receipt.verdict != "allow":
+        return None
+    digest = None if receipt.arguments is None else bytes.fromhex(receipt.arguments)
+    row = rx.one(
+        "select id from approval where company=? and agent=? and capability=? and status in "
+        "('approved', 'used') and target=? and (payload=? or scope<>'once') and decided_ms<=? "
+        "order by no desc limit 1",
+        (
+            receipt.company, agent, receipt.capability, receipt.target,
+            approvals.payload_of(digest), time_of(receipt.id),
+        ),
+    )  # fmt: skip
+    found = None if row is None else approvals.by_id(rx, receipt.company, row[0])
+    if found is None:
+        return None
+    by = approvals.who_decided(rx, found)
+    return {"id": found.id, "number": found.number, "status": found.status, "by": by}

@@ -10,8 +10,8 @@ from homarus.kernel.trust_rules import KINDS
 from homarus.store.port import Row, Rx, Tx
 
 MAX_NOTE: Final = 500
-MAX_EVENTS: Final = 500
-MAX_RECEIPTS: Final = 500
+MAX_EVENTS: Final = 300
+MAX_RECEIPTS: Final = 300
 """Rows of an agent that one computation reads, the newest first: it stays a short unit."""
 
 FOLD_MS: Final = 60_000
@@ -22,8 +22,9 @@ _CHANGE: Final = (
     "id, no, agent, score_before, score_after, band, dimensions, causes, event, by_actor, at_ms"
 )
 _JUDGED: Final = (
+    # The unary plus keeps the planner from walking the company's whole ledger by its key.
     "select at_ms, rule, code, effect, verdict, outcome, capability, preflight is not null "
-    "from receipt where company_no=? and actor=? and (code is not null or effect in (2, 4, 5)) "
+    "from receipt where +company_no=? and actor=? and (code is not null or effect in (2, 4, 5)) "
     "and at_ms>? order by seq desc limit ?"
 )
 

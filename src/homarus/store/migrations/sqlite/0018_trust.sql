@@ -34,5 +34,5 @@ create index trust_change_agent on trust_change (agent, no);
 
 alter table agent add column trust_ms integer;   -- computed last; null: never
 
-create index receipt_judged on receipt (company_no, actor, seq)
+create index receipt_judged on receipt (actor, seq)
     where code is not null or effect in (2, 4, 5);
