@@ -44,7 +44,8 @@ def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
         _assignee(tx, sql.need(tx, tx.company, task.id), change)
     if change.state is not msgspec.UNSET:
         _state(tx, task, change.state)
-    if change.state is msgspec.UNSET:
+    facts = (change.title, change.goal, change.input, change.agent, change.member)
+    if change.state is msgspec.UNSET and any(fact is not msgspec.UNSET for fact in facts):
         assigned = change.agent is not msgspec.UNSET
         regating.changed(tx, sql.need(tx, tx.company, task.id), assigned=assigned)
     tx.run("update task set updated_ms=? where id=?", (tx.now_ms, task.id))

@@ -305,7 +305,7 @@ class _Gathering:
             agent = holders[0][1] if len(holders) == 1 else None
         return (
             msgspec.structs.replace(task, agent=agent),
-            msgspec.structs.replace(spec, role=role),
+            msgspec.structs.replace(spec, role=role, input=spec.input | {"ownerRole": role}),
         )
 
     def _role(self) -> str | None:
