@@ -63,8 +63,8 @@ RUN_TIME: dict[str, str] = {
     "capability.{code}": "id, title, argv, grants, limits",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
-    "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, gate, "
-    "role, agent, stage, cycle",
+    "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
+    "gate, role, agent, stage, cycle",
     "resource.{field}": "provider, type, name, status",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",

@@ -140,7 +140,7 @@ def require_written_back(tx: Tx, task: Task) -> None:
     raise Refused(
         "gate-7.not_written_back",
         f"{task.number} is not done: the main space lacks {', '.join(missing)[:300]}",
-        "Bring it there by a change record: `homarus change new`.",
+        "Bring it there by a change record of kind governed_document.",
         rule="gate-7",
         missing=missing,
     )
