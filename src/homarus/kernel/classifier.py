@@ -85,7 +85,7 @@ NEW_CAPABILITY: Final[Lexicon] = {
 }
 NEW_PRODUCT: Final[Lexicon] = {
     "new product line": 2.0,
-    "new product": 2.5,
+    "new product": 2.0,
     "new module": 2.0,
     "new workflow": 1.5,
     "build": 1.0,
