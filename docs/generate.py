@@ -68,7 +68,6 @@ RUN_TIME: dict[str, str] = {
     "resource.{field}": "provider, type, name, status",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
-    "task.policy_{word}": "review_first, lead_only, comment_missing, through_review, approval",
     "{what}.outcome": "audit, acceptance",
     "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
 }

@@ -96,9 +96,6 @@ class Client:
     def patch(self, path: str, body: Any, *, key: str | None = None) -> dict[str, Any]:
         return self._json("PATCH", path, body, key or new_id())
 
-    def put(self, path: str, body: Any, *, key: str | None = None) -> dict[str, Any]:
-        return self._json("PUT", path, body, key or new_id())
-
     def delete(self, path: str, *, key: str | None = None, **query: Any) -> dict[str, Any]:
         return self._json("DELETE", _with_query(path, query), None, key or new_id())
 

@@ -15,6 +15,7 @@ from homarus.flows.facts import SqlFacts
 from homarus.kernel import gates, rdp, settings
 from homarus.kernel.classifier import NOTHING, classify, content_words, coverage, words
 from homarus.kernel.gates import CompanySeen, Covering, Evaluation, Outcome, TaskAsked
+from homarus.kernel.search import search
 from homarus.pipelines import service as pipelines
 from homarus.pipelines.model import Pipeline
 from homarus.store.port import Rx, Tx
@@ -24,7 +25,7 @@ from homarus.tasks.rules import done_items
 MAX_LABELS: Final = 50
 MAX_ASSETS: Final = 50
 MAX_ROSTER: Final = 1_000
-MAX_SEARCHED: Final = 500
+MAX_HITS: Final = 5
 RECHECK_MS: Final = 10_000
 """How soon a held task is looked at again."""
 
@@ -353,15 +354,19 @@ def _labelled(labels: frozenset[str], prefix: str) -> str | None:
 
 
 def best_capability(rx: Rx, company: str, intent: str) -> tuple[str, float] | None:
-    """The enabled capability whose id and title have most of an intent's words."""
+    """Of the registry's best hits the one whose id, title and keywords have most of an intent's
+    words. Their BM25 scores say which to look at; how much of the intent it is says whether to
+    bind (descriptions count for the first, not for the second)."""
     best: tuple[str, float] | None = None
-    for name, title in rx.all(
-        "select id, title from capability where company=? and enabled=1 order by id limit ?",
-        (company, MAX_SEARCHED),
-    ):
-        score = coverage(intent, words(f"{name} {title}"))
+    for hit in search(rx, company, intent, limit=MAX_HITS):
+        row = rx.one(
+            "select title, keywords from capability where company=? and id=?", (company, hit.id)
+        )
+        if row is None:
+            continue
+        score = coverage(intent, words(f"{hit.id} {row[0]} {row[1]}"))
         if score and (best is None or score > best[1]):
-            best = (name, round(score, 3))
+            best = (hit.id, round(score, 3))
     return best
 
 

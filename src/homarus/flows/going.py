@@ -144,3 +144,15 @@ def require_written_back(tx: Tx, task: Task) -> None:
         rule="gate-7",
         missing=missing,
     )
+
+
+def unfinished(tx: Tx, task: Task) -> str | None:
+    """Why a person's yes alone does not finish a task: it wants an acceptance (L3), or the main
+    space lacks its assets (gate 7); None: it does."""
+    if sql.spec_of(tx, task.id).level == 3 and enforced(tx, tx.company):
+        return "acceptance"
+    try:
+        require_written_back(tx, task)
+    except Refused as refusal:
+        return f"gate-7: {refusal.message}"
+    return None

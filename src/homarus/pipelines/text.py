@@ -27,7 +27,7 @@ MAX_LEVELS: Final = 8
 
 ID: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_:-]{2,40}\Z")
-_TOP: Final = ("pipeline", "title", "version", "starts", "covers", "stages", "transitions",
+_TOP: Final = ("id", "title", "version", "starts", "covers", "stages", "transitions",
                "feedback")  # fmt: skip
 _STAGE: Final = ("id", "title", "owner", "agent", "type", "input", "output", "done", "gates")
 _EDGE: Final = ("from", "to")
@@ -156,7 +156,7 @@ class _Reader:
             stages = self._ordered(stages, transitions, found["transitions"])
         feedback = self.edges(found["feedback"], "`feedback`", names) if "feedback" in found else ()
         return Definition(
-            id=self.text(self.need(found, "pipeline", node, "the pipeline"), "`pipeline`", ID),
+            id=self.text(self.need(found, "id", node, "the pipeline"), "`id`", ID),
             title=self.text(self.need(found, "title", node, "the pipeline"), "`title`"),
             stages=stages,
             transitions=transitions,

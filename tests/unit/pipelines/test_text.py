@@ -7,7 +7,7 @@ from homarus.pipelines import service
 from homarus.pipelines.text import MAX_STAGES, MAX_TEXT, Known, parse
 
 GOOD = """\
-pipeline: book
+id: book
 title: A book
 stages:
   - id: write
@@ -60,25 +60,25 @@ def test_product_dev_is_the_manuals():
 
 
 STAGE = "  - {id: a, owner: writer}\n"
-HEAD = "pipeline: book\ntitle: t\nstages:\n"
+HEAD = "id: book\ntitle: t\nstages:\n"
 
 
 @pytest.mark.parametrize(
     ("text", "code", "line", "column", "expected"),
     [
-        ("", "empty", 1, 1, "pipeline"),
-        ("# nothing\n", "empty", 1, 1, "pipeline"),
-        ("[1, 2]\n", "kind", 1, 1, "keys pipeline"),
-        ("pipeline: [", "yaml", 2, 1, "YAML"),
+        ("", "empty", 1, 1, "keys id"),
+        ("# nothing\n", "empty", 1, 1, "keys id"),
+        ("[1, 2]\n", "kind", 1, 1, "keys id"),
+        ("id: [", "yaml", 2, 1, "YAML"),
         ("title: t\n\tx: y\n", "yaml", 2, 1, "YAML"),
         (HEAD.replace("title", "titel") + STAGE, "key", 2, 1, "`title`"),
         (HEAD + "  - {id: a, onwer: writer}\n", "key", 4, 13, "`owner`"),
         (HEAD + STAGE + "title: again\n", "key", 5, 1, "it once"),
         (HEAD.replace("title: t\n", "") + STAGE, "missing", 1, 1, "`title: …`"),
         (HEAD + "  - {id: a}\n", "missing", 4, 5, "`owner: …`"),
-        ("pipeline: book\ntitle: t\nstages: []\n", "value", 3, 9, "at least one stage"),
-        ("pipeline: book\ntitle: t\nstages: x\n", "kind", 3, 9, "a list"),
-        (HEAD.replace("book", "No Name") + STAGE, "value", 1, 11, "product-dev"),
+        ("id: book\ntitle: t\nstages: []\n", "value", 3, 9, "at least one stage"),
+        ("id: book\ntitle: t\nstages: x\n", "kind", 3, 9, "a list"),
+        (HEAD.replace("book", "No Name") + STAGE, "value", 1, 5, "product-dev"),
         (HEAD + STAGE + STAGE, "stage", 5, 5, "other ids"),
         (HEAD + "  - {id: a, owner: wrighter}\n", "role", 4, 20, "writer"),
         (HEAD + "  - {id: a, owner: writer, agent: adda}\n", "agent", 4, 35, "ada"),
