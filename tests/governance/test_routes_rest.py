@@ -253,3 +253,72 @@ async def test_a_one_person_company_that_observes_is_not_asked(daemon: Daemon) -
         task = await office.task("Do it", label)
         await office.claim("coder", task)
         assert (await office.result("coder", task))["canonicalState"] == "done"
+
+
+# -- what a hostile agent tries ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("label", "given", "change"),
+    [
+        ("risk:money", {}, {"labels": []}),
+        ("L3", {}, {"labels": ["l1"]}),
+        (None, {"routeLevel": 3}, {"routeLevel": 0}),
+        (None, {"produces": ["sop/a.md"]}, {"produces": []}),
+        ("domain:scoder", {}, {"labels": ["domain:coder"]}),
+    ],
+)
+async def test_an_agent_takes_no_declared_fact_away(
+    office: Office, label: str | None, given: dict[str, Any], change: dict[str, Any]
+) -> None:
+    task = await office.task("Do it", *([label] if label else []), input=given)
+    path = f"/tasks/{task['id']}"
+    found = await office.refused("ann", "PATCH", path, {"inputJson": change})
+    assert found == (403, "gate.declared", "gates")
+    await office.ok("olga", "PATCH", path, {"inputJson": change})
+    await office.ok("ann", "PATCH", path, {"inputJson": {"note": "mine"}, "title": "Else"})
+
+
+async def test_a_new_name_lowers_no_level(office: Office) -> None:
+    task = await office.task("Modify agent onboarding process")
+    assert (await office.gates(task))["level"] == "L3"
+    await office.ok("ann", "PATCH", f"/tasks/{task['id']}", {"title": "Tidy up"})
+    assert (await office.gates(task))["level"] == "L3"
+    assert (await office.see(task))["canonicalState"] == "inbox"
+    await office.ok("olga", "PATCH", f"/tasks/{task['id']}", {"title": "Tidy up once more"})
+    assert (await office.gates(task))["level"] == "L0"
+    assert (await office.see(task))["canonicalState"] == "queued"
+
+
+async def test_one_company_token_is_one_identity(office: Office) -> None:
+    office.who["bridge"] = await office.token(kind="runtime", name="bridge")
+    for name in ("x1", "x2", "x3"):
+        await office.ok("bridge", "POST", "/agents", {"name": name, "concurrencyLimit": 3})
+    task = await risky(office)
+    path = f"/tasks/{task['id']}"
+    body = {"outcome": "pass", "agentId": "x1"}
+    found = await office.refused("bridge", "POST", f"{path}/audit", body)
+    assert found == (403, "route.asserted", "gate-4")
+    await audit(office, "olga", task)
+    await office.ok("bridge", "POST", f"{path}/claim", {"agentId": "x2"})
+    body = {"agentId": "x2", "state": "done"}
+    await office.ok("bridge", "POST", f"{path}/result", body)
+    found = await office.refused(
+        "bridge", "POST", f"{path}/acceptance", {"outcome": "accept", "agentId": "x3"}
+    )
+    assert found == (403, "route.asserted", "gate-4")
+    found = await office.refused(
+        "bridge", "POST", f"{path}/result", body | {"outputJson": {"again": 1}}
+    )
+    assert found[1] in ("route.acceptance", "gate-4.audit")
+
+
+async def test_a_person_accepts_where_the_task_says_so(office: Office) -> None:
+    task = await risky(office, humanApprovalRequired=True)
+    await audit(office, "ann", task)
+    await office.claim("ben")
+    await office.result("ben", task)
+    path = f"/tasks/{task['id']}/acceptance"
+    found = await office.refused("cid", "POST", path, {"outcome": "accept"})
+    assert found == (403, "route.person", "gate-4")
+    await office.ok("olga", "POST", path, {"outcome": "accept"})

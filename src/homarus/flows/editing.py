@@ -66,6 +66,7 @@ def _words(tx: Tx, task: Task, change: TaskPatch) -> None:
             merged[field] = value
     if merged == before.input:
         return
+    regating.declared_stay(tx, before.input, merged)
     sql.set_input(tx, task.id, merged)
     role = rules.owner_role(merged)
     if role != before.role:

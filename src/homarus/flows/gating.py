@@ -29,6 +29,9 @@ MAX_HITS: Final = 5
 RECHECK_MS: Final = 10_000
 """How soon a held task is looked at again."""
 
+DECLARED: Final = ("routeLevel", "domain", "produces", "pipeline", "target")
+"""Fields of a task's input that gates go by, beside its labels."""
+
 AWAITS_AUDIT: Final = "gate-4: waits for an audit (level L3)"
 
 _HAS: Final = (
@@ -73,7 +76,9 @@ def told(tx: Tx, entered: Entered, emit: Callable[..., None]) -> None:
     held = entered.found.held
     more: dict[str, Any] = {"verdicts": entered.found.letters, "level": entered.found.level}
     if held is not None:
-        more |= {"gate": held[0], "why": held[1].why, "remedy": held[1].remedy}
+        n, verdict = held
+        said = f"Gate {n} ({gates.NAMES[n - 1]}): {verdict.why}. {verdict.remedy}"
+        more |= {"gate": n, "why": verdict.why, "remedy": verdict.remedy, "c": said}
     emit(tx, "task_gated", entered.task, **more)
 
 
@@ -86,13 +91,16 @@ def decide(
     stage: gates.Stage | None = None,
     chosen: bool = False,
     run_done: bool = False,
+    floor: int = 0,
     keep: Callable[[Evaluation], bool] | None = None,
 ) -> Entered:
-    """Evaluate, record as the n-th decision, apply. `keep` False for an evaluation: it says
-    nothing new, and leaves no row."""
+    """Evaluate, record as the n-th decision, apply. `floor`: the least level. `keep` False for an
+    evaluation: it says nothing new, and leaves no row."""
     facts = _Gathering(tx, task, spec)
     asked = facts.asked(stage, chosen, run_done)
     found = gates.evaluate(asked, facts.company(asked))
+    if found.level < floor:
+        found = msgspec.structs.replace(found, level=floor)
     matters = found.held is not None or found.level > 0 or _binds(found) or _mounts(found)
     observed = matters and settings.level(tx, tx.company) == settings.OBSERVE
     if keep is None or keep(found):
@@ -192,6 +200,12 @@ def title_of(spec: Spec) -> str:
         if isinstance(value, str) and value.strip():
             return value.strip()
     return spec.type
+
+
+def gate_labels(given: dict[str, Any]) -> frozenset[str]:
+    """The labels of a task's input that a gate knows."""
+    labels = (label.lower() for label in _texts(given.get("labels"), MAX_LABELS))
+    return frozenset(x for x in labels if x in gates.LABELS or x.startswith(gates.PREFIXES))
 
 
 def _texts(value: Any, most: int) -> tuple[str, ...]:

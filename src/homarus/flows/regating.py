@@ -1,10 +1,11 @@
 """Gates again: when a task's facts change, and for tasks that a gate holds (contract, 7)."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from homarus.base.action import ActorKind
+from homarus.base.errors import Refused
 from homarus.flows import gating, pipelining
 from homarus.kernel import rdp
 from homarus.kernel.gates import Evaluation
@@ -67,6 +68,7 @@ def again(tx: Tx, task: Task, *, assigned: bool = False, chosen: bool = False) -
     clear = msgspec.structs.replace(task, state=State.QUEUED, reason=None)
     entered = gating.decide(
         tx, clear, asked, gating.next_n(tx, task.id), stage=stage,
+        floor=_floor(tx, last),
         chosen=insisted or (chosen and _was_diverted(tx, task.id)),
         run_done=run is not None and run.status is RunStatus.SUCCEEDED, keep=new,
     )  # fmt: skip
@@ -75,6 +77,30 @@ def again(tx: Tx, task: Task, *, assigned: bool = False, chosen: bool = False) -
     if start is not None:
         begin(tx, entered, start)
     return after
+
+
+def _floor(tx: Tx, last: rdp.Decision | None) -> int:
+    """A task once on L2 or L3 stays there, whatever it is called since; an operator may lower it.
+    The level of a block by gate 6 goes with the block."""
+    if last is None or last.level < 2 or tx.actor.kind is ActorKind.OPERATOR:
+        return 0
+    return 0 if last.verdicts[5:6] == "b" else last.level
+
+
+def declared_stay(tx: Tx, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Who is no operator takes no declared fact of a gate away from a task. Raises
+    `gate.declared`."""
+    if tx.actor.kind is ActorKind.OPERATOR:
+        return
+    lost = [key for key in gating.DECLARED if key in before and before[key] != after.get(key)]
+    gone = gating.gate_labels(before) - gating.gate_labels(after)
+    if lost or gone:
+        raise Refused(
+            "gate.declared",
+            f"{', '.join((*lost, *sorted(gone)))} was declared of this task",
+            "An operator changes what gates go by.",
+            rule="gates",
+        )
 
 
 def _was_diverted(rx: Rx, task: str) -> bool:

@@ -6,9 +6,9 @@ A company of level `observe` is asked for none of it.
 
 from typing import Any, Final
 
-from homarus.base.action import ActorKind
+from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Invalid, Refused
-from homarus.flows import done, gating, work
+from homarus.flows import done, gating, standing, work
 from homarus.flows.going import refuse_parts
 from homarus.kernel import rdp
 from homarus.kernel.rdp import ACCEPTANCE, AUDIT, Brief
@@ -82,7 +82,7 @@ def decide_brief(tx: Tx, ref: str, decision: str, note: str | None) -> Brief:
         raise Conflict(
             "brief.decided", f"it was decided before: {row.decision}", "A new brief opens it again."
         )
-    more: dict[str, Any] = {"decision": decision} | ({"comment": note} if note else {})
+    more: dict[str, Any] = {"decision": decision} | ({"c": note} if note else {})
     service.emit(tx, "brief_decided", task, **more)
     if decision == "reject" and task.state is State.IN_PROGRESS:
         reason = REJECTED if not note else f"{REJECTED}: {note[:500]}"
@@ -97,10 +97,9 @@ def decide_brief(tx: Tx, ref: str, decision: str, note: str | None) -> Brief:
 
 
 def _may_decide(tx: Tx, task: Task, row: Brief) -> None:
-    """Whose token wrote it counts as its author too, unless it speaks for somebody else."""
+    """The token that wrote it counts as its author too, whomever it speaks for."""
     actor = tx.actor
-    same_token = actor.kind is not ActorKind.AGENT and actor.credential == row.credential
-    if actor.key == row.author or same_token:
+    if row.author == actor.key or row.credential == actor.credential:
         raise Refused(
             "brief.own",
             "nobody confirms a brief of their own",
@@ -130,9 +129,10 @@ def audit(tx: Tx, ref: str, outcome: str, note: str | None) -> Task:
         raise Conflict(
             "route.state", f"{task.number} is {task.state.value}", "An audit comes before the work."
         )
+    _in_person(tx)
     refuse_parts(tx, task, AUDIT)
     rdp.add_part(tx, task.id, AUDIT, tx.actor.key, outcome, note)
-    service.emit(tx, "task_audited", task, outcome=outcome, **({"comment": note} if note else {}))
+    service.emit(tx, "task_audited", task, outcome=outcome, **({"c": note} if note else {}))
     if outcome == "pass":
         if gating.by_gate(task) and not _still_held(tx, task):
             task = service.leave(tx, task, State.QUEUED, keep_agent=True, retries=task.retries)
@@ -165,12 +165,14 @@ def accept(tx: Tx, ref: str, outcome: str, note: str | None) -> Task:
         )
     if outcome == "return" and not (note or "").strip():
         raise Invalid("acceptance.reason", "work is returned with a reason", "Give `note`.")
+    _in_person(tx)
     refuse_parts(tx, task, ACCEPTANCE)
+    _person_where_wanted(tx, task, outcome)
     if outcome == "accept":
         done.require(tx, task, tx.actor, reviewing=True)
         work.written_back(tx, task)
     rdp.add_part(tx, task.id, ACCEPTANCE, tx.actor.key, outcome, note)
-    service.emit(tx, "task_accepted", task, outcome=outcome, **({"comment": note} if note else {}))
+    service.emit(tx, "task_accepted", task, outcome=outcome, **({"c": note} if note else {}))
     to = State.DONE if outcome == "accept" else State.QUEUED
     after = service.leave(
         tx, task, to, keep_agent=to is State.DONE, reason=None if to is State.DONE else note,
@@ -180,6 +182,29 @@ def accept(tx: Tx, ref: str, outcome: str, note: str | None) -> Task:
         work.finished(tx, after)
     service.emit(tx, "task_done" if to is State.DONE else "task_inbox", after)
     return after
+
+
+def _in_person(tx: Tx) -> None:
+    """A token that speaks for many agents is one identity: it neither audits nor accepts."""
+    if tx.actor.proof is Proof.ASSERTED:
+        raise Refused(
+            "route.asserted",
+            f"{tx.actor.name or tx.actor.id} was named by a token that is not its own",
+            "An agent audits and accepts with its own token: `homarus token create --kind agent`.",
+            rule="gate-4",
+        )
+
+
+def _person_where_wanted(tx: Tx, task: Task, outcome: str) -> None:
+    found = standing.need(tx, tx.company, task.id)
+    wanted = found.approval_required or found.project_approval
+    if outcome == "accept" and wanted and tx.actor.kind is not ActorKind.OPERATOR:
+        raise Refused(
+            "route.person",
+            f"a person accepts {task.number}: its task or project says so",
+            "Ask an operator.",
+            rule="gate-4",
+        )
 
 
 def _of_level_3(tx: Tx, ref: str, outcome: str, outcomes: tuple[str, ...], what: str) -> Task:

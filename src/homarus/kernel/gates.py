@@ -38,6 +38,12 @@ RISK_LABELS: Final = frozenset(
 )
 SOLO_LABELS: Final = frozenset({"solo", "no-dispatch"})
 LEVEL_LABELS: Final = {"l0": 0, "l1": 1, "l2": 2, "l3": 3, "reverse-brief": 2}
+PREFIXES: Final = ("domain:", "pipeline:")
+LABELS: Final = frozenset().union(
+    CAPABILITY_LABELS, PRODUCT_LABELS, GOVERNANCE_LABELS, RISK_LABELS, SOLO_LABELS, LEVEL_LABELS
+)
+"""Every label that a gate goes by, beside those that begin with one of PREFIXES."""
+
 ASSET_KINDS: Final = frozenset({"governance", "policy", "rule", "sop", "wiki"})
 """Artifact kinds that are governance assets (gate 7)."""
 
