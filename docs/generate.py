@@ -64,10 +64,13 @@ RUN_TIME: dict[str, str] = {
     "limits, targets, schema",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
+    "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
+    "gate, role, agent, stage, cycle",
     "resource.{field}": "provider, type, name, status",
     "skill.{code}": "text, files",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
+    "{what}.outcome": "audit, acceptance",
     "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
 }
 """Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""

@@ -227,3 +227,31 @@ def test_trust(at: Any, running: Running, company: str) -> None:
     assert refused.code == 5
     assert "trust.nothing" in refused.err
     assert running("--company", company, "trust", "nobody").code == 3
+
+
+def test_card(at: Any, running: Running, company: str) -> None:
+    made = at("card", "create", "Search index", "--project", "P-1", "--goal", "Find things")["card"]
+    assert (made["number"], made["class"], made["status"]) == ("C-1", "normal", "open")
+    assert at("card", "show", "C-1")["card"]["goal"] == "Find things"
+    assert [row["number"] for row in at("card", "list", "--project", "P-1")["cards"]] == ["C-1"]
+    assert running("--company", company, "card", "show", "C-9").code == 3
+
+
+def test_pipeline(at: Any, running: Running, company: str, tmp_path: Path) -> None:
+    assert {row["id"] for row in at("pipeline", "list")["pipelines"]} == {
+        "content-os", "product-dev",
+    }  # fmt: skip
+    file = tmp_path / "book.yaml"
+    file.write_text("id: book\ntitle: A book\nstages:\n  - {id: write, ownr: pm}\n")
+    wrong = running("--company", company, "pipeline", "validate", str(file))
+    assert wrong.code == 2
+    assert "book.yaml:4:17:" in wrong.err + wrong.out
+    assert "`owner`" in wrong.err + wrong.out
+    file.write_text("id: book\ntitle: A book\nstages:\n  - {id: write, owner: pm}\n")
+    assert at("pipeline", "validate", str(file))["pipeline"]["id"] == "book"
+    assert at("pipeline", "register", str(file))["pipeline"]["version"] == 1
+    run = at("pipeline", "start", "book", "--project", "P-1", "--title", "Harbours")["run"]
+    assert (run["number"], run["stage"], len(run["positions"])) == ("R-1", "write", 1)
+    assert at("pipeline", "show", "book")["pipeline"]["runs"][0]["number"] == "R-1"
+    assert at("pipeline", "show", "R-1")["run"]["positions"][0]["state"] == "queued"
+    assert running("--company", company, "pipeline", "show", "bok").code == 3

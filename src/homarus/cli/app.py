@@ -20,6 +20,8 @@ SECTIONS: Final = {
         "company": ("company", "Companies of this daemon."),
         "agent": ("agent", "Agents of the company."),
         "project": ("project", "Projects of the company."),
+        "card": ("card", "Project cards: what new capabilities are mounted on."),
+        "pipeline": ("pipeline", "Pipelines: stages in order, and their runs."),
         "task": ("task", "Tasks: create, claim, report, follow."),
         "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),

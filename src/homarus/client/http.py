@@ -90,11 +90,11 @@ class Client:
         """For a route that honours no key (it answers with a secret): never sent twice."""
         return self._json("POST", path, body, None)
 
-    def patch(self, path: str, body: Any, *, key: str | None = None) -> dict[str, Any]:
-        return self._json("PATCH", path, body, key or new_id())
-
     def put(self, path: str, body: Any, *, key: str | None = None) -> dict[str, Any]:
         return self._json("PUT", path, body, key or new_id())
+
+    def patch(self, path: str, body: Any, *, key: str | None = None) -> dict[str, Any]:
+        return self._json("PATCH", path, body, key or new_id())
 
     def delete(self, path: str, *, key: str | None = None, **query: Any) -> dict[str, Any]:
         return self._json("DELETE", _with_query(path, query), None, key or new_id())

@@ -15,7 +15,7 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import approving, due, spending, stopping, trusting, work
+from homarus.flows import approving, due, regating, spending, stopping, trusting, work
 from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
@@ -78,6 +78,7 @@ class Maintenance:
             group.create_task(_repeat("stops", periods.lease_s, self.give_back))
             group.create_task(_repeat("reservations", periods.lease_s, self.expire_reservations))
             group.create_task(_repeat("trust", SWEEP_S, self.recompute_trust))
+            group.create_task(_repeat("gates", periods.lease_s, self.look_at_gates))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
 
     async def anchor(self) -> None:
@@ -136,6 +137,11 @@ class Maintenance:
         """Close approvals whose time is up; each unit checks again."""
         for company in await self._store.read(approvals.due, MAX_COMPANIES):
             await self._in_chunks(company, "approval.expire", "approvals", approving.expire_due)
+
+    async def look_at_gates(self) -> None:
+        """Evaluate tasks that a gate holds, when they are due (contract, 7)."""
+        for company in await self._store.read(regating.due, MAX_COMPANIES):
+            await self._in_chunks(company, "task.gate", "gates", regating.look)
 
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""

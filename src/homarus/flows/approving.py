@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from homarus.base.action import Consequence
 from homarus.base.errors import Conflict
-from homarus.flows import parking
+from homarus.flows import going, parking, pipelining
 from homarus.kernel import approvals, registry
 from homarus.kernel.approvals import Approval, Status
 from homarus.store.port import Tx
@@ -140,8 +140,13 @@ def _finish(tx: Tx, row: Approval, task: Task) -> None:
     if task.state is to or not (_parked(task) or task.state in (State.IN_PROGRESS, State.REVIEW)):
         return
     reason = None if to is State.DONE else _answered(row)
+    if to is State.DONE:
+        unready = going.unfinished(tx, task)
+        to, reason = (State.DONE, None) if unready is None else (State.REVIEW, unready)
     after = service.leave(tx, task, to, keep_agent=True, reason=reason, retries=task.retries)
     parking.let_go(tx, task)
+    if to is State.DONE:
+        pipelining.finished(tx, after)
     service.emit(tx, "task_done" if to is State.DONE else "task_review", after, approval=row.id)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
-from homarus.flows import approving, breaches, spending, trusting
+from homarus.flows import approving, blocking, spending, trusting
 from homarus.kernel import contexts
 from homarus.store.port import Tx
 
@@ -18,7 +18,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "trust.event": trusting.on_event,
     "agent.restrict": trusting.on_restrict,
     "incident.open": trusting.on_incident,
-    "task.block": breaches.block,
+    "task.block": blocking.block,
     "note.use": contexts.use,
     "budget.reserve": spending.on_reserve,
     "budget.count": spending.on_count,

@@ -13,16 +13,16 @@ from homarus.tasks import sql
 from homarus.tasks.model import Task
 
 
-def require(tx: Tx, task: Task, actor: Actor, *, reviewing: bool) -> None:
-    """Record what meets each open item, once all are met. Raises `task.dod_unmet` with what is
-    missing."""
+def require(tx: Tx, task: Task, actor: Actor, *, reviewing: bool, reviews: bool = True) -> None:
+    """Record what meets each open item, once all are met. `reviews` False: reviews are still to
+    come (level L3). Raises `task.dod_unmet` with what is missing."""
     items = sql.done_items(tx, task.id)
     if not items:
         return
     found = dict(artifacts.of_task(tx, task.id))
     missing, met = [], []
     for item in items:
-        if item.evidence is not None:
+        if item.evidence is not None or (item.kind == "review" and not reviews):
             continue
         if item.kind == "text":
             evidence: str | None = "asserted"

@@ -7,7 +7,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import work
+from homarus.flows import regating, work
 from homarus.store.port import Tx
 from homarus.tasks import rules, service, sql
 from homarus.tasks.model import WAITING, Note, State, Task
@@ -44,6 +44,10 @@ def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
         _assignee(tx, sql.need(tx, tx.company, task.id), change)
     if change.state is not msgspec.UNSET:
         _state(tx, task, change.state)
+    facts = (change.title, change.goal, change.input, change.agent, change.member)
+    if change.state is msgspec.UNSET and any(fact is not msgspec.UNSET for fact in facts):
+        assigned = change.agent is not msgspec.UNSET
+        regating.changed(tx, sql.need(tx, tx.company, task.id), assigned=assigned)
     tx.run("update task set updated_ms=? where id=?", (tx.now_ms, task.id))
     after = sql.need(tx, tx.company, task.id, archived=True)
     service.emit(tx, "task_updated", after)
@@ -62,6 +66,7 @@ def _words(tx: Tx, task: Task, change: TaskPatch) -> None:
             merged[field] = value
     if merged == before.input:
         return
+    regating.declared_stay(tx, before.input, merged)
     sql.set_input(tx, task.id, merged)
     role = rules.owner_role(merged)
     if role != before.role:

@@ -6,14 +6,16 @@ from typing import Any, Final
 import yaml
 
 from homarus import __version__
-from homarus.base.errors import Conflict, HomarusError
+from homarus.base.errors import Conflict, HomarusError, Invalid
 from homarus.changes.model import Change, Failure
 from homarus.company import agents
 from homarus.config import settings as config
+from homarus.flows import pipelining
 from homarus.flows.electing import ROLES
 from homarus.flows.parts import part
 from homarus.kernel import registry, settings
 from homarus.kernel.documents import GOVERNED, PIPELINES_FOLDER
+from homarus.pipelines import text as pipeline_text
 from homarus.records import documents
 from homarus.store.port import Rx, Tx
 
@@ -136,8 +138,10 @@ def check_pipeline(rx: Rx, company: str, change: Change) -> list[Failure]:
     text = change.patch["text"]
     try:
         documents.check_text(text)
-        part("pipelines.text", "parse")(text)
-    except HomarusError as error:
+        if not change.target:
+            return [Failure("text", "a pipeline is a YAML object with an `id`")]
+        pipeline_text.parse(text, known=pipelining.known(rx, company))
+    except Invalid as error:
         return [_said("text", error)]
     return []
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.action import Effect, Outcome
-from homarus.base.errors import Conflict, TooLarge
+from homarus.base.errors import Conflict, Refused, TooLarge
 from homarus.flows import parking, stopping, work
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents
@@ -75,7 +75,7 @@ def end(tx: Tx, ended: Ended) -> bool:
     sql.meet(tx, task.id, "check", run.capability, run.id)
     try:
         return _report(tx, run, ended, "done", ended.comment)
-    except Conflict as error:
+    except (Conflict, Refused) as error:
         return _report(tx, run, ended, "review", f"{ended.comment}; {error.message}")
 
 

@@ -10,11 +10,24 @@ import msgspec
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Internal, Invalid, Refused
 from homarus.company import agents, projects
-from homarus.flows import accepting, done, head_start, lineage, parking, standing, stopping
+from homarus.flows import (
+    accepting,
+    done,
+    gating,
+    going,
+    head_start,
+    lineage,
+    parking,
+    pipelining,
+    regating,
+    standing,
+    stopping,
+)
 from homarus.flows.parking import let_go as let_go
 from homarus.kernel import budgets, preflights, routing, stop, trust
 from homarus.kernel.facts import AgentFacts
 from homarus.kernel.trust_rules import NORMAL
+from homarus.pipelines.model import STAGE_KIND
 from homarus.records import incidents
 from homarus.store.port import Tx
 from homarus.tasks import lanes, rules, service, sql
@@ -72,7 +85,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 def create(tx: Tx, new: NewTask) -> Claim:
-    """A new task, queued (no gate exists yet). Raises `project.*`, `task.*`, `agent.unknown`."""
+    """A new task, as the gates let it in. Raises `project.*`, `task.*`, `agent.unknown`."""
     project = projects.need(tx, tx.company, new.project)
     if project.status not in ("active", "paused"):
         raise Conflict(
@@ -128,12 +141,17 @@ def create(tx: Tx, new: NewTask) -> Claim:
         updated_ms=tx.now_ms,
     )
     items = rules.done_items(stored.get("definitionOfDone"))
-    task = service.create(tx, task, spec, items, project.max_active_agents)
+    entered = gating.enter(tx, task, spec)
+    spec = entered.spec
+    task = service.create(tx, entered.task, spec, items, project.max_active_agents)
     _keep_closed(tx, project)
     service.emit(tx, "task_generated", task)
     lineage.inherit(tx, made_from, task)
-    if agent is not None:
-        notify_assigned(tx, task, agent)
+    gating.told(tx, entered, service.emit)
+    if entered.start is not None:
+        regating.begin(tx, entered, entered.start)
+    if task.agent is not None:
+        notify_assigned(tx, task, task.agent)
     return Claim(task, spec)
 
 
@@ -190,31 +208,56 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
         return None
     if request.review:
         return _claim_review(tx, agent, lease)
-    if request.task is not None:
-        task_id, cap = _named(tx, agent, request)
-    else:
-        head = _best(tx, agent, request)
-        if head is None:
-            return None
-        task_id, cap = head.task, head.cap
+    found = _wanted(tx, agent, request)
+    if found is None:
+        return None
+    task, spec, cap = found
     if not agents.take_slot(tx, agent.id):
         if request.task is not None:
             raise _not_claimable(f"{agent.name} holds as many tasks as it may")
         return None
-    task, spec = sql.with_spec(tx, tx.company, task_id)
     taken = service.take(tx, task, lease)
     if taken is None:
         raise Internal("claim.race", "a claim lost a race inside its own transaction")
     if cap is not None:
         lanes.occupy(tx, task.project, agent.id)
+    if spec.level == 3:
+        going.implementing(tx, taken, agent.id)
     return _claimed(tx, taken, spec, agent)
 
 
-def _best(tx: Tx, agent: AgentFacts, request: ClaimRequest) -> lanes.Head | None:
+def _wanted(
+    tx: Tx, agent: AgentFacts, request: ClaimRequest
+) -> tuple[Task, Spec, int | None] | None:
+    """The task that the claim is for, and its project's cap. Lanes whose head is an L3 task that
+    this agent may not implement are passed over."""
+    if request.task is not None:
+        task_id, cap = _named(tx, agent, request)
+        task, spec = sql.with_spec(tx, tx.company, task_id)
+        refusal = None
+        if spec.level == 3:
+            refusal = going.claim_refusal(tx, tx.company, task, agent.id)
+        if refusal is not None:
+            raise refusal
+        return task, spec, cap
+    without: frozenset[int] = frozenset()
+    for _ in range(MAX_PUT_ASIDE):
+        head = _best(tx, agent, request, without)
+        if head is None:
+            return None
+        task, spec = sql.with_spec(tx, tx.company, head.task)
+        if spec.level < 3 or going.claim_refusal(tx, tx.company, task, agent.id) is None:
+            return task, spec, head.cap
+        without |= {head.lane}
+    return None
+
+
+def _best(
+    tx: Tx, agent: AgentFacts, request: ClaimRequest, left: frozenset[int]
+) -> lanes.Head | None:
     """The head of the agent's lanes; stopped tasks are put aside on the way, fresh ones left to
-    better-trusted agents."""
+    better-trusted agents. `left`: lanes that are passed over."""
     held: frozenset[str] | None = None
-    left: frozenset[int] = frozenset()
     for _ in range(MAX_PUT_ASIDE):
         head = lanes.best_head(
             tx,
@@ -340,6 +383,7 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         before = sql.result_of(tx, task.id)
         if before is not None and before.digest == digest and before.agent == tx.actor.id:
             return task
+    asked = target
     if target is State.DONE and _told_already(tx, task, digest):
         return task
     reviewing = task.state is State.REVIEW and task.reviewer == tx.actor.id
@@ -348,6 +392,8 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         return _progress(tx, task, request, digest)
     if not may_move(task.state, target, Mover.HOLDER):
         raise _illegal(task, target)
+    if found.level >= 2:
+        target = going.result_target(tx, task, found.level, target, reviewing=reviewing)
     policy = rules.Policy(
         requires_approval=found.project_approval,
         requires_review=found.project_review,
@@ -361,8 +407,10 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     refusal = rules.policy_refusal(task, policy, target, request.comment)
     if refusal is not None:
         raise refusal
-    if target is State.DONE and found.has_items:
-        done.require(tx, task, tx.actor, reviewing=reviewing)
+    if found.has_items and (target is State.DONE or target is not asked):
+        done.require(tx, task, tx.actor, reviewing=reviewing, reviews=target is asked)
+    if target is State.DONE and found.has_assets:
+        going.require_written_back(tx, task)
     lands = accepting.landing(tx, task, target, reviewing=reviewing)
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
@@ -372,9 +420,11 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     after = service.leave(
         tx, task, lands, keep_agent=keep, retries=task.retries,
         has_dependents=found.has_dependents,
-        reason=accepting.REASON if lands is not target else None,
+        reason=accepting.REASON if lands is not asked else None,
     )  # fmt: skip
     let_go(tx, task, capped=found.cap is not None)
+    if lands is State.DONE and found.kind == STAGE_KIND:
+        pipelining.finished(tx, after)
     _announce_result(tx, after, lands, request.comment)
     if reviewing:
         accepting.reviewed(tx, task, target)
@@ -450,6 +500,18 @@ def _illegal(task: Task, target: State) -> Conflict:
         "See docs/reference/tasks.md for the legal moves; an operator can move it by hand.",
         task=task.id,
     )
+
+
+def finished(tx: Tx, task: Task) -> None:
+    """A task was made done by hand or by its acceptance: the pipeline that it belongs to moves."""
+    if sql.spec_of(tx, task.id).kind == STAGE_KIND:
+        pipelining.finished(tx, task)
+
+
+def written_back(tx: Tx, task: Task) -> None:
+    """Gate 7, however a task becomes done. Raises `gate-7.not_written_back`."""
+    if standing.need(tx, tx.company, task.id).has_assets:
+        going.require_written_back(tx, task)
 
 
 def release(tx: Tx, task_ref: str, lease_token: int | None, reason: str | None) -> Task:
@@ -532,7 +594,7 @@ def assign(tx: Tx, task_ref: str, agent_ref: str) -> Task:
             f"{task.number} is {task.state.value}; it cannot be assigned now",
             "Wait for its lease or move it back: `homarus task move`.",
         )
-    after = reassign(tx, task, agent=agent.id, member=None)
+    after = regating.changed(tx, reassign(tx, task, agent=agent.id, member=None), assigned=True)
     kind = "task_reassigned" if task.agent not in (None, agent.id) else "task_assigned"
     service.emit(tx, kind, after)
     notify_assigned(tx, after, agent.id)
@@ -567,6 +629,7 @@ def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
         return task
     if not may_move(task.state, to, Mover.OPERATOR):
         raise _illegal(task, to)
+    _by_the_route(tx, task, to)
     keep = to is not State.QUEUED or task.state in WAITING
     retries = 0 if to is State.QUEUED else task.retries
     after = service.leave(tx, task, to, keep_agent=keep, reason=reason, retries=retries)
@@ -574,9 +637,24 @@ def move(tx: Tx, task_ref: str, to: State, reason: str | None) -> Task:
     accepting.reviewed(tx, task, to)
     if task.state is State.DONE:
         sql.unmeet(tx, task.id)
+        pipelining.reopened(tx, after)
+    if to is State.DONE:
+        finished(tx, after)
     kind = _RESULT_EVENT.get(to, "task_updated")
     service.emit(tx, "task_archived" if to is State.ARCHIVED else kind, after, by="operator")
     return after
+
+
+def _by_the_route(tx: Tx, task: Task, to: State) -> None:
+    """A hand spares no level L3 task its three identities, and no governance asset gate 7."""
+    if to is State.DONE:
+        found = standing.need(tx, tx.company, task.id)
+        if found.level == 3 and going.enforced(tx, tx.company):
+            raise going.acceptance_due(task)
+        if found.has_assets:
+            going.require_written_back(tx, task)
+    if to is State.QUEUED and gating.by_gate(task):
+        gating.no_longer(tx, task.id)
 
 
 def archive(tx: Tx, task_ref: str) -> Task:

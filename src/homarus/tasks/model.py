@@ -35,6 +35,7 @@ S, M = State, Mover
 
 MOVES: Final[dict[tuple[State, State], frozenset[Mover]]] = {
     (S.INBOX, S.QUEUED): frozenset({M.KERNEL, M.OPERATOR}),
+    (S.INBOX, S.BLOCKED): frozenset({M.KERNEL}),
     (S.QUEUED, S.IN_PROGRESS): frozenset({M.CLAIM}),
     (S.QUEUED, S.BLOCKED): frozenset({M.KERNEL, M.OPERATOR}),
     (S.IN_PROGRESS, S.REVIEW): frozenset({M.HOLDER}),
@@ -107,7 +108,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
 
 class Spec(msgspec.Struct, frozen=True, gc=False):
-    """What a task asks for; changes only when edited. `input` is the wire's inputJson."""
+    """What a task asks for; changes only when edited. `input` is the wire's inputJson; `level` the
+    route's (0 to 3); `assets`: it names governance assets that it produces (contract 7)."""
 
     task: str
     type: str
@@ -123,6 +125,8 @@ class Spec(msgspec.Struct, frozen=True, gc=False):
     sla_due_ms: int | None = None
     recurring: str | None = None
     blockers: tuple[str, ...] = ()
+    level: int = 0
+    assets: bool = False
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ _decode = msgspec.json.Decoder().decode
 
 _SPEC_COLUMNS: Final = (
     "task, type, kind, role, skills, input, capability, max_retries, proof_required, "
-    "approval_required, proof_types, sla_due_ms, recurring, blockers"
+    "approval_required, proof_types, sla_due_ms, recurring, blockers, route_level, assets"
 )
 
 _TASK_WIDTH: Final = TASK_COLUMNS.count(",") + 1
@@ -104,6 +104,8 @@ def _spec(row: Row) -> Spec:
         sla_due_ms=row[11],
         recurring=row[12],
         blockers=tuple(_decode(row[13])) if row[13] else (),
+        level=row[14],
+        assets=bool(row[15]),
     )
 
 
@@ -152,14 +154,15 @@ def insert(tx: Tx, task: Task, spec: Spec) -> None:
         ),
     )  # fmt: skip
     tx.run(
-        f"insert into task_spec({_SPEC_COLUMNS}) values({','.join('?' * 14)})",
+        f"insert into task_spec({_SPEC_COLUMNS}) values({','.join('?' * 16)})",
         (
             spec.task, spec.type, spec.kind, spec.role,
             json.dumps(spec.skills) if spec.skills else None,
             json.dumps(spec.input, separators=(",", ":"), ensure_ascii=False),
             spec.capability, spec.max_retries, int(spec.proof_required),
             int(spec.approval_required), json.dumps(spec.proof_types), spec.sla_due_ms,
-            spec.recurring, json.dumps(spec.blockers) if spec.blockers else None,
+            spec.recurring, json.dumps(spec.blockers) if spec.blockers else None, spec.level,
+            int(spec.assets),
         ),
     )  # fmt: skip
 
@@ -178,6 +181,16 @@ def set_reason(tx: Tx, task: Task, reason: str) -> Task:
 def set_role(tx: Tx, task: str, role: str | None) -> None:
     """The caller gives the task the lane of its new audience."""
     tx.run("update task_spec set role=? where task=?", (role, task))
+
+
+def set_route(tx: Tx, spec: Spec) -> None:
+    """What the gates made of a task: its level, bound capability, input, and whether it names
+    governance assets. The owner role has `set_role`."""
+    tx.run(
+        "update task_spec set route_level=?, capability=?, assets=? where task=?",
+        (spec.level, spec.capability, int(spec.assets), spec.task),
+    )
+    set_input(tx, spec.task, spec.input)
 
 
 def set_blockers(tx: Tx, task: str, blockers: tuple[str, ...]) -> None:

@@ -263,6 +263,7 @@ FAULTS = [
     ("capability_grant", {"capability": "a.b", "grants": ["role:x", "me"]},
      ["capability", "grants[1]"]),
     ("pipeline", {"text": "a: [1"}, ["text"]),
+    ("pipeline", {"text": "id: x\ntitle: t\nstages: []"}, ["text"]),
     ("config", {"text": "{port: 99999}"}, ["text"]),
     ("config", {"text": "{prot: 1}"}, ["text"]),
     ("config", {"text": "{port: "}, ["text"]),

@@ -22,6 +22,11 @@ WORDS: Final = {
     "task_in_progress": "reported progress",
     "lease_expired_retry": "lost its lease; queued again",
     "dead_lettered": "gave up: too many retries",
+    "task_gated": "passed the gates",
+    "task_audited": "audited",
+    "task_accepted": "answered the finished work",
+    "brief_written": "wrote the reverse brief",
+    "brief_decided": "answered the reverse brief",
 }
 
 
