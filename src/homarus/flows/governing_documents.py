@@ -8,7 +8,7 @@ import yaml
 from homarus.base.errors import HomarusError
 from homarus.changes.model import Change, Failure
 from homarus.changes.rules import next_version
-from homarus.flows.parts import part
+from homarus.kernel import registry
 from homarus.kernel.documents import (
     AGENTS_FILE,
     CAPABILITIES_FILE,
@@ -127,4 +127,4 @@ def _next(before: Document | None, *, major: bool) -> str:
 def _apply(tx: Tx, path: str, content: str | None) -> None:
     """The approved capabilities.yaml becomes rows, which are the truth (contract, 6)."""
     if path == CAPABILITIES_FILE and content is not None and yaml.safe_load(content):
-        part("kernel.registry", "apply_document")(tx, content)
+        registry.apply_document(tx, content)

@@ -12,9 +12,9 @@ from homarus.company import agents
 from homarus.config import settings as config
 from homarus.flows import pipelining
 from homarus.flows.electing import ROLES
-from homarus.flows.parts import part
 from homarus.kernel import registry, settings
 from homarus.kernel.documents import GOVERNED, PIPELINES_FOLDER
+from homarus.pipelines import service as pipelines
 from homarus.pipelines import text as pipeline_text
 from homarus.records import documents
 from homarus.store.port import Rx, Tx
@@ -163,7 +163,7 @@ def back_pipeline(tx: Tx, change: Change) -> None:
 
 
 def _put_pipeline(tx: Tx, change: Change, text: str) -> None:
-    part("pipelines.service", "put")(tx, text)
+    pipelines.put(tx, text, pipelining.known(tx, tx.company))
     now = documents.by_path(tx, tx.company, _path(change), deleted=True)
     version = documents.FIRST_VERSION if now is None else _bump(now.version)
     documents.put(

@@ -101,7 +101,7 @@ def index_json(rx: Rx, company: str) -> str:
     return json.dumps({"projects": projects}, ensure_ascii=False, indent=2) + "\n"
 
 
-def agents_md_generated(rx: Rx, company: str, agent: str | None) -> str:
+def agents_md_generated(rx: Rx, company: str, agent: str | None = None) -> str:
     """The generated part of AGENTS.md: instincts, redlines, permissions.
 
     `agent` an id: what this agent may; None: what any agent may. Raises `agent.unknown`.

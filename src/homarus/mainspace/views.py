@@ -4,11 +4,10 @@ from typing import Final
 
 import msgspec
 
-from homarus.base.errors import Unavailable
-from homarus.flows.parts import part
+from homarus.flows import views
 from homarus.store.port import Rx
 
-SOURCES: Final = {"ACTIVE_ROSTER.md": "roster_md", "INDEX.json": "index_json"}
+SOURCES: Final = {"ACTIVE_ROSTER.md": views.roster_md, "INDEX.json": views.index_json}
 KINDS: Final = frozenset(
     {
         "agent_registered", "agent_updated", "agent_deleted", "agent_suspended", "agent_restored",
@@ -29,10 +28,5 @@ class Views(msgspec.Struct, frozen=True):
 
 def render(rx: Rx, company: str) -> Views:
     """From the company's records."""
-    try:
-        files = {
-            name: str(part("flows.views", source)(rx, company)) for name, source in SOURCES.items()
-        }
-        return Views(files, str(part("flows.views", "agents_md_generated")(rx, company)))
-    except Unavailable:
-        return Views()
+    files = {name: source(rx, company) for name, source in SOURCES.items()}
+    return Views(files, views.agents_md_generated(rx, company))
