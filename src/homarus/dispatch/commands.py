@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from homarus.backends import local
 from homarus.flows import running
+from homarus.flows.calling import check_arguments
 from homarus.kernel import registry
 from homarus.kernel.argv import Template
 from homarus.kernel.limits import RANGES, Limits
@@ -28,7 +29,8 @@ def workspace_of(home: Path, agent: str, number: str) -> Path:
 def prepare(
     capability: registry.Capability, arguments: Mapping[str, Any], workspace: Path, home: Path
 ) -> local.SandboxedCommand:
-    """The command line and what it may see. Raises `argv.*`, `limits.*`."""
+    """The command line and what it may see. Raises `call.arguments`, `argv.*`, `limits.*`."""
+    check_arguments(capability, arguments)
     (workspace / "out").mkdir(parents=True, exist_ok=True, mode=0o700)
     template = Template.parse(capability.argv, capability.slots)
     argv = template.render(arguments, workspace)

@@ -6,6 +6,7 @@ run again is, anything else is `unknown` and an operator hears of it.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -114,6 +115,12 @@ def check(rx: Rx, company: str, capability: str, arguments: dict[str, Any]) -> r
             f"{row.id} is a {row.kind}, and this daemon has no worker that calls one",
             "Read a skill and follow it; call tools where they are connected. Commands run here.",
         )
+    check_arguments(row, arguments)
+    return row
+
+
+def check_arguments(row: registry.Capability, arguments: Mapping[str, Any]) -> None:
+    """Whether they fit the capability's input schema. Raises `call.arguments`."""
     if len(json.dumps(arguments).encode()) > MAX_ARGUMENTS:
         raise Invalid("call.arguments", "the arguments are too large", f"{MAX_ARGUMENTS} bytes.")
     wrong = [] if row.input is None else schemas.faults(row.input, arguments)
@@ -124,7 +131,6 @@ def check(rx: Rx, company: str, capability: str, arguments: dict[str, Any]) -> r
             f"See `homarus capability show {row.id}`.",
             faults=wrong,
         )
-    return row
 
 
 def request(tx: Tx, new: NewCall) -> Call:

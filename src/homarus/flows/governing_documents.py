@@ -8,7 +8,7 @@ import yaml
 from homarus.base.errors import HomarusError
 from homarus.changes.model import Change, Failure
 from homarus.changes.rules import next_version
-from homarus.kernel import registry
+from homarus.kernel import declared, registry
 from homarus.kernel.documents import (
     AGENTS_FILE,
     CAPABILITIES_FILE,
@@ -42,7 +42,7 @@ def check(rx: Rx, company: str, change: Change) -> list[Failure]:
     if "base" in patch and base != (None if now is None else now.sha256):
         found.append(Failure("base", "the document has changed since this was written"))
     if isinstance(patch.get("content"), str):
-        found += _content(path, patch["content"])
+        found += _content(rx, company, path, patch["content"])
     return found
 
 
@@ -56,11 +56,14 @@ def _place(path: str) -> list[Failure]:
     return []
 
 
-def _content(path: str, content: str) -> list[Failure]:
+def _content(rx: Rx, company: str, path: str, content: str) -> list[Failure]:
     try:
         documents.check_text(content)
     except HomarusError as error:
         return [Failure("content", error.message)]
+    if path == CAPABILITIES_FILE:
+        wrong = declared.problems(rx, company, content)[: declared.MAX_PROBLEMS]
+        return [Failure("content", problem.told(path)) for problem in wrong]
     if path == AGENTS_FILE and (MARK_BEGIN in content or MARK_END in content):
         return [Failure("content", "the generated part is no part of the governed text")]
     try:
@@ -126,5 +129,5 @@ def _next(before: Document | None, *, major: bool) -> str:
 
 def _apply(tx: Tx, path: str, content: str | None) -> None:
     """The approved capabilities.yaml becomes rows, which are the truth (contract, 6)."""
-    if path == CAPABILITIES_FILE and content is not None and yaml.safe_load(content):
+    if path == CAPABILITIES_FILE and content is not None:
         registry.apply_document(tx, content)
