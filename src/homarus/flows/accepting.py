@@ -65,7 +65,17 @@ def reviewed(tx: Tx, task: Task, to: State) -> None:
     """Another identity has accepted, returned or reopened the task as it was before the move. An
     operator who takes a slip back says nothing about the agent."""
     kind = None if tx.action.capability == UNDO else _REVIEWED.get((task.state, to))
-    if kind is not None and task.agent is not None and task.agent != tx.actor.id:
+    if kind is not None:
+        _say(tx, task, kind)
+
+
+def judged(tx: Tx, task: Task, *, accepted: bool) -> None:
+    """Another identity has answered the question whether the work is good."""
+    _say(tx, task, "accepted" if accepted else "returned")
+
+
+def _say(tx: Tx, task: Task, kind: str) -> None:
+    if task.agent is not None and task.agent != tx.actor.id:
         trust.event(tx, task.agent, kind, task=task.id, note=task.number)
 
 

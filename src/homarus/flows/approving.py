@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from homarus.base.action import Consequence
 from homarus.base.errors import Conflict
-from homarus.flows import going, parking, pipelining
+from homarus.flows import accepting, going, parking, pipelining
 from homarus.kernel import approvals, registry
 from homarus.kernel.approvals import Approval, Status
 from homarus.store.port import Tx
@@ -145,6 +145,7 @@ def _finish(tx: Tx, row: Approval, task: Task) -> None:
         to, reason = (State.DONE, None) if unready is None else (State.REVIEW, unready)
     after = service.leave(tx, task, to, keep_agent=True, reason=reason, retries=task.retries)
     parking.let_go(tx, task)
+    accepting.judged(tx, task, accepted=row.status is Status.APPROVED)
     if to is State.DONE:
         pipelining.finished(tx, after)
     service.emit(tx, "task_done" if to is State.DONE else "task_review", after, approval=row.id)

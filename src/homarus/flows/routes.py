@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Invalid, Refused
-from homarus.flows import done, gating, standing, work
+from homarus.flows import accepting, done, gating, standing, work
 from homarus.flows.going import refuse_parts
 from homarus.kernel import rdp
 from homarus.kernel.rdp import ACCEPTANCE, AUDIT, Brief
@@ -178,6 +178,7 @@ def accept(tx: Tx, ref: str, outcome: str, note: str | None) -> Task:
         tx, task, to, keep_agent=to is State.DONE, reason=None if to is State.DONE else note,
         retries=task.retries,
     )  # fmt: skip
+    accepting.judged(tx, task, accepted=to is State.DONE)
     if to is State.DONE:
         work.finished(tx, after)
     service.emit(tx, "task_done" if to is State.DONE else "task_inbox", after)

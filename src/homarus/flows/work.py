@@ -411,10 +411,11 @@ def result(tx: Tx, request: ResultRequest) -> Task:
         done.require(tx, task, tx.actor, reviewing=reviewing, reviews=target is asked)
     if target is State.DONE and found.has_assets:
         going.require_written_back(tx, task)
-    lands = accepting.landing(tx, task, target, reviewing=reviewing)
+    asks = rules.wants_approval(found.approval_required, policy, target)
+    lands = target if asks else accepting.landing(tx, task, target, reviewing=reviewing)
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
-    if rules.wants_approval(found.approval_required, policy, target):
+    if asks:
         return parking.ask_done(tx, found, request.comment, digest)
     keep = target is not State.QUEUED
     after = service.leave(

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from homarus.flows import approving, parking
-from homarus.kernel import approvals, tokens
+from homarus.kernel import approvals, tokens, trust
 from homarus.kernel.approvals import MOVES, Status
 from homarus.tasks import sql
 from homarus.tasks.model import State
@@ -244,6 +244,8 @@ async def test_a_result_that_a_person_accepts(desk, approve, after, reason):
     assert await state(desk, task) == (after, reason)
     kept = await desk.ground.read(sql.result_of, task.id)
     assert kept.output == {"n": 1}
+    [event] = await desk.ground.read(trust.events, desk.agents["ada"])
+    assert event.kind == ("accepted" if approve else "returned")
     with refused("approval.decided"):
         await decide(desk)
 

@@ -406,3 +406,17 @@ async def test_reviewed_work_outweighs_a_bad_week_of_last_month(shop):
         await shop.move(task.id, State.DONE)
     found = await recompute(shop, "ada")
     assert (found.total, found.band) == (77, "normal")
+
+
+async def test_a_persons_approval_is_acceptance_enough(shop):
+    await shop.agent("ada")
+    await put(shop, "ada", 49)
+    for n in range(2):
+        await shop.task(approval_required=True)
+        task = await shop.claim("ada")
+        if n:
+            await shop.result("ada", task.id, "review")
+        said = await shop.result("ada", task.id, "done")
+        assert (said.state, said.reason) == (
+            (State.REVIEW, None) if n else (State.BLOCKED, "approval")
+        )
