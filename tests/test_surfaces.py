@@ -62,8 +62,11 @@ OFFLINE = {
     "homarus.cli.sql": {"homarus.store.sqlite.files"},
     "homarus.cli.audit": {"homarus.kernel.anchors", "homarus.kernel.verify"},
     "homarus.cli.doctor": {"homarus.backends", "homarus.store"},
+    "homarus.cli.approval": {"homarus.kernel.keys"},
+    "homarus.cli.explain": {"homarus.kernel.explained"},
 }
-"""Commands that look at files themselves: reading, but for `restore` of a stopped daemon."""
+"""Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
+daemon."""
 REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app"})
 """What any command may use: it asks the daemon, or is the daemon."""
 
