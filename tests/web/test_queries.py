@@ -304,18 +304,22 @@ async def test_a_tasks_page_tells_its_story(ground: OpenStore) -> None:
 # -- plans -----------------------------------------------------------------------------------
 
 BIG = ("task", "task_spec", "event", "receipt")
+VIEW = {view.name: view for view in views.VIEWS}
 QUERIES: list[tuple[views.View, dict[str, str]]] = [
-    (views.VIEWS[0], {}),
-    (views.VIEWS[0], {"state": "done", "after": "40"}),
-    (views.VIEWS[0], {"role": "scoder", "project": "P", "agent": "A"}),
-    (views.VIEWS[1], {}),
-    (views.VIEWS[1], {"after": "agent-1"}),
-    (views.VIEWS[2], {"ref": "AGENT"}),
-    (views.VIEWS[3], {}),
-    (views.VIEWS[3], {"actor": "coder", "verdict": "refuse", "before": "1000"}),
-    (views.VIEWS[3], {"task": "T-1"}),
-    (views.VIEWS[3], {"trace": new_id()}),
-    (views.VIEWS[4], {"ref": "T-1"}),
+    (VIEW["desk"], {}),
+    (VIEW["stop"], {}),
+    (VIEW["stop"], {"scope": "agent", "subject": "coder"}),
+    (VIEW["board"], {}),
+    (VIEW["board"], {"state": "done", "after": "40"}),
+    (VIEW["board"], {"role": "scoder", "project": "P", "agent": "A"}),
+    (VIEW["agents"], {}),
+    (VIEW["agents"], {"after": "agent-1"}),
+    (VIEW["agent"], {"ref": "AGENT"}),
+    (VIEW["receipts"], {}),
+    (VIEW["receipts"], {"actor": "coder", "verdict": "refuse", "before": "1000"}),
+    (VIEW["receipts"], {"task": "T-1"}),
+    (VIEW["receipts"], {"trace": new_id()}),
+    (VIEW["task"], {"ref": "T-1"}),
 ]
 
 

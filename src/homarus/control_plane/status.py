@@ -21,7 +21,7 @@ def _counts(rx: Rx, sql: str, company: str) -> dict[str, int]:
     return {str(name): int(n) for name, n in rx.all(sql, (company,))}
 
 
-def _cost(rx: Rx, company: str) -> dict[str, Any]:
+def cost(rx: Rx, company: str) -> dict[str, Any]:
     """Today's and this month's money against the company's budgets; `budgetMicros` null: none."""
     limits = {
         row.period: row.limit
@@ -69,7 +69,7 @@ def status(rx: Rx, call: Call[None]) -> Reply:
         "openIncidents": int(incidents[0]) if incidents else 0,
         "receipts": int(about[4]),
         "rules": ruled.since(rx, company, int(about[5]), rx.now_ms - ruled.DAY_MS),
-        "cost": _cost(rx, company),
+        "cost": cost(rx, company),
     }
     return json_reply(body)
 

@@ -12,7 +12,7 @@ from homarus.base.clock import iso_ms
 from homarus.kernel import approvals
 from homarus.kernel.approvals import Approval, Ask, Status
 from homarus.kernel.case import Case, Judgement
-from homarus.kernel.facts import GOVERNED_ROLES
+from homarus.kernel.facts import GOVERNED_ROLES, TaskFacts
 
 RULE: Final = "approval"
 DECIDE: Final = "approval.decide"
@@ -35,13 +35,13 @@ def _acts(case: Case) -> Judgement:
     action, agent = case.action, case.agent
     if agent is None:
         return None
-    held = case.held()
+    about = _about(case, agent.id)
     ask = Ask(
         capability=action.capability,
         target=action.target,
         payload=approvals.payload_of(action.arguments),
         agent=agent.id,
-        task=None if held is None else held.id,
+        task=None if about is None else about.id,
     )
     row = approvals.standing(case.rx, action.company, ask)
     now = case.rx.now_ms
@@ -77,7 +77,7 @@ def _acts(case: Case) -> Judgement:
 def _refuse(
     case: Case, ask: Ask, word: str, reason: str, remedy: str, rejected: Approval | None = None
 ) -> Judgement:
-    held = case.held()
+    held = _about(case, ask.agent)
     data = {
         "target": ask.target,
         "payload": ask.payload,
@@ -97,6 +97,15 @@ def _refuse(
         once=True,
         consequences=(Consequence("approval.open", ask.capability, data),),
     )
+
+
+def _about(case: Case, agent: str) -> TaskFacts | None:
+    """The task that the agent works on; else the named one that is its own and waits (parked)."""
+    held = case.held()
+    if held is not None:
+        return held
+    named = case.task()
+    return named if named is not None and named.agent == agent else None
 
 
 # -- who decides ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from homarus.base.errors import NotFound, Unauthenticated
 from homarus.company import founding
 from homarus.company.founding import Company
 from homarus.control_plane.judged import Admit, judged
+from homarus.control_plane.status import cost
 from homarus.kernel import browser, stop, tokens
 from homarus.kernel.stop import Stop
 from homarus.kernel.tokens import Token
@@ -34,12 +35,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 class Visit(msgspec.Struct, Generic[T], frozen=True):
     """What one page read. `seq`: where the company's feed stood; `companies`: what the visitor may
-    switch to (one for an operator of a single company)."""
+    switch to (one for an operator of a single company); `cost`: today's money, in micros."""
 
     token: Token
     company: Company
     companies: list[Company]
     stops: list[Stop]
+    cost: dict[str, Any]
     seq: int
     now_ms: int
     body: T
@@ -74,6 +76,7 @@ def visit(
         company=here,
         companies=mine,
         stops=stop.active(rx, here.id),
+        cost=cost(rx, here.id)["today"],
         seq=0 if head is None else int(head[0]),
         now_ms=rx.now_ms,
         body=body,
