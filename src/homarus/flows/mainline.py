@@ -43,17 +43,24 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """`signs`: why one is needed; none: it is not. `scale`: what was counted."""
+    """`signs`: what speaks for one; `scale`: what was counted; `card`: the number of one that the
+    project has for it."""
 
     signs: tuple[str, ...]
     scale: dict[str, Any]
+    card: str | None = None
 
     @property
     def needed(self) -> bool:
-        return bool(self.signs)
+        return bool(self.signs) and self.card is None
 
     def evidence(self) -> dict[str, Any]:
-        return {"needed": self.needed, "signs": list(self.signs), "scale": self.scale}
+        return {
+            "needed": self.needed,
+            "signs": list(self.signs),
+            "scale": self.scale,
+            "card": self.card,
+        }
 
 
 def place(rx: Rx, company: str, said: frozenset[str], project: str | None) -> Place:
@@ -72,10 +79,12 @@ def place(rx: Rx, company: str, said: frozenset[str], project: str | None) -> Pl
     return Place(best and best[0], best[2] if best else 0.0, tuple(found[:3]))
 
 
-def card(intent: str, said: frozenset[str], agents: int) -> Card:
-    """Pure. `agents`: how many the intent concerns."""
-    files = intents.files(intent)
-    is_new, staged = intents.new_thing(said), intents.stages(said)
+def card(
+    intent: str, said: frozenset[str], *, agents: int, is_new: bool, number: str | None
+) -> Card:
+    """Pure. `agents`: how many the intent concerns; `is_new`: it is about a new capability, feature
+    or mechanism; `number`: of a card that fits already."""
+    files, staged = intents.files(intent), intents.stages(said)
     signs = [
         text
         for is_so, text in (
@@ -87,7 +96,7 @@ def card(intent: str, said: frozenset[str], agents: int) -> Card:
         if is_so
     ]
     scale = {"files": files, "agents": agents, "stages": staged, "newCapability": is_new}
-    return Card(tuple(signs), scale)
+    return Card(tuple(signs), scale, number)
 
 
 def level_of(*, other: bool, large: bool, governance: bool) -> int:

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid
-from homarus.company import agents
+from homarus.company import agents, cards
 from homarus.flows import intents, mainline, roster
-from homarus.kernel import preflights, search, settings
+from homarus.kernel import classifier, preflights, search, settings
 from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.kernel.preflights import Preflight, Scope
 from homarus.store.port import Rx, Tx
@@ -19,6 +19,9 @@ from homarus.tasks import sql as tasks
 
 MAX_INTENT: Final = 1_000
 MAX_HITS: Final = 10
+GOVERNOR: Final = "coo"
+"""Whose work the company's own rules are (governance contract, 7: gate 4)."""
+
 UNTRUSTED: Final = 30
 """Below this score an agent may read only (governance contract, 12)."""
 
@@ -90,16 +93,23 @@ def think(rx: Rx, company: str, who: Asker, intent: str, task: str | None) -> Th
             f"Say in 1 to {MAX_INTENT} characters what you want to do.",
         )
     said = intents.words(intent)
+    signs = _signs(rx, company, intent)
     subject = None if task is None else tasks.need(rx, company, task)
-    bound = None if subject is None else tasks.spec_of(rx, subject.id).capability
-    fits = roster.choose(roster.load(rx, company), who.id, said, {})
-    found = _how(rx, company, who, intent, bound)
+    spec = None if subject is None else tasks.spec_of(rx, subject.id)
+    fits = roster.choose(roster.load(rx, company), who.id, said, signs.professions)
+    found = _how(rx, company, who, intent, None if spec is None else spec.capability)
     place = mainline.place(rx, company, said, None if subject is None else subject.project)
-    concerned = sum(1 for fit in fits.fits if fit.domain)
-    card = mainline.card(intent, said, concerned)
+    fitting = None if place.project is None else cards.fitting(rx, place.project, said)
+    card = mainline.card(
+        intent,
+        said,
+        agents=sum(1 for fit in fits.fits if fit.domain),
+        is_new=signs.is_new,
+        number=None if fitting is None else fitting.number,
+    )
     other = fits.other if who.id is not None else None
     level = mainline.level_of(
-        other=other is not None, large=card.needed, governance=intents.about_governance(said)
+        other=other is not None, large=card.needed, governance=signs.governance
     )
     usable = [hit for hit in found if hit.granted]
     return Thought(
@@ -119,7 +129,26 @@ def think(rx: Rx, company: str, who: Asker, intent: str, task: str | None) -> Th
         },
         scope=_scope(usable, None if subject is None else subject.id),
         perm=_perm(who),
-        route_level=level,
+        route_level=level if spec is None else max(level, spec.level),
+    )
+
+
+class _Signs(msgspec.Struct, frozen=True):
+    """What the gates' classifier says above the company's threshold: a guess routes nothing."""
+
+    professions: dict[str, float]
+    governance: bool
+    is_new: bool
+
+
+def _signs(rx: Rx, company: str, intent: str) -> _Signs:
+    least = float(settings.value(rx, company, "gates.threshold"))
+    scores = classifier.classify(intent)
+    known = dict((*scores.roles, (GOVERNOR, scores.governance)))
+    return _Signs(
+        professions={role: score for role, score in known.items() if score > least},
+        governance=scores.governance > least,
+        is_new=max(scores.new_capability, scores.new_product) > least,
     )
 
 

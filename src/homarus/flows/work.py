@@ -282,8 +282,9 @@ def _best(
 
 def _claimed(tx: Tx, task: Task, spec: Spec, agent: AgentFacts) -> Claim:
     preflights.for_claim(
-        tx, agent=agent.id, task=task.id, token=task.token, capability=spec.capability
-    )
+        tx, agent=agent.id, task=task.id, token=task.token, capability=spec.capability,
+        level=spec.level,
+    )  # fmt: skip
     service.emit(tx, "task_claimed", task)
     return Claim(task, spec)
 

@@ -7,7 +7,7 @@ standing contract.
 
 from typing import Final
 
-from homarus.base.action import Consequence, Effect
+from homarus.base.action import ActorKind, Consequence, Effect
 from homarus.kernel import preflights
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.facts import TaskFacts
@@ -108,9 +108,11 @@ def _covers(case: Case, row: Preflight) -> bool:
 
 def _no(case: Case, code: str, reason: str, remedy: str) -> Judgement:
     """Instinct A: an effect without a preflight blocks the task and costs trust; the second within
-    a day makes the agent read-only, as `trust.event` sees to (governance contract, 2)."""
+    a day makes the agent read-only, as `trust.event` sees to (governance contract, 2). What an
+    operator tries for an agent is not held against the agent."""
     agent = case.agent
-    if agent is None or case.effect is Effect.DISPATCH:
+    by_operator = case.token is not None and case.token.kind == ActorKind.OPERATOR
+    if agent is None or by_operator or case.effect is Effect.DISPATCH:
         return case.refuse(code, "R6", reason, remedy)
     held = case.held()
     task = None if held is None else held.id

@@ -34,9 +34,7 @@ _COLUMNS: Final = (
 )
 _CLAIMED: Final = (
     "insert into preflight(id, company, agent, task, kind, route_level, capability, token, "
-    "created_ms) values(?,?,?,?,'claim', "
-    "coalesce(?, (select route_level from task_spec where task=?), 0), ?,?,?) "
-    "on conflict(id) do nothing"
+    "created_ms) values(?,?,?,?,'claim',?,?,?,?) on conflict(id) do nothing"
 )
 _ANYWHERE: Final = (
     ("thread.create", "*"),
@@ -98,20 +96,14 @@ def claim_id(task: str, token: int) -> str:
 
 
 def for_claim(
-    tx: Tx,
-    *,
-    agent: str,
-    task: str,
-    token: int,
-    capability: str | None,
-    level: int | None = None,
+    tx: Tx, *, agent: str, task: str, token: int, capability: str | None, level: int
 ) -> str:
     """The preflight of a claim that just happened: one insert; its id.
 
-    `token`: the new fence. `level`: of the route, 0 to 3; None: the task's.
+    `token`: the new fence. `level`: of the route, 0 to 3.
     """
     made = claim_id(task, token)
-    tx.run(_CLAIMED, (made, tx.company, agent, task, level, task, capability, token, tx.now_ms))
+    tx.run(_CLAIMED, (made, tx.company, agent, task, level, capability, token, tx.now_ms))
     return made
 
 

@@ -153,6 +153,18 @@ async def test_the_second_within_a_day_makes_the_agent_read_only(
     assert await is_suspended(office, "bob") is suspended
 
 
+async def test_what_an_operator_tries_is_not_held_against_the_agent(office: Any) -> None:
+    action = office.action(PACK, "owner", f"task:{office.held.id}", None)
+    action = msgspec.structs.replace(action, acting="ada")
+    for _ in range(2):
+        await refused("R6.none", office.ground.store.write(action, act))
+        office.ground.clock.advance(60_000)
+        await office.beat("ada")
+    row = await office.ground.read(sql.need, office.ground.company, office.held.id)
+    assert row.state is State.IN_PROGRESS
+    assert not await is_suspended(office, "ada")
+
+
 @pytest.mark.parametrize("end", ["release", "expiry", "expiry to the millisecond", "new fence"])
 async def test_it_ends_with_the_claim(office: Any, end: str) -> None:
     held = office.held
