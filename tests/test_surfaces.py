@@ -61,7 +61,7 @@ OFFLINE = {
     "homarus.cli.restore": {"homarus.store.restore"},
     "homarus.cli.sql": {"homarus.store.sqlite.files"},
     "homarus.cli.audit": {"homarus.kernel.anchors", "homarus.kernel.verify"},
-    "homarus.cli.doctor": {"homarus.backends", "homarus.store"},
+    "homarus.cli.doctor": {"homarus.backends", "homarus.store", "homarus.mainspace.git"},
     "homarus.cli.approval": {"homarus.kernel.keys"},
     "homarus.cli.explain": {"homarus.kernel.explained"},
 }
@@ -109,12 +109,14 @@ STARTS_PROCESSES = {
     "homarus.base.process": "the one place that starts a child",
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
+    "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
     "homarus.demo.checks": "asks `homarus audit verify`",
     "homarus.demo.jobs.git_activity": "a job, inside the sandbox",
 }
 """Modules that can start a process, and why what they start has been judged or has no effect."""
-STARTERS = ("subprocess", "multiprocessing", "pty", "homarus.base.process.run")
+LIBRARIES = ("subprocess", "multiprocessing", "pty")
+STARTERS = frozenset({"homarus.base.process", "homarus.base.process.run"})
 CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfile"})
 RUNS_COMMANDS = "homarus.backends.local"
 JUDGED_RUNNERS = {
@@ -133,7 +135,7 @@ def starters(source: Path) -> list[str]:
         if module in STARTS_PROCESSES or module in BOUNDS_ONLY:
             continue
         names = [item.module for item in imports(path, module)]
-        if any(name.startswith(STARTERS) for name in names):
+        if any(name in STARTERS or name.startswith(LIBRARIES) for name in names):
             found.append(module)
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
@@ -168,6 +170,7 @@ def test_only_known_modules_start_processes() -> None:
     [
         "import subprocess",
         "from homarus.base.process import run",
+        "from homarus.base import process",
         "import os\nos.execv('/bin/sh', [])",
         "import asyncio\nasyncio.create_subprocess_exec('id')",
     ],
