@@ -255,3 +255,17 @@ def test_pipeline(at: Any, running: Running, company: str, tmp_path: Path) -> No
     assert at("pipeline", "show", "book")["pipeline"]["runs"][0]["number"] == "R-1"
     assert at("pipeline", "show", "R-1")["run"]["positions"][0]["state"] == "queued"
     assert running("--company", company, "pipeline", "show", "bok").code == 3
+
+
+def test_route(at: Any, running: Running, company: str) -> None:
+    at("task", "create", "Pay them", "--project", "P-1", "--label", "risk:money", *SPEC)
+    shown = at("route", "show", "T-1")["gates"]
+    assert (shown["level"], shown["decisions"][0]["verdicts"][3]["verdict"]) == ("L3", "pass")
+    assert at("route", "audit", "T-1", "pass", "--note", "fine")["task"]["canonicalState"] == (
+        "queued"
+    )
+    assert running("--company", company, "route", "accept", "T-1", "accept").code == 5
+    assert running("--company", company, "route", "brief", "T-1", "confirm").code == 5
+    plain = running("--company", company, "route", "show", "T-1")
+    assert "capability discovery" in plain.out
+    assert "audit" in plain.out

@@ -20,6 +20,7 @@ SECTIONS: Final = {
         "company": ("company", "Companies of this daemon."),
         "agent": ("agent", "Agents of the company."),
         "project": ("project", "Projects of the company."),
+        "route": ("route", "Gates of a task, its brief, audit and acceptance."),
         "card": ("card", "Project cards: what new capabilities are mounted on."),
         "pipeline": ("pipeline", "Pipelines: stages in order, and their runs."),
         "task": ("task", "Tasks: create, claim, report, follow."),

@@ -91,10 +91,12 @@ def list_(ctx: Context, state: str | None, project: str | None, limit: int) -> N
 @click.option("--priority", type=int, help="Higher comes first; default 0.")
 @click.option("--capability", help="The registered command that does the work.")
 @click.option("--args", help="The command's arguments: a JSON object or @FILE.")
+@click.option("--label", "labels", multiple=True,
+              help="What gates go by: governance, domain:ROLE, L2; may be repeated.")  # fmt: skip
 @click.option("--underspecified", is_flag=True, help="Accept a task that lacks some of these.")
 @pass_context
 def create(ctx: Context, /, title: str, project: str, **options: Any) -> None:
-    """Create a task; it lands in `queued`."""
+    """Create a task; it lands in `queued` unless a gate says otherwise."""
     body = given(
         title=title,
         projectId=project_id(ctx, project),
@@ -109,6 +111,7 @@ def create(ctx: Context, /, title: str, project: str, **options: Any) -> None:
         priority=options["priority"],
         capability=options["capability"],
         args=json_value(options["args"], "--args"),
+        inputJson={"labels": list(options["labels"])} if options["labels"] else None,
         allowUnderspecified=options["underspecified"] or None,
     )
     show_one(ctx, ctx.api.post("/tasks", body), "task", _FIELDS)

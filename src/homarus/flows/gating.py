@@ -36,7 +36,8 @@ AWAITS_AUDIT: Final = "gate-4: waits for an audit (level L3)"
 
 _HAS: Final = (
     "select exists(select 1 from capability where company=? and enabled=1), "
-    "exists(select 1 from pipeline where company=?)"
+    "exists(select 1 from pipeline where company=?), "
+    "exists(select 1 from capability where company=? and id=? and enabled=1)"
 )
 _SHIPPED_TYPES: Final = frozenset(
     word
@@ -268,8 +269,9 @@ class _Gathering:
         )
 
     def company(self, asked: TaskAsked) -> CompanySeen:
-        row = self.rx.one(_HAS, (self.task.company, self.task.company))
-        has_capabilities, has_pipelines = (False, False) if row is None else map(bool, row)
+        company = self.task.company
+        row = self.rx.one(_HAS, (company, company, company, asked.capability or ""))
+        has_capabilities, has_pipelines, registered = map(bool, row or (0, 0, 0))
         found = None
         if has_capabilities and asked.capability is None and asked.stage is None:
             found = best_capability(self.rx, self.task.company, asked.title)
@@ -293,6 +295,7 @@ class _Gathering:
             if signs
             else 0.0,
             experts={role: tuple(n for n, _ in rows) for role, rows in experts.items()},
+            registered=registered,
             found=found,
             card=self._fitting(asked) if new_capability and asked.card is None else None,
             product_dev=new_product and self._can_run(gates.PRODUCT_DEV),

@@ -103,10 +103,12 @@ class Covering(msgspec.Struct, frozen=True):
 
 class CompanySeen(msgspec.Struct, frozen=True):
     """What the gates need of the company. `experts`: role -> names of its holders (at work, not
-    suspended). `found`: the registered capability that answers the task best, and how well."""
+    suspended). `registered`: the company has the capability that the task names. `found`: the
+    registered capability that answers the task best, and how well."""
 
     threshold: float
     experts: Mapping[str, tuple[str, ...]] = {}
+    registered: bool = True
     found: tuple[str, float] | None = None
     card: str | None = None
     product_dev: bool = False
@@ -180,6 +182,8 @@ def _passed(**evidence: Any) -> Verdict:
 
 def gate_1_capability(task: TaskAsked, company: CompanySeen) -> Verdict:
     """Does a capability exist already? A hit binds the task to it."""
+    if task.capability is not None and not company.registered:
+        return _uncertain(capability=task.capability, missing="it is not registered")
     if task.capability is not None:
         more = {"checks": list(task.checks)} if task.checks else {}
         return _passed(capability=task.capability, by="declared", **more)

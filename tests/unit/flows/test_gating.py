@@ -5,7 +5,7 @@ import pytest
 from homarus.base.action import Action, Effect
 from homarus.base.errors import Refused
 from homarus.flows import gating, pipelining, regating, work
-from homarus.kernel import preflights, rdp, registry
+from homarus.kernel import preflights, rdp, registry, settings
 from homarus.pipelines import service as pipelines
 from homarus.tasks import sql
 from homarus.tasks.model import State
@@ -233,3 +233,28 @@ async def test_a_new_version_takes_the_place_of_the_shipped_one(staffed):
     await shop.result("coder", task.id, "done")
     found = await shop.ground.read(lambda rx: pipelines.run_of(rx, run.id))
     assert found.status.value == "succeeded"
+
+
+# -- the threshold -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("threshold", "role", "letters"),
+    [(3.49, "scoder", "ppppdpp"), (3.5, "pm", "ppppupp"), (3.51, "pm", "ppppupp")],
+)
+async def test_a_score_acts_above_the_governed_threshold(staffed, threshold, role, letters):
+    shop = staffed
+    await shop.ground.write("change.switch", settings.put, "gates.threshold", threshold)
+    task = await titled(shop, HIGH, input={"ownerRole": "pm"})
+    spec = await shop.ground.read(lambda rx: sql.spec_of(rx, task.id))
+    assert spec.role == role
+    [row] = await shop.ground.read(lambda rx: rdp.decisions(rx, task.id))
+    assert row.verdicts == letters
+
+
+async def test_an_ordinary_create_reads_once_and_leaves_one_row(staffed):
+    shop = staffed
+    task = await titled(shop, "Fix the login page")
+    [row] = await shop.ground.read(lambda rx: rdp.decisions(rx, task.id))
+    assert (row.verdicts, row.evidence, row.observed) == ("ppppppp", {}, False)
+    assert await shop.ground.read(lambda rx: rdp.requester(rx, task.id)) == row.actor

@@ -40,6 +40,8 @@ CASES = [
     # name, task, company, letters of the seven verdicts, level
     ("ordinary", asked("Fix the login page"), seen(), "ppppppp", 0),
     ("declared capability", asked(capability="a.b"), seen(), "psspppp", 0),
+    ("declared, not registered", asked("x", "new-product", capability="a.b"),
+     seen(registered=False, product_dev=True), "updpppp", 0),
     ("found above", asked(), seen(found=("a.b", 3.001)), "psspppp", 0),
     ("found at the threshold", asked(), seen(found=("a.b", 3.0)), "upppppp", 0),
     ("hit skips a new product", asked("x", "new-product", capability="a.b"),
