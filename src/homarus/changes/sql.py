@@ -15,6 +15,8 @@ _COLUMNS: Final = (
     "aspects, status, author, author_persons, failures, approver, self_approved, confirm_ms, "
     "previous, switch_no, created_ms, updated_ms, approved_ms, switched_ms"
 )
+_SHORT: Final = _COLUMNS.replace(" patch,", " '{}',").replace(" previous,", " null,")
+"""Without the long texts, for lists."""
 _REVIEW: Final = "n, perspective, opinion, comment, answer, reviewer, at_ms"
 
 
@@ -70,38 +72,28 @@ def listed(
     status: str | None = None,
     kind: str | None = None,
 ) -> list[Change]:
-    """Newest first, without reviews; `before` is the `no` of the last one seen."""
+    """Newest first, without patches and reviews; `before` is the `no` of the last one seen."""
     where, params = ["company=?", "no<?"], [company, before if before is not None else 2**62]
     for column, value in (("status", status), ("kind", kind)):
         if value is not None:
             where.append(f"{column}=?")
             params.append(value)
     rows = rx.all(
-        f"select {_COLUMNS} from change_record where {' and '.join(where)} "  # noqa: S608
+        f"select {_SHORT} from change_record where {' and '.join(where)} "  # noqa: S608
         "order by no desc limit ?",
         (*params, limit),
     )
     return [_change(row) for row in rows]
 
 
-def waiting(rx: Rx, company: str, limit: int) -> list[Change]:
-    """Changes that wait for somebody, oldest first."""
-    rows = rx.all(
-        f"select {_COLUMNS} from change_record where company=? and status in "  # noqa: S608
-        "('proposed','validated','found','approved') order by no limit ?",
-        (company, limit),
+def found_same(rx: Rx, company: str, kind: Kind, patch: dict[str, Any]) -> Change | None:
+    """The undecided text found on disk that is the same as this one."""
+    row = rx.one(
+        f"select {_COLUMNS} from change_record where company=? and status='found' "  # noqa: S608
+        "and kind=? and patch=? limit 1",
+        (company, str(kind), json.dumps(patch)),
     )
-    return [_change(row) for row in rows]
-
-
-def found_open(rx: Rx, company: str, target: str, limit: int) -> list[Change]:
-    """Texts found on disk at this path that nobody has decided on."""
-    rows = rx.all(
-        f"select {_COLUMNS} from change_record where company=? and kind=? and target=? "  # noqa: S608
-        "and status='found' order by no desc limit ?",
-        (company, str(Kind.GOVERNED_DOCUMENT), target, limit),
-    )
-    return [_change(row) for row in rows]
+    return None if row is None else _change(row)
 
 
 def count_found(rx: Rx, company: str) -> int:

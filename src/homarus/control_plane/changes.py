@@ -1,15 +1,16 @@
 """Changes on the wire: describe, validate, review, approve, switch, roll back."""
 
+import contextlib
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.clock import iso_ms
-from homarus.base.errors import Invalid
+from homarus.base.errors import Invalid, NotFound
 from homarus.changes import sql
 from homarus.changes.model import Change, NewChange
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import changing
+from homarus.flows import changing, switching
 from homarus.store.port import Reply, Rx, Tx
 
 
@@ -178,6 +179,12 @@ def review(tx: Tx, call: Call[ReviewBody]) -> Reply:
     return _reply("Change reviewed", row)
 
 
+def prepared(rx: Rx, call: Call[Any]) -> None:
+    """Long texts are read before the unit; whether the change is there, the unit says."""
+    with contextlib.suppress(NotFound):
+        switching.prepare(rx, call.company, call.path["id"])
+
+
 TAGS: Final = ("changes",)
 QUERY: Final = ("status", "kind", "limit", "cursor")
 
@@ -185,7 +192,7 @@ QUERY: Final = ("status", "kind", "limit", "cursor")
 def _act(name: str, capability: str, handler: Any, summary: str, **more: Any) -> Route:
     return write_route(
         "POST", f"/changes/{{id}}/{name}", capability, handler, summary,
-        target="change:{id}", tags=TAGS, **more,
+        target="change:{id}", before=prepared, tags=TAGS, **more,
     )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 """Governed documents under change: check, put in force, take back."""
 
 import json
+from functools import lru_cache
 from typing import Any, Final
 
-import yaml
-
+from homarus.base import marked
 from homarus.base.errors import HomarusError
 from homarus.changes.model import Change, Failure
 from homarus.changes.rules import next_version
@@ -20,6 +20,7 @@ from homarus.records import documents
 from homarus.records.documents import Document, NewText
 from homarus.store.port import Rx, Tx
 
+MAX_KEPT: Final = 8
 MARK_BEGIN: Final = "<!-- homarus: generated, do not edit below -->"
 MARK_END: Final = "<!-- homarus: end of the generated part -->"
 """What stands between them in AGENTS.md comes from the company's records."""
@@ -66,14 +67,40 @@ def _content(rx: Rx, company: str, path: str, content: str) -> list[Failure]:
         return [Failure("content", problem.told(path)) for problem in wrong]
     if path == AGENTS_FILE and (MARK_BEGIN in content or MARK_END in content):
         return [Failure("content", "the generated part is no part of the governed text")]
+    wrong = well_formed(path, content)
+    if wrong:
+        return [Failure("content", wrong)]
+    if path == CAPABILITIES_FILE:
+        found = declared.problems(rx, company, content)[: declared.MAX_PROBLEMS]
+        return [Failure(f"content:{p.line}:{p.column}", p.told(path)) for p in found]
+    return []
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def well_formed(path: str, content: str) -> str:
+    """What is wrong with the form of a YAML or JSON text; empty when nothing is. Pure, and kept:
+    a unit has no time to read a long text, so surfaces call `prepare` before."""
     try:
         if path.endswith((".yaml", ".yml")):
-            yaml.safe_load(content)
+            marked.read(content)
         elif path.endswith(".json"):
             json.loads(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return [Failure("content", " ".join(str(error).split())[:300])]
-    return []
+    except marked.Unreadable as error:
+        return error.problem.told(path)
+    except (ValueError, RecursionError) as error:
+        return " ".join(str(error).split())[:300]
+    return ""
+
+
+def prepare(change: Change) -> None:
+    """Read the texts that a unit of this change will need read."""
+    path = str(change.patch.get("path"))
+    kept = change.previous if isinstance(change.previous, dict) else {}
+    for text in (change.patch.get("content"), kept.get("content")):
+        if isinstance(text, str) and len(text) <= documents.MAX_DOCUMENT_BYTES:
+            well_formed(path, text)
+            if path == CAPABILITIES_FILE:
+                declared.parse(text)
 
 
 def switch(tx: Tx, change: Change) -> Any:

@@ -7,9 +7,10 @@ import msgspec
 
 from homarus.base.errors import Busy
 from homarus.changes import sql
-from homarus.changes.model import Change, NewChange
+from homarus.changes.model import Change, Kind, NewChange
 from homarus.flows import changing, documents, opening
 from homarus.kernel import anchors
+from homarus.kernel.documents import PIPELINES_FOLDER
 from homarus.records import documents as records
 from homarus.records import incidents
 from homarus.records.documents import Entry, Version
@@ -139,11 +140,10 @@ def keep(tx: Tx, found: Found) -> Change:
 
     Raises `change.found_many`. Its remedy: approve it, or reject it (redline R4).
     """
-    now = records.by_path(tx, tx.company, found.path)
-    patch = {"base": None if now is None else now.sha256} | _patch(found)
-    for before in sql.found_open(tx, tx.company, found.path, MAX_FOUND):
-        if before.patch == patch:
-            return before
+    kind, patch = _patch(tx, found)
+    before = sql.found_same(tx, tx.company, kind, patch)
+    if before is not None:
+        return before
     if sql.count_found(tx, tx.company) >= MAX_FOUND:
         raise Busy(
             "change.found_many",
@@ -154,7 +154,7 @@ def keep(tx: Tx, found: Found) -> Change:
     change = changing.found(
         tx,
         NewChange(
-            kind="governed_document",
+            kind=kind,
             patch=patch,
             intent=f"{found.path} {what}, outside any change. Nobody has said why.",
             impact=f"Who reads {found.path}. The approved version is in force until this is "
@@ -179,12 +179,19 @@ def keep(tx: Tx, found: Found) -> Change:
     return change
 
 
-def _patch(found: Found) -> dict[str, Any]:
+def _patch(tx: Tx, found: Found) -> tuple[Kind, dict[str, Any]]:
+    """Kind and patch of the change that would make it the approved version."""
+    if found.content is not None and found.path.startswith(f"{PIPELINES_FOLDER}/"):
+        return Kind.PIPELINE, {"text": found.content}
+    now = records.by_path(tx, tx.company, found.path)
+    patch: dict[str, Any] = {"base": None if now is None else now.sha256, "path": found.path}
     if found.deleted:
-        return {"path": found.path, "delete": True}
-    if found.content is not None:
-        return {"path": found.path, "content": found.content}
-    return {"path": found.path, "note": f"nothing to approve: {found.note}"[:500]}
+        patch["delete"] = True
+    elif found.content is not None:
+        patch["content"] = found.content
+    else:
+        patch["note"] = f"nothing to approve: {found.note}"[:500]
+    return Kind.GOVERNED_DOCUMENT, patch
 
 
 def adopt(tx: Tx, path: str, content: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, HomarusError, Invalid
+from homarus.changes import sql
 from homarus.changes.model import Change, Failure, Kind
 from homarus.flows import governing_documents as documents
 from homarus.flows import governing_rows as rows
@@ -86,6 +87,13 @@ def check(rx: Rx, company: str, change: Change) -> tuple[Failure, ...]:
         return tuple(PLANS[change.kind].check(rx, company, change))
     except HomarusError as error:
         return (Failure("patch", f"{error.message} {error.remedy}".strip()),)
+
+
+def prepare(rx: Rx, company: str, ref: str) -> None:
+    """Before a unit, in a read of its own: long texts are parsed here and remembered."""
+    change = sql.need(rx, company, ref)
+    if change.kind is Kind.GOVERNED_DOCUMENT:
+        documents.prepare(change)
 
 
 def put_in_force(tx: Tx, change: Change) -> Any:

@@ -8,6 +8,7 @@ read through the API, and every `hash_s` by digest. Whatever lies on disk, the A
 """
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from homarus.store.port import Store
 
 log = structlog.get_logger("mainspace")
 
-LEAST_S: Final = 0.05
+LEAST_S: Final = 0.2
 """Between two rounds, however many events come."""
 
 
@@ -49,47 +50,54 @@ class Guard:
         self._dirty: set[str] = set()
 
     async def run(self) -> None:
-        """A company that fails is logged and tried again: guarding never ends the daemon."""
+        """What fails is logged and tried again: guarding never ends the daemon."""
         undo = self._store.listen(self._listen)
-        checked = float("-inf")
+        checked = polled = float("-inf")
         try:
             while True:
-                began = time.monotonic()
-                full = began - checked >= self._periods.hash_s
-                if full:
-                    checked = began
-                await self._round(full)
-                await self._pause()
+                now = time.monotonic()
+                full = now - checked >= self._periods.hash_s
+                poll = full or now - polled >= self._periods.poll_s
+                checked, polled = now if full else checked, now if poll else polled
+                try:
+                    await self._round(full=full, poll=poll)
+                except Exception as error:
+                    log.error("guard_failed", exc_info=error)
+                await self._pause(polled + self._periods.poll_s - time.monotonic())
         finally:
             undo()
 
     async def check(self) -> None:
         """Everything, now."""
-        await self._round(True)
+        await self._round(full=True, poll=True)
 
     def _listen(self, heads: dict[str, int]) -> None:
         self._dirty |= heads.keys()
         self._heard.set()
 
-    async def _pause(self) -> None:
-        await asyncio.sleep(min(LEAST_S, self._periods.poll_s))
-        try:
-            async with asyncio.timeout(self._periods.poll_s):
+    async def _pause(self, poll_in_s: float) -> None:
+        """Until the next poll, or until something is committed; a little while either way."""
+        least = min(LEAST_S, self._periods.poll_s)
+        await asyncio.sleep(least)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, poll_in_s - least)):
                 await self._heard.wait()
-        except TimeoutError:
-            pass
         self._heard.clear()
 
-    async def _round(self, full: bool) -> None:
+    async def _round(self, *, full: bool, poll: bool) -> None:
         dirty, self._dirty = self._dirty, set()
         if full or dirty - self._watches.keys():
             await self._companies()
         for company, watch in list(self._watches.items()):
+            if not poll and company not in dirty and not watch.new:
+                continue
             try:
-                await watch.round(full=full, heard=company in dirty)
+                await watch.round(full=full, heard=company in dirty, poll=poll)
             except HomarusError as error:
+                watch.again()
                 log.error("main_space_failed", slug=watch.slug, code=error.code, why=error.message)
             except OSError as error:
+                watch.again()
                 log.error("main_space_unwritable", slug=watch.slug, why=str(error))
 
     async def _companies(self) -> None:

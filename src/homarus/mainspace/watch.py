@@ -56,8 +56,18 @@ class Watch:
         self._views_due = True
         self._changed = True
 
-    async def round(self, *, full: bool, heard: bool) -> None:
-        """Look, keep, restore, write, commit. `heard`: something was committed in the company."""
+    @property
+    def new(self) -> bool:
+        """Not looked at yet."""
+        return self._seq is None
+
+    def again(self) -> None:
+        """The last round failed: the next one does all of it."""
+        self._changed = True
+
+    async def round(self, *, full: bool, heard: bool, poll: bool = True) -> None:
+        """Look, keep, restore, write, commit. `heard`: something was committed in the company;
+        `poll`: it is time to compare signatures."""
         paths: set[str] = set(self._suspects)
         if heard or full or self._seq is None:
             paths |= await self._hear()
@@ -70,7 +80,8 @@ class Watch:
         if not self.root.exists():
             await self._begin_anew()
             full = True
-        paths |= await asyncio.to_thread(self._touched)
+        if poll or fresh:
+            paths |= await asyncio.to_thread(self._touched)
         rendered = await self._render()
         for path in sorted(paths | set(self._entries) if full or fresh else paths):
             await self._look_at(path)

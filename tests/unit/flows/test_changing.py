@@ -8,7 +8,7 @@ from homarus.base.errors import HomarusError
 from homarus.changes.model import Change, NewChange, Status
 from homarus.company import agents
 from homarus.flows import changing, documents
-from homarus.kernel import settings, tokens
+from homarus.kernel import registry, settings, tokens
 from homarus.records import documents as records
 from homarus.store.port import Tx
 from homarus.testing.shop import OWNER, RUNTIME, Shop
@@ -262,6 +262,9 @@ FAULTS = [
     ("governed_setting", {"name": "role", "agent": "nobody", "role": "boss"}, ["role", "agent"]),
     ("capability_grant", {"capability": "a.b", "grants": ["role:x", "me"]},
      ["capability", "grants[1]"]),
+    ("governed_document", {"path": "capabilities.yaml", "content": "version: 2"},
+     ["content:1:1", "content:1:10"]),
+    ("governed_document", {"path": "AGENTS.md", "delete": True}, ["path", "delete"]),
     ("pipeline", {"text": "a: [1"}, ["text"]),
     ("pipeline", {"text": "id: x\ntitle: t\nstages: []"}, ["text"]),
     ("config", {"text": "{port: 99999}"}, ["text"]),
@@ -314,6 +317,31 @@ async def test_settings_levels_and_roles_are_switched(shop: Shop) -> None:
     assert (await shop.ground.read(agents.need, company, ada)).role == "coo"
     await act(shop, "back", change)
     assert (await shop.ground.read(agents.need, company, ada)).role is None
+
+
+CAPABILITIES = """\
+version: 1
+capabilities:
+  - {id: files.count, title: Count, argv: [wc, -l], grants: ["role:coder"]}
+"""
+
+
+async def test_the_approved_capabilities_become_rows(shop: Shop) -> None:
+    path = "capabilities.yaml"
+    company = shop.ground.company
+    await in_force(shop, new("governed_document", {"path": path, "content": "# none\n"}))
+    change = await in_force(shop, new("governed_document", {"path": path, "content": CAPABILITIES}))
+    found = await shop.ground.read(registry.by_id, company, "files.count")
+    assert (found.enabled, found.grants) == (True, ("role:coder",))
+    grant = {"capability": "files.count", "grants": ["*"]}
+    granted = await in_force(shop, new("capability_grant", grant))
+    assert (await shop.ground.read(registry.by_id, company, "files.count")).grants == ("*",)
+    await act(shop, "back", granted)
+    assert (await shop.ground.read(registry.by_id, company, "files.count")).grants == (
+        "role:coder",
+    )
+    await act(shop, "back", change)
+    assert not (await shop.ground.read(registry.by_id, company, "files.count")).enabled
 
 
 async def test_what_changed_meanwhile_is_not_overwritten(shop: Shop) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from homarus.changes import sql
 from homarus.changes.model import Change, Status
+from homarus.company import agents
 from homarus.flows import changing, documents
+from homarus.flows.governing_documents import MARK_BEGIN
 from homarus.mainspace import git
 from homarus.mainspace.guard import Guard, Periods
 from homarus.records import documents as records
@@ -49,7 +51,7 @@ class Scene:
         rows = await self.g.read(
             lambda rx: sql.listed(rx, self.g.company, limit=50, status="found")
         )
-        return list(reversed(rows))
+        return [await self.g.read(sql.need, self.g.company, row.number) for row in reversed(rows)]
 
     async def change(self, path: str, content: str | None) -> Change:
         """Proposed by a worker, approved and switched by the owner."""
@@ -268,6 +270,22 @@ async def test_an_agents_workspace_that_reaches_the_file_makes_it_an_emergency(
     assert [i.severity for i in opened] == ["critical"]
 
 
+async def test_views_are_written_and_follow(scene: Scene) -> None:
+    assert MARK_BEGIN in scene.text("AGENTS.md")
+    assert scene.text("AGENTS.md").startswith(await scene.approved("AGENTS.md"))
+    (scene.root / "INDEX.json").write_text("torn")
+    (scene.root / "AGENTS.md").write_text(scene.text("AGENTS.md").replace("R4", "R9"))
+    await scene.look()
+    assert scene.text("INDEX.json").startswith("{")
+    assert "R9" not in scene.text("AGENTS.md")
+    assert await scene.found() == []
+    action = scene.g.action("agent.create", "agent:new")
+    await scene.g.store.write(action, agents.create, agents.AgentChange(name="ada"))
+    scene.again()
+    await scene.look()
+    assert "ada" in scene.text("ACTIVE_ROSTER.md")
+
+
 @HAS_GIT
 async def test_every_switch_is_one_commit_of_the_approved_text(scene: Scene) -> None:
     await scene.change(HOUSE, "two\n")
@@ -281,7 +299,7 @@ async def test_every_switch_is_one_commit_of_the_approved_text(scene: Scene) -> 
     body = scene.git("log", "-1", "--format=%B", "main")
     assert "Homarus-Change: C-2" in body
     assert "Homarus-Seal: " in body
-    assert scene.git("status", "--short") == ""
+    assert scene.git("status", "--short") == " M AGENTS.md\n", "its generated part"
 
 
 @HAS_GIT
