@@ -346,3 +346,75 @@ async def test_who_acts_by_the_token_that_asked_cannot_answer(daemon: Daemon) ->
     await ok(await daemon.owner.post("/api/v1/approvals", json=asked, headers=key()))
     reply = await Desk(daemon).answer("A-1", "approve")
     assert (reply.status_code, reply.json()["code"]) == (403, "approval.requester")
+
+
+# -- done, once a person accepts it ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "word, wire, canonical", [("approved", "done", "done"), ("rejected", "review", "review")]
+)
+async def test_a_done_that_a_person_accepts(
+    daemon: Daemon, word: str, wire: str, canonical: str
+) -> None:
+    """The control plane's own shapes: 409 with the approval, PATCH, then done or review."""
+    await daemon.agent("ada")
+    project = await daemon.project()
+    body = {
+        "projectId": project, "taskType": "write_page", "title": "Write",
+        "allowUnderspecified": True, "humanApprovalRequired": True,
+    }  # fmt: skip
+    await ok(await daemon.company.post("/api/mcp/tasks", json=body, headers=key()))
+    claim = await daemon.company.post(
+        "/api/mcp/tasks/claim", json={"agentId": "ada"}, headers=key()
+    )
+    task = claim.json()["task"]["id"]
+    report = {"agentId": "ada", "state": "done", "outputJson": {"pages": 1}, "comment": "written"}
+    asked = []
+    for _ in range(2):
+        reply = await daemon.company.post(
+            f"/api/mcp/tasks/{task}/result", json=report, headers=key()
+        )
+        assert (reply.status_code, reply.json()["code"]) == (409, "task.policy_approval")
+        asked.append(reply.json()["approval"])
+    assert asked[0] == asked[1]
+    assert (asked[0]["actionType"], asked[0]["taskIds"]) == ("task_done", [task])
+    assert asked[0]["rationale"] == "written"
+    again = {"projectId": project, "taskIds": [task], "requesterAgentId": "ada"}
+    same = await ok(await daemon.company.post("/api/mcp/approvals", json=again, headers=key()))
+    assert same["approval"]["id"] == asked[0]["id"]
+    path = f"/api/mcp/approvals/{asked[0]['id']}"
+    reply = await daemon.company.patch(path, json={"status": word}, headers=key())
+    assert reply.status_code == 403, "a company token never resolves approvals"
+    reply = await daemon.owner.patch(path, json={"status": word, "resolutionNote": "seen"})
+    assert (await ok(reply))["approval"]["status"] == word
+    row = (await ok(await daemon.company.get(path)))["tasks"][0]
+    assert (row["state"], row["canonicalState"]) == (wire, canonical)
+    detail = (await ok(await daemon.company.get(f"/api/mcp/tasks/{task}")))["task"]
+    assert detail["outputJson"] == {"pages": 1}
+    listed = await ok(await daemon.company.get(f"/api/mcp/approvals?projectId={project}"))
+    assert [a["status"] for a in listed["approvals"]] == [word]
+
+
+async def test_lists_have_filters_and_a_cursor(daemon: Daemon) -> None:
+    desk = Desk(daemon)
+    for n in range(5):
+        body = {"actionType": "publish", "what": f"Thing {n}"}
+        await ok(await daemon.company.post("/api/v1/approvals", json=body, headers=key()))
+    await ok(await desk.answer("A-2", "approve"))
+    assert [a["number"] for a in await desk.approvals(status="approved")] == ["A-2"]
+    first = await ok(await daemon.owner.get("/api/v1/approvals?limit=3"))
+    assert [a["number"] for a in first["approvals"]] == ["A-5", "A-4", "A-3"]
+    rest = await ok(
+        await daemon.owner.get("/api/v1/approvals", params={"cursor": first["nextCursor"]})
+    )
+    assert [a["number"] for a in rest["approvals"]] == ["A-2", "A-1"]
+    for query, code in (
+        ({"status": "maybe"}, "approval.status"),
+        ({"cursor": "x"}, "request.cursor"),
+        ({"taskId": "nonsense"}, "request.bad_id"),
+    ):
+        reply = await daemon.owner.get("/api/v1/approvals", params=query)
+        assert (reply.status_code, reply.json()["code"]) == (400, code)
+    reply = await daemon.owner.get("/api/v1/approvals/A-99")
+    assert (reply.status_code, reply.json()["code"]) == (404, "approval.unknown")

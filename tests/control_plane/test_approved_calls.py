@@ -108,3 +108,24 @@ async def test_stop_ends_a_call(daemon: Daemon) -> None:
     await daemon.owner.post("/api/v1/stops", json={"scope": "task", "subject": caller.task})
     found = await caller.until(path, lambda body: body["call"]["state"] == "failed")
     assert "cancelled" in found["call"]["reason"] or "STOP" in found["call"]["reason"]
+
+
+async def test_what_was_asked_ahead_covers_exactly_that_call(daemon: Daemon) -> None:
+    """The requester chooses neither the risk nor what the approver reads."""
+    caller = Caller(daemon)
+    await caller.set_up("print('sent')", approval=True)
+    await caller.claim()
+    body = {
+        "capability": COMMAND, "taskIds": [caller.task], "arguments": {"to": "ada"},
+        "risk": "low", "what": "nothing much",
+    }  # fmt: skip
+    reply = await caller.client.post("/api/v1/approvals", json=body, headers=key())
+    assert reply.status_code == 201, reply.text
+    row = reply.json()["approval"]
+    assert row["risk"] == "high"
+    assert row["what"].startswith(f"Send a letter ({COMMAND}): " + '{"to":"ada"}')
+    await daemon.owner.post(f"/api/v1/approvals/{row['number']}/approve", json={})
+    assert (await caller.call("bob")).json()["code"] == "approval.needed"
+    await daemon.owner.post("/api/v1/approvals/A-2/cancel", json={})
+    await caller.claim()
+    assert (await caller.call("ada")).status_code == 202

@@ -13,12 +13,15 @@ from homarus.base.ids import new_id
 from homarus.company import agents, projects
 from homarus.company.agents import AgentChange
 from homarus.company.founding import Company
-from homarus.flows import work
+from homarus.flows import stopping, work
+from homarus.kernel import approvals
+from homarus.records import incidents
 from homarus.store.port import Params, Row, Rx, Tx
 from homarus.tasks.model import State
+from homarus.tasks.sql import need
 from homarus.testing.stores import OpenStore, opened, postgres_store, sqlite_store
 from homarus.web import views
-from homarus.web.queries import WINDOW, board, counted, ledger, roster, task
+from homarus.web.queries import WINDOW, board, counted, desk, halt, ledger, roster, task
 
 ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -299,6 +302,55 @@ async def test_a_tasks_page_tells_its_story(ground: OpenStore) -> None:
     assert [moment.what for moment in found.moments] == ["created"]
     assert await read(ground, task.detail, ground.company, "T-99") is None
     assert await read(ground, task.detail, ground.company, "nonsense") is None
+
+
+# -- desk and STOP ---------------------------------------------------------------------------
+
+
+def _asks(tx: Tx, project: str, risk: str) -> str:
+    return approvals.request(
+        tx, capability="x.y", target=risk, payload=bytes(32), task=None, agent=None, reason="r",
+        risk=risk, project=project, kind="custom",
+    ).number  # fmt: skip
+
+
+def _goes_wrong(tx: Tx, project: str) -> str:
+    return incidents.open_incident(
+        tx, severity="critical", reason_code="fire", summary="It burns", project=project
+    ).number
+
+
+def _says_stop(tx: Tx, scope: str, subject: str) -> str:
+    return stopping.put(tx, scope, subject, "drill").id
+
+
+async def test_the_desk_lists_by_risk_then_age(ground: OpenStore) -> None:
+    project = await act(ground, _project, "goal")
+    coder = await act(ground, _agent, "coder", "scoder")
+    for state in ("review", "failed", "dead_letter", "blocked", "in_progress", "done", "queued"):
+        await act(ground, _task, project, state, state, coder)
+    for risk in ("low", "high"):
+        await act(ground, _asks, project, risk)
+    await act(ground, _goes_wrong, project)
+    found = await read(ground, desk.desk, ground.company)
+    assert [row.number for row in found.waiting if row.risk == "high"] == ["A-2", "I-1"]
+    kinds = {row.kind for row in found.waiting if row.risk == "medium"}
+    assert kinds == {"failed", "dead letter", "stuck"}
+    assert {row.number for row in found.waiting if row.risk == "low"} == {"A-1", "T-1"}
+    assert [row.title for row in found.running] == ["in_progress"]
+    assert (found.done, found.failed, found.more) == ("1", "1", False)
+
+
+@pytest.mark.parametrize("scope", ["company", "project", "agent", "task", "trace"])
+async def test_stop_knows_its_last_effect(ground: OpenStore, scope: str) -> None:
+    project = await act(ground, _project, "goal")
+    coder = await act(ground, _agent, "coder", "scoder")
+    made = await act(ground, _task, project, "title", "in_progress", coder)
+    trace = (await read(ground, need, ground.company, made)).trace
+    subject = {"project": project, "agent": coder, "task": made, "trace": trace}.get(scope, "")
+    await act(ground, _says_stop, scope, subject)
+    [row] = await read(ground, halt.halts, ground.company, 1)
+    assert (row.scope, row.reason, row.ending) == (scope, "drill", 0)
 
 
 # -- plans -----------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ PATCH is the original's way to answer; POST …/approve and …/reject say the s
 changed, and who asked never answers: the two quirks of the original are not kept.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from homarus.base.canonical import canonical
+from homarus.base.canonical import canonical, digest
 from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError, Invalid
 from homarus.company import agents, projects
@@ -18,7 +17,7 @@ from homarus.control_plane import answers
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import approving, parking
-from homarus.kernel import approvals
+from homarus.kernel import approvals, registry
 from homarus.kernel.approvals import Approval
 from homarus.store.port import Event, Reply, Rx, Tx
 from homarus.tasks import sql
@@ -127,7 +126,7 @@ def read(rx: Rx, call: Call[None]) -> Reply:
 
 class NewApproval(msgspec.Struct, frozen=True, rename="camel"):
     """The original's fields ask whether tasks are done. With `capability` it is about an act of the
-    requester: `target` and `arguments` (hashed as canonical JSON) or `payloadHash`."""
+    requester: `target` and `arguments` as it would give them to `POST /calls`, or `payloadHash`."""
 
     project_id: str | None = None
     task_ids: list[str] = []
@@ -192,21 +191,22 @@ def _ask_act(
     tx: Tx, body: NewApproval, tasks: list[Task], agent: str | None, project: str | None
 ) -> Approval:
     task = tasks[0] if tasks else None
-    shown = "" if body.arguments is None else canonical(body.arguments).decode()[:MAX_WHAT]
     kind = "custom" if body.capability is None else "act"
+    target = body.target or ("" if task is None else f"task:{task.id}")
+    what, risk = _plainly(tx, body)
     return approvals.request(
         tx,
         capability=body.capability or body.action_type,
-        target=body.target or ("" if task is None else f"task:{task.id}"),
-        payload=_payload(body),
+        target=target,
+        payload=_payload(body, target),
         task=None if task is None else task.id,
         agent=agent,
         reason=body.rationale or "",
         scope=body.scope,
         hours=body.hours,
         kind=kind,
-        what=": ".join(text for text in (body.what, shown) if text),
-        risk=body.risk,
+        what=what,
+        risk=risk,
         cost=body.cost,
         project=project or (None if task is None else task.project),
         tasks=tuple(row.id for row in tasks),
@@ -214,7 +214,25 @@ def _ask_act(
     )
 
 
-def _payload(body: NewApproval) -> bytes:
+def _plainly(tx: Tx, body: NewApproval) -> tuple[str, str]:
+    """What is asked, and its risk: of a registered capability its title and arguments come first,
+    whatever the requester calls it, and its risk is the least."""
+    if body.capability is None:
+        return body.what or "", body.risk
+    found = registry.by_id(tx, tx.company, body.capability)
+    title = body.capability if found is None else f"{found.title} ({found.id})"
+    shown = "arguments known by their hash alone"
+    if body.payload_hash is None:
+        shown = canonical(body.arguments or {}).decode()[:MAX_WHAT]
+    risks = [body.risk, "low" if found is None else found.risk]
+    if body.risk in approvals.RISKS:
+        risks.sort(key=approvals.RISKS.index)
+        risks.reverse()
+    said = f" - in the requester's words: {body.what}" if body.what else ""
+    return f"{title}: {shown}{said}", risks[0]
+
+
+def _payload(body: NewApproval, target: str) -> bytes:
     if body.payload_hash is not None:
         try:
             return bytes.fromhex(body.payload_hash)
@@ -222,11 +240,10 @@ def _payload(body: NewApproval) -> bytes:
             raise Invalid(
                 "approval.payload", "payloadHash is not hexadecimal", "Give SHA-256: 64 digits."
             ) from None
-    if body.arguments is None and body.capability is not None:
-        return approvals.payload_of(None)
-    if body.arguments is None:  # nothing but the question itself tells two of them apart
-        return hashlib.sha256(canonical([body.what, body.rationale])).digest()
-    return hashlib.sha256(canonical(body.arguments)).digest()
+    if body.capability is None:  # nothing but the question itself tells two of them apart
+        return digest([body.what, body.rationale, body.arguments])
+    arguments = body.arguments or {}
+    return digest({"capability": body.capability, "target": target, "arguments": arguments})
 
 
 # -- answering -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ const BACKOFF_MS = 250;
 const BACKOFF_MAX_MS = 10000;
 const HELD_MS = 400;
 const TICK_MS = 15000;
+const SAY_MS = 5000; // what waits is said to screen readers at most this often
 const SIGNED_OUT = 4401;
 
 const body = document.body;
@@ -264,6 +265,13 @@ document.addEventListener("keydown", (event) => {
   act(document.activeElement.closest("[data-row]"));
 });
 
+const waiting = () => document.querySelector("#h-waiting .count")?.textContent;
+let told = waiting();
+setInterval(() => {
+  if (waiting() === told) return;
+  told = waiting();
+  say(document.getElementById("said"), `${told} waiting for you`);
+}, SAY_MS);
 setInterval(mark, 500);
 setInterval(() => {
   if (document.hidden || !socket) return;
