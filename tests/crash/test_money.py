@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import httpx2
 import pytest
 
+from homarus.client.http import Client
+from homarus.demo.children import Daemon
 from homarus.kernel import budgets, reservations
 from homarus.store.port import Rx
 from homarus.testing.ground import START_MS, ManualClock, ground
@@ -91,6 +94,54 @@ def test_spenders_killed_at_any_point(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(POSTGRES_SEEDS))
 def test_spenders_killed_on_postgresql(tmp_path: Path, postgres_url: str, seed: int) -> None:
     live_and_die(tmp_path / "home", postgres_url, seed)
+
+
+ASKED: Final = 70_000
+HEARD = 5
+"""Acknowledgements before the daemon is killed, of 14 that fit."""
+
+
+async def race(daemon: Daemon, owner: str, heard: list[str], until: int) -> None:
+    """50 reservations at once over HTTP; the daemon dies when so many were acknowledged."""
+    headers = {"Authorization": f"Bearer {owner}"}
+    async with httpx2.AsyncClient(base_url=daemon.ready.url, headers=headers) as client:
+
+        async def one() -> None:
+            reply = await client.post("/api/v1/reservations", json={"moneyMicros": ASKED})
+            if reply.status_code == 201:
+                heard.append(reply.json()["reservation"]["id"])
+                if len(heard) == until:
+                    daemon.kill()
+
+        await asyncio.gather(*(one() for _ in range(SPENDERS)), return_exceptions=True)
+
+
+def test_a_daemon_killed_among_fifty_requests(tmp_path: Path) -> None:
+    """1.00, 0.07 each: what was acknowledged is held, and all lives together hold 14 of them."""
+    home, log = tmp_path / "home", tmp_path / "log"
+    daemon = Daemon(home, log)
+    body = {"scope": "company", "unit": "money", "period": "total", "limit": LIMIT}
+    owner = (home / "run" / "owner.token").read_text().strip()
+    Client(daemon.ready.url, owner).put("/budgets", body)
+    heard: list[str] = []
+    asyncio.run(race(daemon, owner, heard, HEARD))
+    daemon = Daemon(home, log)
+    try:
+        client = Client(daemon.ready.url, owner)
+        [budget] = client.get("/budgets")["budgets"]
+        assert HEARD * ASKED <= budget["reserved"] <= LIMIT
+        asyncio.run(race(daemon, owner, heard, 0))
+        [budget] = client.get("/budgets")["budgets"]
+        assert (budget["spent"], budget["reserved"]) == (0, 14 * ASKED)
+        for reservation in heard:
+            row = client.get(f"/reservations/{reservation}")["reservation"]
+            assert (row["state"], row["reserved"]["moneyMicros"]) == ("held", ASKED)
+            client.post(f"/reservations/{reservation}/settle", {"moneyMicros": ASKED})
+        [budget] = client.get("/budgets")["budgets"]
+        assert budget["spent"] == len(heard) * ASKED
+        assert budget["spent"] + budget["reserved"] == 14 * ASKED
+    finally:
+        daemon.stop()
 
 
 def test_a_life_that_nobody_ends_spends_and_is_refused(tmp_path: Path) -> None:

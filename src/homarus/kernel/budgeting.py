@@ -8,7 +8,7 @@ query for that, and other acts none.
 
 from typing import Any, Final
 
-from homarus.base.action import Effect, Estimate, Proof, Refuse
+from homarus.base.action import ActorKind, Effect, Estimate, Proof, Refuse
 from homarus.base.ids import new_id
 from homarus.kernel import budgets, prices
 from homarus.kernel.budgets import Amounts, Short
@@ -25,9 +25,16 @@ def budget(case: Case) -> Judgement:
     estimate = case.action.estimate
     if estimate is not None:
         return _reserve(case, estimate)
-    if case.effect not in COUNTED or not budgets.any_set(case.rx, case.action.company):
+    if case.effect not in COUNTED or _own_business(case):
+        return None
+    if not budgets.any_set(case.rx, case.action.company):
         return None
     return _count(case)
+
+
+def _own_business(case: Case) -> bool:
+    """The daemon's own posts (a notice that an approval waits) are nobody's to pay."""
+    return case.actor is not None and case.actor.kind is ActorKind.SYSTEM
 
 
 def _reserve(case: Case, estimate: Estimate) -> Judgement:

@@ -106,6 +106,15 @@ async def test_a_run_counts_as_a_call_where_calls_or_money_are_limited(shop: Sho
     assert (budget.spent, budget.left) == (15, 4)
 
 
+async def test_a_notice_of_the_daemon_itself_costs_nothing(shop: Shop) -> None:
+    await Purse(shop).limit("company", None, "calls", "day", 0)
+    post = Action(
+        shop.ground.company, "notice.post", "approval:x", Effect.EXTERNAL_WRITE, system="notices"
+    )
+    await shop.ground.store.write(post, _act)
+    assert [budget.spent for budget in await stands(shop)] == [0]
+
+
 def _failing(tx: Tx) -> None:
     raise HomarusError("test.failed", "on purpose")
 
