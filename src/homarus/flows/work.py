@@ -336,7 +336,7 @@ def _claim_review(tx: Tx, agent: AgentFacts, lease: service.Lease) -> Claim | No
         f"and t.lease_until_ms is null and coalesce(t.agent, '')<>?{outside} and (exists("
         "select 1 from task_done_item d where d.task=t.id and d.kind='review' and d.value=? "
         "and d.evidence is null) or (t.reason=? and ?>=? and exists(select 1 from task_spec s "
-        "where s.task=t.id and (s.role is null or s.role=? or ?=?)))) "
+        "where s.task=t.id and s.route_level<3 and (s.role is null or s.role=? or ?=?)))) "
         "order by t.priority desc, t.seq limit 1",
         (
             tx.company, agent.id, *subjects, role, accepting.REASON, agent.trust, NORMAL, role,

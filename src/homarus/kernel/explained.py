@@ -306,8 +306,7 @@ _TABLE: Final = (
         "requester confirms, amends or rejects.",
         (
             ("gate-6.brief", "execution before confirmation"),
-            ("brief.own", "its author would confirm it"),
-            ("brief.not_requester", "somebody else would decide"),
+            ("brief.*", "a brief that lacks a text, or is decided by its author or a stranger"),
         ),
         "Write the brief and wait for the confirmation.", "homarus task show T-1",
     ),
@@ -315,7 +314,13 @@ _TABLE: Final = (
         "L3", "Three pairs of eyes", "RDP L3, collaboration",
         "High-risk work has three identities: audit, implementation, acceptance, in this order. No "
         "one holds two.",
-        (("gate-4.audit", "implementation without the audit"),),
+        (
+            ("gate-4.audit", "implementation without the audit"),
+            ("route.two_parts", "one identity would hold two parts"),
+            ("route.acceptance", "done by whoever implemented it"),
+            ("route.asserted", "a token that speaks for many audits or accepts"),
+            ("route.person", "a person has to accept, and an agent would"),
+        ),
         "Ask somebody else to audit, and a third to accept.", "homarus task show T-1",
     ),
 )  # fmt: skip
