@@ -385,11 +385,6 @@ def disable(tx: Tx, capability: str) -> Capability:
     _changed(tx, "capability_disabled", capability)
     return found
 
-
-def apply_document(tx: Tx, text: str) -> Any:
-    """`declared.apply_document`: the approved capabilities.yaml becomes rows."""
-    from homarus.kernel import declared
-
     return declared.apply_document(tx, text)
 
 
