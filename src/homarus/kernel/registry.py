@@ -37,7 +37,6 @@ __all__ = [
     "SKILL",
     "Capability",
     "NewCapability",
-    "apply_document",
     "register",
     "set_grants",
 ]
@@ -384,8 +383,6 @@ def disable(tx: Tx, capability: str) -> Capability:
         raise Conflict("capability.disabled", f"{capability} is disabled already", "Nothing to do.")
     _changed(tx, "capability_disabled", capability)
     return found
-
-    return declared.apply_document(tx, text)
 
 
 def _changed(tx: Tx, kind: str, capability: str, **data: Any) -> None:

@@ -157,7 +157,7 @@ def test_circles_of_grants_are_refused_at_each_step(length: int) -> None:
 
 async def apply(shop: Shop, text: str) -> declared.Applied:
     found: declared.Applied = await shop.do(
-        "capability.grant", SYSTEM, registry.apply_document, text
+        "capability.grant", SYSTEM, declared.apply_document, text
     )
     return found
 
