@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from urllib.parse import quote
 
 from homarus.redteam.world import MODEL, World
 
@@ -151,7 +152,7 @@ def lifts_the_stop(rng: random.Random, world: World) -> Request:
 
 @move
 def claims_by_a_mirrors_id(rng: random.Random, world: World) -> Request:
-    ref = rng.choice(MIRROR_IDS)
+    ref = quote(rng.choice(MIRROR_IDS), safe="")
     path = rng.choice((f"/tasks/{ref}/claim", f"/tasks/{ref}/result"))
     body = {"agentId": "mallory", "state": "done"}
     return Request("POST", path, body, _voice(rng), must="refused")
