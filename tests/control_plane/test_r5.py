@@ -237,6 +237,12 @@ async def test_five_deep_and_not_six(office):
     assert len(shown["tasks"]) == 6
 
 
+async def test_a_hundred_on_one_trace_and_no_more(office):
+    task = await office.holding("pm")
+    codes = [code(await office.spawn("pm", "a1", short("pm", task))) for _ in range(101)]
+    assert codes == [""] * 100 + ["R5.breadth"]
+
+
 @pytest.mark.parametrize(
     "chain, target, expected",
     [

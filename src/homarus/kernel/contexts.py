@@ -120,6 +120,13 @@ def of_trace(rx: Rx, company: str, trace: str) -> list[Position]:
     return [_position(row) for row in rows]
 
 
+def spawned(rx: Rx, trace: str, limit: int) -> int:
+    """How many tasks were spawned on a trace, counted no further than `limit`."""
+    sql = "select count(*) from (select 1 from task_context where trace=? limit ?) as some"
+    row = rx.one(sql, (trace, limit))
+    return 0 if row is None else int(row[0])
+
+
 def notes_of(rx: Rx, company: str, trace: str) -> list[Used]:
     """Notes used on a trace, oldest first."""
     rows = rx.all(

@@ -227,6 +227,15 @@ def _spawn(case: Case, agent: AgentFacts, standing: Standing) -> Judgement:
             f"this spawn would stand {standing.depth + 1} deep on its trace; {most} is the limit",
             "Do it yourself, or report back to whoever gave you the task.",
         )
+    many = case.setting("routing.tasks")
+    if contexts.spawned(case.rx, standing.trace, many) >= many:
+        return case.refuse(
+            "R5.breadth",
+            RULE,
+            f"{many} tasks were spawned on this trace already, and that is the limit",
+            "Wait for those that are open, or do it yourself.",
+            once=True,
+        )
     callee = case.callee()
     if callee is not None and callee.id in (*standing.above, agent.id):
         return case.refuse(

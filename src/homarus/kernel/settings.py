@@ -37,6 +37,7 @@ SETTINGS: Final[dict[str, Setting]] = {
                 choices=LEVELS),
         Setting("routing.note_s", 600, "How long a routing note is valid, in seconds.", 10, 86_400),
         Setting("routing.depth", 5, "How deep agents may spawn on one trace.", 1, 20),
+        Setting("routing.tasks", 100, "How many tasks agents may spawn on one trace.", 1, 10_000),
         Setting("preflight.s", 1800, "How long a preflight is valid, in seconds.", 30, 86_400),
         Setting("registry.floor", 1.0, "Search scores below this are a miss.", 0.0, 100.0),
         Setting("gates.threshold", 3.0, "Classifier scores above this divert or block.",
