@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from homarus.kernel.preflights import claim_id
+from homarus.tasks.model import LEASE_MS
 from homarus.testing.daemon import Daemon, key, running
+from homarus.testing.ground import ManualClock
 
 CONFIG = {
     "id": "openclaw-config.editor",
@@ -18,7 +20,9 @@ CONFIG = {
 @pytest.fixture
 async def office(tmp_path: Any) -> Any:
     """Agents `pm` and `scoder` of a company that enforces, with one capability."""
-    async with running(tmp_path / "home") as daemon:
+    clock = ManualClock()
+    async with running(tmp_path / "home", clock=clock) as daemon:
+        daemon.clock = clock  # type: ignore[attr-defined]
         await daemon.owner.post(
             "/api/v1/companies", json={"slug": "studio", "name": "Studio"}, headers=key()
         )
@@ -214,6 +218,38 @@ async def test_a_claims_preflight_ends_with_it(office: Any) -> None:
     shown = (await office.bridge.get(f"/api/v1/preflights/{named}")).json()["preflight"]
     assert shown["status"] == "expired"
     assert await call(office, "pm", first, preflightId=named) == "R6.expired"
+
+
+async def test_a_thought_one_is_over_at_its_last_millisecond(office: Any) -> None:
+    first = await task(office, "a", capability=CONFIG["id"])
+    mine = await think(office, "pm", "modify openclaw config file", taskId=first)
+    office.clock.advance(1_800_000 - 1)
+    assert (await claim(office, "pm"))["id"] == first
+    assert await call(office, "pm", first, preflightId=mine["id"]) == "accepted"
+    office.clock.advance(1)
+    assert await call(office, "pm", first, preflightId=mine["id"]) == "R6.expired"
+
+
+async def test_a_claims_one_is_over_with_the_lease(office: Any) -> None:
+    first = await task(office, "a", capability=CONFIG["id"])
+    held = await claim(office, "pm")
+    named = claim_id(first, int(held["leaseToken"]))
+    office.clock.advance(LEASE_MS - 1)
+    assert await call(office, "pm", first) == "accepted"
+    office.clock.advance(1)
+    assert await call(office, "pm", first, preflightId=named) == "R6.expired"
+
+
+async def test_a_new_fence_ends_the_old_one(office: Any) -> None:
+    first = await task(office, "a", capability=CONFIG["id"])
+    held = await claim(office, "pm")
+    again = await office.bridge.post(
+        "/api/mcp/tasks/claim", json={"agentId": "pm", "readopt": True}, headers=key()
+    )
+    assert again.json()["task"]["id"] == first
+    old = claim_id(first, int(held["leaseToken"]))
+    assert await call(office, "pm", first) == "accepted"
+    assert await call(office, "pm", first, preflightId=old) == "R6.expired"
 
 
 async def test_named_preflights_over_the_wire(office: Any) -> None:
