@@ -274,7 +274,7 @@ async def test_an_agent_takes_no_declared_fact_away(
     task = await office.task("Do it", *([label] if label else []), input=given)
     path = f"/tasks/{task['id']}"
     found = await office.refused("ann", "PATCH", path, {"inputJson": change})
-    assert found == (403, "gate.declared", "gates")
+    assert found == (403, "gate.declared", "gate-4")
     await office.ok("olga", "PATCH", path, {"inputJson": change})
     await office.ok("ann", "PATCH", path, {"inputJson": {"note": "mine"}, "title": "Else"})
 

@@ -99,7 +99,7 @@ def declared_stay(tx: Tx, before: dict[str, Any], after: dict[str, Any]) -> None
             "gate.declared",
             f"{', '.join((*lost, *sorted(gone)))} was declared of this task",
             "An operator changes what gates go by.",
-            rule="gates",
+            rule="gate-4",
         )
 
 

@@ -200,7 +200,8 @@ _TABLE: Final = (
             (4, "Rules have their own road", "governance (L3)",
              "Company mechanisms, agent rules, routing and onboarding go through governance, and "
              "an audit comes first.",
-             (("gate-4.audit", "done before another identity audited it"),),
+             (("gate-4.audit", "done before another identity audited it"),
+              ("gate.declared", "who is no operator takes away what gates go by")),
              "Have it audited by an identity that neither does nor accepts it.",
              "create a task about agent rules"),
             (5, "The right profession", "role, gate A (L1)",
