@@ -64,13 +64,11 @@ def _content(rx: Rx, company: str, path: str, content: str) -> list[Failure]:
         return [Failure("content", error.message)]
     if path == AGENTS_FILE and (MARK_BEGIN in content or MARK_END in content):
         return [Failure("content", "the generated part is no part of the governed text")]
-    wrong = well_formed(path, content)
-    if wrong:
-        return [Failure("content", wrong)]
     if path == CAPABILITIES_FILE:
         found = declared.problems(rx, company, content)[: declared.MAX_PROBLEMS]
         return [Failure(f"content:{p.line}:{p.column}", p.told(path)) for p in found]
-    return []
+    wrong = well_formed(path, content)
+    return [Failure("content", wrong)] if wrong else []
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -95,9 +93,10 @@ def prepare(change: Change) -> None:
     kept = change.previous if isinstance(change.previous, dict) else {}
     for text in (change.patch.get("content"), kept.get("content")):
         if isinstance(text, str) and len(text) <= documents.MAX_DOCUMENT_BYTES:
-            well_formed(path, text)
             if path == CAPABILITIES_FILE:
                 declared.parse(text)
+            else:
+                well_formed(path, text)
 
 
 def switch(tx: Tx, change: Change) -> Any:

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from homarus.base import process
 from homarus.base.errors import Unavailable
 from homarus.base.process import ProcessSpec
 from homarus.kernel.documents import VIEWS
+
+log = structlog.get_logger("mainspace")
 
 BRANCH: Final = "refs/heads/main"
 AUTHOR: Final = "Homarus <homarus@localhost>"
@@ -69,7 +72,9 @@ class Repository:
             stdin=b"".join(_stream(commits, head)) + b"done\n",
         )  # fmt: skip
         if (self._folder / "HEAD").read_text("utf-8", "replace").strip() == f"ref: {BRANCH}":
-            await self._run("read-tree", "HEAD")
+            shown = await process.run(self._spec(("read-tree", "HEAD"), None))
+            if not shown.ok:  # the commit is made; only `git status` lags behind
+                log.warning("index_behind", folder=str(self._root))
 
     async def messages(self, limit: int) -> str:
         """Those of the newest commits, one after the other; empty when there is none."""

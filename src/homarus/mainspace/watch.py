@@ -274,6 +274,7 @@ class Watch:
         try:
             await self._history.catch_up(self.company, self._state)
         except HomarusError as error:
+            self._history.forget()
             log.error("no_history", slug=self.slug, code=error.code, why=error.message)
 
     async def write(self, fn: Any, *args: Any) -> Any:

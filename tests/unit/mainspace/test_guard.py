@@ -314,6 +314,15 @@ async def test_no_commit_is_made_twice_and_none_is_lost_with_the_state(scene: Sc
 
 
 @HAS_GIT
+async def test_a_locked_index_makes_no_commit_twice(scene: Scene) -> None:
+    (scene.root / ".git" / "index.lock").write_text("")
+    await scene.change(HOUSE, "two\n")
+    await scene.look()
+    await scene.look()
+    assert len(scene.git("log", "--format=%h", "main").splitlines()) == 2
+
+
+@HAS_GIT
 async def test_nothing_of_the_repository_runs(scene: Scene, tmp_path: Path) -> None:
     """Hooks, filters and a monitor that somebody put there are not obeyed."""
     trap = tmp_path / "trap"
