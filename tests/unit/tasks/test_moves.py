@@ -7,7 +7,7 @@ from homarus.tasks.model import FINISHED, MOVES, Mover, State, may_move
 # Rows: from; columns: to. C claim, H holder, L lease expiry, K kernel, O operator.
 TABLE = """
             inbox queued in_progress review blocked done failed dead_letter archived
-inbox       -     KO     -           -      -       -    -      -           HO
+inbox       -     KO     -           -      K       -    -      -           HO
 queued      -     -      C           -      KO      -    -      -           HO
 in_progress -     HLO    -           H      KO      H    H      L           -
 review      -     HO     C           -      -       HO   HO     -           HO

@@ -15,7 +15,7 @@ from homarus.web.queries import counted
 from homarus.web.queries.board import title_of
 from homarus.web.queries.names import Names
 
-MAX_WAITING: Final = 40
+MAX_WAITING: Final = 36
 MAX_RUNNING: Final = 20
 MAX_TODAY: Final = 1_000
 """Finished tasks that are looked at for the counts of today."""
