@@ -1,7 +1,7 @@
 """One judgement of the kernel: its rules alone, and with the facts that they read.
 
-The acts of a working agent: claim, result, message, and a command of its own under the preflight of
-its claim. `pure` answers every query from memory, so that what is left is the rules.
+The acts of a working agent: claim, result, message to another, and a command under a preflight of
+its own. `pure` answers every query from memory, so that what is left is the rules.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from bench.aims import Outcome
 from bench.office import Office, Worker
 from bench.scratch import scratch
 from homarus.base.action import Action, Allow
-from homarus.flows import work
+from homarus.flows import thinking, work
 from homarus.flows.facts import SqlFacts
 from homarus.kernel import registry
 from homarus.kernel.admit import judge
@@ -62,8 +62,12 @@ async def _judged(seed: Office, rounds: int) -> tuple[dict[str, float], dict[str
         await opened.write(office.system(seed.company, "company.create"), _register)
         claim = Action(seed.company, "task.claim", "task:", credential=worker.token)
         claimed = await opened.write(claim, work.claim, work.ClaimRequest(owner=worker.name))
+        asking = Action(seed.company, "preflight.create", "preflight:", credential=worker.token)
+        thought = await opened.write(
+            asking, thinking.preflight, worker.agent, "count words", claimed.task.id
+        )
         key = office.kernel(seed.home).note_key
-        acts = _acts(seed, worker, claimed.task.id)
+        acts = _acts(seed, worker, claimed.task.id, thought.id)
         return await opened.read(_rounds, acts, key, rounds)
     finally:
         await opened.stop()
@@ -74,15 +78,17 @@ def _register(tx: Tx) -> None:
     registry.register(tx, new)
 
 
-def _acts(seed: Office, worker: Worker, task: str) -> dict[str, Action]:
+def _acts(seed: Office, worker: Worker, task: str, preflight: str) -> dict[str, Action]:
     def act(capability: str, target: str, **more: Any) -> Action:
         return Action(seed.company, capability, target, credential=worker.token, **more)
 
     return {
         "claim": act("task.claim", "task:"),
         "result": act("task.result", f"task:{task}", task=task),
-        "message": act("message.send", "thread:"),
-        "command": act(COMMAND, f"task:{task}", task=task, arguments=bytes(32)),
+        "message": act("message.send", "thread:", callee=worker.agent),
+        "command": act(
+            COMMAND, f"task:{task}", task=task, arguments=bytes(32), preflight=preflight
+        ),
     }
 
 
