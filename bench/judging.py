@@ -14,7 +14,7 @@ from bench.aims import Outcome
 from bench.office import Office, Worker
 from bench.scratch import scratch
 from homarus.base.action import Action, Allow
-from homarus.flows import thinking, work
+from homarus.flows import claiming, thinking
 from homarus.flows.facts import SqlFacts
 from homarus.kernel import registry
 from homarus.kernel.admit import judge
@@ -61,7 +61,9 @@ async def _judged(seed: Office, rounds: int) -> tuple[dict[str, float], dict[str
         worker = seed.workers[0]
         await opened.write(office.system(seed.company, "company.create"), _register)
         claim = Action(seed.company, "task.claim", "task:", credential=worker.token)
-        claimed = await opened.write(claim, work.claim, work.ClaimRequest(owner=worker.name))
+        claimed = await opened.write(
+            claim, claiming.claim, claiming.ClaimRequest(owner=worker.name)
+        )
         asking = Action(seed.company, "preflight.create", "preflight:", credential=worker.token)
         thought = await opened.write(
             asking, thinking.preflight, worker.agent, "count words", claimed.task.id

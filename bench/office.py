@@ -15,7 +15,7 @@ from homarus.base.action import Action
 from homarus.base.clock import SystemClock
 from homarus.base.ids import new_id
 from homarus.company import agents, projects
-from homarus.flows import consequences, work
+from homarus.flows import consequences, creating
 from homarus.flows.facts import SqlFacts
 from homarus.kernel import tokens
 from homarus.kernel.kernel import Kernel
@@ -113,8 +113,8 @@ def _staff(tx: Tx, workers: int) -> tuple[str, list[Worker]]:
 
 def create_task(tx: Tx, project: str, owner_role: str | None = None) -> str:
     spec = SPEC if owner_role is None else {**SPEC, "ownerRole": owner_role}
-    new = work.NewTask(project=project, type=TASK_TYPE, spec=spec, allow_underspecified=True)
-    return work.create(tx, new).task.id
+    new = creating.NewTask(project=project, type=TASK_TYPE, spec=spec, allow_underspecified=True)
+    return creating.create(tx, new).task.id
 
 
 def load_queue(path: Path, more: int) -> None:

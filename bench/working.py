@@ -11,7 +11,8 @@ import msgspec
 
 from bench.office import Office
 from homarus.base.action import Action
-from homarus.flows import work
+from homarus.flows import claiming
+from homarus.flows import reporting as reports
 from homarus.service.serve import SWITCH_INTERVAL_S
 from homarus.store.port import Tx
 from homarus.store.sqlite.engine import SqliteStore
@@ -36,13 +37,13 @@ class Run(msgspec.Struct):
 
 
 def claim(tx: Tx, owner: str) -> tuple[str, int] | None:
-    claimed = work.claim(tx, work.ClaimRequest(owner=owner))
+    claimed = claiming.claim(tx, claiming.ClaimRequest(owner=owner))
     return None if claimed is None else (claimed.task.id, claimed.task.token)
 
 
 def complete(tx: Tx, task: str, lease_token: int) -> str:
-    request = work.ResultRequest(task, "done", OUTPUT, lease_token=lease_token)
-    return work.result(tx, request).id
+    request = reports.ResultRequest(task, "done", OUTPUT, lease_token=lease_token)
+    return reports.result(tx, request).id
 
 
 def claiming(company: str, token: str) -> Action:

@@ -94,7 +94,7 @@ def test_commands_ask_the_daemon() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["from homarus.flows import work", "def f():\n    from homarus.store.sqlite import engine"],
+    ["from homarus.flows import claiming", "def f():\n    from homarus.store.sqlite import engine"],
 )
 def test_a_planted_command_that_writes_itself_is_found(tmp_path: Path, code: str) -> None:
     folder = tmp_path / "homarus" / "cli"

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from homarus.flows import work
+from homarus.flows import reporting
 from homarus.tasks.model import LEASE_MS, State
 from homarus.testing.model import PlainTask
 from tests.machines.world import World, same
@@ -213,7 +213,7 @@ class TasksMachine(RuleBasedStateMachine):
 
     def report(self, name: str, task: PlainTask, to: State, output: Any, token: int | None) -> None:
         word = "inbox" if to is State.QUEUED else to.value
-        request = work.ResultRequest(self.world.ids[task.n], word, output, lease_token=token)
+        request = reporting.ResultRequest(self.world.ids[task.n], word, output, lease_token=token)
         key = self.next("result")
         _, reply = self.world.both(
             lambda: self.model.result(name, task.n, to, output, token),

@@ -16,7 +16,7 @@ import msgspec
 
 from homarus.base.errors import HomarusError, Refused
 from homarus.control_plane import tasks
-from homarus.flows import work
+from homarus.flows import claiming, creating, reporting
 from homarus.kernel import audit
 from homarus.kernel.verify import Verifier
 from homarus.store.port import Key, Reply, Rx, Tx
@@ -46,9 +46,9 @@ def keyed(tx: Tx, fn: Callable[..., Any], argument: Any) -> Reply:
     return Reply(200, json.dumps([task.seq, task.state.value, task.token]).encode())
 
 
-def _claim(tx: Tx, request: work.ClaimRequest) -> Reply:
+def _claim(tx: Tx, request: claiming.ClaimRequest) -> Reply:
     """As `POST /tasks/claim`: kept is the claim's id and fence, and never that nothing fitted."""
-    claimed = work.claim(tx, request)
+    claimed = claiming.claim(tx, request)
     if claimed is None:
         return Reply(200, b"null", keep=None)
     task = claimed.task
@@ -144,7 +144,7 @@ class World:
             "ownerRole": plain.role,
             "definitionOfDone": [f"review:{plain.review}"] if plain.review else None,
         }
-        new = work.NewTask(
+        new = creating.NewTask(
             project=self.projects[plain.project],
             type="machine_task",
             spec={k: v for k, v in spec.items() if v},
@@ -158,7 +158,7 @@ class World:
         )
         reply = self.run(
             self.shop.once(
-                "task.create", OWNER, keyed, work.create, new,
+                "task.create", OWNER, keyed, creating.create, new,
                 key=key_of("create", self.ground.company, key), target="task:new",
             )
         )  # fmt: skip
@@ -172,14 +172,14 @@ class World:
     async def keyed_claim(self, name: str, key: str) -> Task | None:
         once = msgspec.structs.replace(key_of("claim", name, key), replay=_still)
         reply = await self.shop.once(
-            "task.claim", name, _claim, work.ClaimRequest(name), key=once, target="task:"
+            "task.claim", name, _claim, claiming.ClaimRequest(name), key=once, target="task:"
         )
         n = json.loads(reply.body)
         return None if n is None else await self.ground.read(sql.by_number, self._company, n)
 
-    async def keyed_result(self, name: str, key: str, request: work.ResultRequest) -> Reply:
+    async def keyed_result(self, name: str, key: str, request: reporting.ResultRequest) -> Reply:
         return await self.shop.once(
-            "task.result", name, keyed, work.result, request, key=key_of("result", key),
+            "task.result", name, keyed, reporting.result, request, key=key_of("result", key),
             target=f"task:{request.task}", task=request.task,
         )  # fmt: skip
 

@@ -13,10 +13,11 @@ from homarus.base.ids import new_id
 from homarus.company import agents, projects
 from homarus.company.agents import AgentChange
 from homarus.company.founding import Company
-from homarus.flows import stopping, work
+from homarus.flows import creating, stopping
 from homarus.kernel import approvals
 from homarus.records import incidents
 from homarus.store.port import Params, Row, Rx, Tx
+from homarus.tasks import sql as task_sql
 from homarus.tasks.model import State
 from homarus.tasks.sql import need
 from homarus.testing.stores import OpenStore, opened, postgres_store, sqlite_store
@@ -52,8 +53,8 @@ def _project(tx: Tx, goal: str) -> str:
 
 
 def _task(tx: Tx, project: str, title: str, state: str, agent: str | None = None) -> str:
-    new = work.NewTask(project, "tidy_archive", {"title": title}, allow_underspecified=True)
-    made = work.create(tx, new).task.id
+    new = creating.NewTask(project, "tidy_archive", {"title": title}, allow_underspecified=True)
+    made = creating.create(tx, new).task.id
     tx.run("update task set state=?, agent=? where id=?", (state, agent, made))
     return made
 
@@ -149,8 +150,8 @@ async def test_any_title_can_be_listed(ground: OpenStore, title: str) -> None:
 
     def hostile(tx: Tx) -> None:
         made = _task(tx, project, "plain", "queued")
-        spec = work.sql.spec_of(tx, made)
-        work.sql.set_input(tx, made, {**spec.input, "title": title})
+        spec = task_sql.spec_of(tx, made)
+        task_sql.set_input(tx, made, {**spec.input, "title": title})
 
     await act(ground, hostile)
     (column,) = await read(ground, board.board, ground.company, (State.QUEUED,), board.Filter())

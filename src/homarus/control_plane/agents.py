@@ -10,7 +10,7 @@ from homarus.base.errors import Invalid
 from homarus.company import agents, memory, sessions
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import changing, leaving, spending, wallet, work
+from homarus.flows import by_hand, changing, leases, leaving, spending, wallet
 from homarus.kernel import tokens
 from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.kernel.prices import CENT
@@ -67,11 +67,11 @@ def _plain_fields(tx: Tx, body: AgentBody) -> None:
     if tx.actor.kind is ActorKind.OPERATOR:
         return
     if body.role is not UNSET and body.role in GOVERNED_ROLES:
-        work.only_operators(tx, f"give the governed role {body.role}")
+        by_hand.only_operators(tx, f"give the governed role {body.role}")
     if body.executor is not UNSET and body.executor != "external":
-        work.only_operators(tx, "let the daemon run an agent's commands")
+        by_hand.only_operators(tx, "let the daemon run an agent's commands")
     if body.suspended is not UNSET:
-        work.only_operators(tx, "suspend or restore an agent")
+        by_hand.only_operators(tx, "suspend or restore an agent")
 
 
 def create(tx: Tx, call: Call[AgentBody]) -> Reply:
@@ -109,7 +109,7 @@ def update(tx: Tx, call: Call[AgentBody]) -> Reply:
 def delete(tx: Tx, call: Call[None]) -> Reply:
     before = agents.by_id(tx, tx.company, call.id())
     if before is not None and before.role in GOVERNED_ROLES:
-        work.only_operators(tx, f"remove the {before.role}")
+        by_hand.only_operators(tx, f"remove the {before.role}")
     agent = leaving.dismiss(tx, call.id())
     return json_reply({"message": "Agent deleted", "agent": shapes.agent(tx, agent)})
 
@@ -133,7 +133,7 @@ class Heartbeat(msgspec.Struct, rename="camel"):
 def heartbeat(tx: Tx, call: Call[Heartbeat]) -> Reply:
     """The three effects of contract 4.3; leases only of work claimed by this access token."""
     agents.beat(tx, tx.actor.id, int(call.body.current_load))
-    renewed = work.renew(tx, tx.actor.id, call.body.task_id)
+    renewed = leases.renew(tx, tx.actor.id, call.body.task_id)
     sessions.heartbeat(tx, tx.actor.id)
     return json_reply(
         {"message": "Heartbeat received", "lastSeenAt": iso_ms(tx.now_ms), "renewed": renewed}

@@ -9,7 +9,7 @@ from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane import task_context, timeline
 from homarus.control_plane.approvals import waiting
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
-from homarus.flows import editing, parking, work
+from homarus.flows import by_hand, claiming, creating, editing, parking, reporting
 from homarus.kernel import approvals
 from homarus.store.port import Reply, Rx, Tx
 from homarus.tasks import rules, sql
@@ -66,9 +66,9 @@ class NewTask(msgspec.Struct, rename="camel"):
             merged["args"] = self.args
         return merged
 
-    def parsed(self, spec: dict[str, Any]) -> work.NewTask:
+    def parsed(self, spec: dict[str, Any]) -> creating.NewTask:
         agent, member = _assigned(self.assignee, self.assigned_agent_id)
-        return work.NewTask(
+        return creating.NewTask(
             project=self.project_id,
             type=self.task_type,
             spec=spec,
@@ -107,14 +107,14 @@ def _assigned(assignee: Assignee | None, agent: str | None) -> tuple[str | None,
 
 
 def create(tx: Tx, call: Call[NewTask]) -> Reply:
-    made = work.create(tx, call.body.parsed(call.body.spec()))
+    made = creating.create(tx, call.body.parsed(call.body.spec()))
     body = {"message": "Task created", "task": shapes.task(made.task, made.spec)}
     return json_reply(body, 201)
 
 
 def generate(tx: Tx, call: Call[NewTask]) -> Reply:
     """The alias takes only `inputJson` for the spec."""
-    made = work.create(tx, call.body.parsed(dict(call.body.input_json or {})))
+    made = creating.create(tx, call.body.parsed(dict(call.body.input_json or {})))
     return json_reply({"message": "Task generated", "task": shapes.task(made.task, made.spec)}, 201)
 
 
@@ -220,7 +220,7 @@ def patch(tx: Tx, call: Call[PatchTask]) -> Reply:
 
 
 def delete(tx: Tx, call: Call[None]) -> Reply:
-    task = work.archive(tx, call.path["id"])
+    task = by_hand.archive(tx, call.path["id"])
     shape = shapes.task(task, sql.spec_of(tx, task.id))
     return json_reply({"message": "Task deleted", "task": shape})
 
@@ -236,9 +236,9 @@ class Claim(msgspec.Struct, rename="camel"):
     review: bool = False
 
 
-def _claim(tx: Tx, request: work.ClaimRequest) -> Reply:
+def _claim(tx: Tx, request: claiming.ClaimRequest) -> Reply:
     """A stored claim is the task's id and fence; "no task" is never stored (3.3)."""
-    claimed = work.claim(tx, request)
+    claimed = claiming.claim(tx, request)
     if claimed is None:
         return Reply(200, b'{"message":"No task available","task":null}', keep=None)
     shape = shapes.claimed_task(claimed.task, claimed.spec)
@@ -250,7 +250,7 @@ def claim(tx: Tx, call: Call[Claim]) -> Reply:
     body = call.body
     return _claim(
         tx,
-        work.ClaimRequest(
+        claiming.ClaimRequest(
             owner=body.agent_id,
             strict_role=body.strict_owner_role,
             allowed_roles=tuple(body.allowed_roles or ()),
@@ -294,7 +294,7 @@ def claim_this(tx: Tx, call: Call[ClaimThis]) -> Reply:
     owner = call.body.agent_id or tx.actor.name
     return _claim(
         tx,
-        work.ClaimRequest(
+        claiming.ClaimRequest(
             owner=owner, task=call.path["id"], lease_ms=call.body.lease_seconds * 1000
         ),
     )
@@ -309,9 +309,9 @@ class Assign(msgspec.Struct, rename="camel"):
 def assign(tx: Tx, call: Call[Assign]) -> Reply:
     """Mode `claim` claims for the named agent, which must be the one acting."""
     if call.body.mode == "claim":
-        request = work.ClaimRequest(owner=call.body.agent_id, task=call.path["id"])
+        request = claiming.ClaimRequest(owner=call.body.agent_id, task=call.path["id"])
         return _claim(tx, request)
-    task = work.assign(tx, call.path["id"], call.body.agent_id)
+    task = by_hand.assign(tx, call.path["id"], call.body.agent_id)
     shape = shapes.task(task, sql.spec_of(tx, task.id))
     return json_reply({"message": "Task assigned", "task": shape})
 
@@ -348,9 +348,9 @@ class ResultBody(msgspec.Struct, rename="camel"):
 
 def result(tx: Tx, call: Call[ResultBody]) -> Reply:
     body = call.body
-    task = work.result(
+    task = reporting.result(
         tx,
-        work.ResultRequest(
+        reporting.ResultRequest(
             task=call.path["id"],
             state=body.state,
             output=body.output_json,
@@ -375,9 +375,9 @@ class Complete(msgspec.Struct, rename="camel"):
 def complete(tx: Tx, call: Call[Complete]) -> Reply:
     """The shell helper's alias: result done (contract 16)."""
     body = call.body
-    task = work.result(
+    task = reporting.result(
         tx,
-        work.ResultRequest(
+        reporting.ResultRequest(
             call.path["id"], "done", body.output_json, body.comment, body.lease_token
         ),
     )
@@ -398,7 +398,7 @@ def move(tx: Tx, call: Call[Move]) -> Reply:
         target = State(call.body.state)
     except ValueError:
         target = rules.target_state(call.body.state)
-    task = work.move(tx, call.path["id"], target, call.body.reason)
+    task = by_hand.move(tx, call.path["id"], target, call.body.reason)
     shape = shapes.task(task, sql.spec_of(tx, task.id))
     return json_reply({"message": "Task moved", "task": shape})
 

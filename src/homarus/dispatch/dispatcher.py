@@ -21,7 +21,7 @@ from homarus.base.redact import redact_text
 from homarus.company import agents
 from homarus.dispatch import commands
 from homarus.dispatch.halting import LiveRun, LiveRuns
-from homarus.flows import running, work
+from homarus.flows import claiming, creating, leases, running
 from homarus.kernel import registry
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store, Tx
@@ -99,7 +99,7 @@ class Dispatcher:
                 await self._slots.acquire()
                 group.create_task(self._work(company, agent, claimed))
 
-    async def _work(self, company: str, agent: str, claimed: work.Claim) -> None:
+    async def _work(self, company: str, agent: str, claimed: creating.Claim) -> None:
         """One claimed task to its end. A fault of ours leaves it to its lease."""
         renewal = asyncio.create_task(self._renew(company, agent, claimed.task.id))
         try:
@@ -121,9 +121,9 @@ class Dispatcher:
         action = Action(company, "agent.heartbeat", "agent:self", acting=agent, system=WORKER)
         while True:
             await asyncio.sleep(RENEW_S)
-            await self._store.write(action, work.renew, agent, task)
+            await self._store.write(action, leases.renew, agent, task)
 
-    async def _execute(self, company: str, agent: str, claimed: work.Claim) -> None:
+    async def _execute(self, company: str, agent: str, claimed: creating.Claim) -> None:
         task, spec = claimed.task, claimed.spec
         capability = await self._store.read(registry.by_id, company, spec.capability or "")
         if capability is None or not capability.enabled:
@@ -184,13 +184,13 @@ class Dispatcher:
             else:
                 await self._store.write(settling, running.settle, ended, refusal.code)
 
-    async def _put_aside(self, company: str, claimed: work.Claim) -> None:
+    async def _put_aside(self, company: str, claimed: creating.Claim) -> None:
         """STOP came between claim and start: the task waits for its end."""
         task = claimed.task
         action = Action(company, "task.dispatch", f"task:{task.id}", system=WORKER)
         await self._store.write(action, running.put_aside, task.id, task.token)
 
-    async def _hand_off(self, company: str, agent: str, claimed: work.Claim, why: str) -> None:
+    async def _hand_off(self, company: str, agent: str, claimed: creating.Claim, why: str) -> None:
         task = claimed.task
         action = Action(
             company, "task.note", f"task:{task.id}", acting=agent, task=task.id, system=WORKER
@@ -232,5 +232,5 @@ class Dispatcher:
         return running.Ended(run, result.ok, result.facts(), output, comment, files, cancelled)
 
 
-def _claim(tx: Tx, agent: str) -> work.Claim | None:
-    return work.claim(tx, work.ClaimRequest(owner=agent))
+def _claim(tx: Tx, agent: str) -> creating.Claim | None:
+    return claiming.claim(tx, claiming.ClaimRequest(owner=agent))

@@ -15,7 +15,7 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import sessions
-from homarus.flows import approving, due, regating, spending, stopping, trusting, work
+from homarus.flows import approving, due, leases, regating, spending, stopping, trusting
 from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel.kernel import Kernel
 from homarus.records import sweep as contents
@@ -119,7 +119,7 @@ class Maintenance:
     async def expire_leases(self) -> None:
         """Take back what expired; each unit checks again (control-plane contract, 18.8)."""
         for company in await self._store.read(due.leases, MAX_COMPANIES):
-            await self._in_chunks(company, "task.expire", "leases", work.expire_due)
+            await self._in_chunks(company, "task.expire", "leases", leases.expire_due)
 
     async def give_back(self) -> None:
         """Queue what a lifted STOP still holds: lifting itself gives back only the first tasks."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from homarus.base.action import Consequence
-from homarus.flows import work
+from homarus.flows import parking
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
 from homarus.tasks.model import State
@@ -20,6 +20,6 @@ def block(tx: Tx, consequence: Consequence) -> Mapping[str, Any] | None:
     after = service.leave(
         tx, task, State.BLOCKED, keep_agent=False, reason=reason, retries=task.retries
     )
-    work.let_go(tx, task)
+    parking.let_go(tx, task)
     service.emit(tx, "task_updated", after)
     return {"blockedTask": task.number}

@@ -13,7 +13,7 @@ import msgspec
 
 from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Busy, Invalid, NotFound, NotOffered
-from homarus.flows import work
+from homarus.flows import reporting
 from homarus.kernel import receipts, registry, schemas, stop, targets
 from homarus.kernel.facts import AgentFacts
 from homarus.records import incidents
@@ -143,7 +143,7 @@ def request(tx: Tx, new: NewCall) -> Call:
     targets.check_target(new.target)
     row = check(tx, tx.company, new.capability, new.arguments)
     task = sql.need(tx, tx.company, new.task)
-    work.check_holder(tx, task, new.lease_token, reviewing=False)
+    reporting.check_holder(tx, task, new.lease_token, reviewing=False)
     if task.lease_until_ms is None:
         raise service.lost(task)
     count = tx.one(

@@ -7,7 +7,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import regating, work
+from homarus.flows import by_hand, creating, regating, reporting
 from homarus.store.port import Tx
 from homarus.tasks import rules, service, sql
 from homarus.tasks.model import WAITING, Note, State, Task
@@ -35,8 +35,8 @@ def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
     task = sql.need(tx, tx.company, ref)
     _words(tx, task, change)
     if change.priority is not msgspec.UNSET:
-        if not -work.MAX_PRIORITY <= change.priority <= work.MAX_PRIORITY:
-            raise Invalid("task.priority", "priority is out of range", f"±{work.MAX_PRIORITY}.")
+        if not -creating.MAX_PRIORITY <= change.priority <= creating.MAX_PRIORITY:
+            raise Invalid("task.priority", "priority is out of range", f"±{creating.MAX_PRIORITY}.")
         tx.run("update task set priority=? where id=?", (change.priority, task.id))
     if change.blockers is not msgspec.UNSET:
         _blockers(tx, task, list(change.blockers))
@@ -104,9 +104,9 @@ def _assignee(tx: Tx, task: Task, change: TaskPatch) -> None:
             f"{task.number} is {task.state.value}; who does it cannot be changed now",
             "Move it back first: `homarus task move T-… queued`.",
         )
-    work.reassign(tx, task, agent=agent_id, member=member)
+    by_hand.reassign(tx, task, agent=agent_id, member=member)
     if agent_id is not None and agent_id != task.agent:
-        work.notify_assigned(tx, task, agent_id)
+        creating.notify_assigned(tx, task, agent_id)
 
 
 def _state(tx: Tx, task: Task, wanted: str) -> None:
@@ -114,7 +114,7 @@ def _state(tx: Tx, task: Task, wanted: str) -> None:
         return
     target = rules.target_state(wanted)
     if tx.actor.kind is ActorKind.OPERATOR:
-        work.move(tx, task.id, target, None)
+        by_hand.move(tx, task.id, target, None)
         return
     if tx.actor.kind is not ActorKind.AGENT:
         raise Conflict(
@@ -122,7 +122,7 @@ def _state(tx: Tx, task: Task, wanted: str) -> None:
             "a task's state changes by the agent that holds it, or by an operator",
             "Report a result (POST …/result) with `agentId`.",
         )
-    work.result(tx, work.ResultRequest(task.id, wanted))
+    reporting.result(tx, reporting.ResultRequest(task.id, wanted))
 
 
 class Handoff(msgspec.Struct, frozen=True, rename="camel"):

@@ -4,7 +4,7 @@ from typing import Final
 
 from homarus.base.errors import Conflict
 from homarus.company import agents
-from homarus.flows import work
+from homarus.flows import by_hand
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
 from homarus.tasks.model import WAITING
@@ -29,6 +29,6 @@ def dismiss(tx: Tx, ref: str) -> agents.Agent:
             "Assign them to others first: `homarus task assign T-… AGENT`.",
         )
     for task, _ in waiting:
-        after = work.reassign(tx, task, agent=None, member=None)
+        after = by_hand.reassign(tx, task, agent=None, member=None)
         service.emit(tx, "task_updated", after)
     return agents.delete(tx, agent.id)

@@ -11,7 +11,7 @@ import msgspec
 
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import work
+from homarus.flows import creating
 from homarus.flows.course import BY_NUMBER, WEEKS, Week
 from homarus.kernel import preflights, trust
 from homarus.store.port import Rx, Tx
@@ -111,9 +111,9 @@ def _complete(progress: Progress) -> bool:
 
 def _open(tx: Tx, agent: agents.Agent, week: Week) -> None:
     title, text = week.practice
-    made = work.create(
+    made = creating.create(
         tx,
-        work.NewTask(
+        creating.NewTask(
             project=_project(tx),
             type="practice",
             spec={

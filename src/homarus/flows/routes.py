@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from homarus.base.action import ActorKind, Proof
 from homarus.base.errors import Conflict, Invalid, Refused
-from homarus.flows import accepting, done, gating, standing, work
+from homarus.flows import accepting, done, gating, parking, reporting, standing
 from homarus.flows.going import refuse_parts
 from homarus.kernel import rdp
 from homarus.kernel.rdp import ACCEPTANCE, AUDIT, Brief
@@ -89,7 +89,7 @@ def decide_brief(tx: Tx, ref: str, decision: str, note: str | None) -> Brief:
         after = service.leave(
             tx, task, State.BLOCKED, keep_agent=False, reason=reason, retries=task.retries
         )
-        work.let_go(tx, task)
+        parking.let_go(tx, task)
         service.emit(tx, "task_updated", after)
     elif task.agent is not None:
         sql.notify(tx, task.agent, "brief_decided", task.id, f"{task.number}: brief {decision}")
@@ -170,7 +170,7 @@ def accept(tx: Tx, ref: str, outcome: str, note: str | None) -> Task:
     _person_where_wanted(tx, task, outcome)
     if outcome == "accept":
         done.require(tx, task, tx.actor, reviewing=True)
-        work.written_back(tx, task)
+        reporting.written_back(tx, task)
     rdp.add_part(tx, task.id, ACCEPTANCE, tx.actor.key, outcome, note)
     service.emit(tx, "task_accepted", task, outcome=outcome, **({"c": note} if note else {}))
     to = State.DONE if outcome == "accept" else State.QUEUED
@@ -180,7 +180,7 @@ def accept(tx: Tx, ref: str, outcome: str, note: str | None) -> Task:
     )  # fmt: skip
     accepting.judged(tx, task, accepted=to is State.DONE)
     if to is State.DONE:
-        work.finished(tx, after)
+        reporting.finished(tx, after)
     service.emit(tx, "task_done" if to is State.DONE else "task_inbox", after)
     return after
 

@@ -11,7 +11,7 @@ import msgspec
 
 from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Conflict, Refused, TooLarge
-from homarus.flows import parking, stopping, work
+from homarus.flows import parking, reporting, stopping
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents
 from homarus.store.port import Rx, Tx
@@ -46,7 +46,7 @@ class Ended(msgspec.Struct, frozen=True):
 def start(tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...]) -> runs.Run:
     """The intent: refused when the lease is gone."""
     row = sql.need(tx, tx.company, task)
-    work.check_holder(tx, row, token, reviewing=False)
+    reporting.check_holder(tx, row, token, reviewing=False)
     tx.about(trace=row.trace)
     return runs.start(tx, task, token, capability, argv)
 
@@ -130,8 +130,8 @@ def _record(tx: Tx, run: runs.Run, ended: Ended) -> Task:
 
 
 def _report(tx: Tx, run: runs.Run, ended: Ended, state: str, comment: str) -> bool:
-    work.result(
-        tx, work.ResultRequest(run.task, state, ended.output, comment, lease_token=run.token)
+    reporting.result(
+        tx, reporting.ResultRequest(run.task, state, ended.output, comment, lease_token=run.token)
     )
     return True
 
@@ -175,13 +175,13 @@ def _outcome(tx: Tx, run: runs.Run, outcome: Outcome, reason: str) -> None:
 def hand_off(tx: Tx, task: str, token: int, why: str) -> None:
     """No executor fits: an honest note, and the task stays open for a person or another agent."""
     row = sql.need(tx, tx.company, task)
-    work.check_holder(tx, row, token, reviewing=False)
+    reporting.check_holder(tx, row, token, reviewing=False)
     note = sql.add_note(tx, row.id, tx.actor.id, f"Hand-over: {why}", None)
     service.emit(tx, "task_note", row, n=note.id)
     after = service.leave(
         tx, row, State.BLOCKED, keep_agent=False, reason=NO_EXECUTOR, retries=row.retries
     )
-    work.let_go(tx, row)
+    parking.let_go(tx, row)
     service.emit(tx, "task_updated", after)
 
 
@@ -221,7 +221,7 @@ def recover(tx: Tx, limit: int, alone: bool) -> int:
             reason=None if again else UNKNOWN,
             retries=task.retries,
         )
-        work.let_go(tx, task)
+        parking.let_go(tx, task)
         service.emit(tx, "task_inbox" if again else "task_updated", after, run=run.id)
         if not again:
             incidents.open_incident(

@@ -14,7 +14,7 @@ from homarus.company import agents
 from homarus.conversations import rules as talk_rules
 from homarus.conversations import service as talk
 from homarus.conversations.model import Draft, Message, SenderType
-from homarus.flows import work
+from homarus.flows import creating, parking
 from homarus.kernel import contexts, routing
 from homarus.kernel.contexts import Position
 from homarus.kernel.routing import Context, Perm
@@ -42,7 +42,7 @@ class Spawn(msgspec.Struct, frozen=True):
 class Spawned(msgspec.Struct, frozen=True):
     """`parent` as it is afterwards; None: an operator named none. `note`: the text passed on."""
 
-    claim: work.Claim
+    claim: creating.Claim
     position: Position
     parent: Task | None
     note: str | None
@@ -61,9 +61,9 @@ def spawn(tx: Tx, want: Spawn) -> Spawned:
         raise Invalid("spawn.project", "nothing says in which project", "Give `projectId`.")
     if want.wait:
         _check_waits(tx, parent)
-    claim = work.create(
+    claim = creating.create(
         tx,
-        work.NewTask(
+        creating.NewTask(
             project=project,
             type=want.type,
             spec=want.spec,
@@ -146,7 +146,7 @@ def _wait(tx: Tx, parent: Task, child: Task) -> Task:
         tx, waiting, State.QUEUED, keep_agent=True, reason=f"waits for {child.number}",
         retries=parent.retries,
     )  # fmt: skip
-    work.let_go(tx, parent)
+    parking.let_go(tx, parent)
     service.emit(tx, "task_inbox", after)
     return after
 

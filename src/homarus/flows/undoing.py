@@ -13,7 +13,7 @@ import msgspec
 from homarus.base.errors import Conflict, NotFound
 from homarus.base.ids import is_uuid, time_of, to_blob
 from homarus.company import agents, memory
-from homarus.flows import work
+from homarus.flows import by_hand
 from homarus.kernel import receipts
 from homarus.kernel.receipts import Receipt
 from homarus.records import incidents
@@ -120,7 +120,7 @@ def _task(tx: Tx, row: Receipt) -> tuple[Task, dict[str, Any]]:
 def _move(tx: Tx, row: Receipt) -> str:
     """Back to the state before, where the table of moves has a way back."""
     task, before = _task(tx, row)
-    after = work.move(tx, task.id, State(before["s"]), f"undo of receipt {row.id}")
+    after = by_hand.move(tx, task.id, State(before["s"]), f"undo of receipt {row.id}")
     return f"{after.number} is {after.state.value} again"
 
 
@@ -132,7 +132,7 @@ def _assign(tx: Tx, row: Receipt) -> str:
     agent = before.get("a")
     if agent is not None:
         agent = agents.need(tx, tx.company, agent).id
-    after = work.reassign(tx, task, agent=agent, member=None)
+    after = by_hand.reassign(tx, task, agent=agent, member=None)
     service.emit(tx, "task_updated", after)
     return f"{after.number} is {'nobody' if agent is None else 'its former agent'}'s again"
 

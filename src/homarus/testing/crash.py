@@ -21,7 +21,7 @@ import structlog
 from homarus.base.errors import HomarusError
 from homarus.conversations import service as talk
 from homarus.conversations.model import Draft, Sender, SenderType
-from homarus.flows import work
+from homarus.flows import creating
 from homarus.records import artifacts
 from homarus.records.blobs import Blobs
 from homarus.store import backup
@@ -38,8 +38,10 @@ AGENTS: Final = tuple(f"agent-{n}" for n in range(WORKERS))
 
 def create_once(tx: Tx, project: str, title: str) -> Reply:
     """An idempotent create: one key, one task with this title."""
-    new = work.NewTask(project=project, type="t", spec={"title": title}, allow_underspecified=True)
-    return Reply(201, work.create(tx, new).task.id.encode())
+    new = creating.NewTask(
+        project=project, type="t", spec={"title": title}, allow_underspecified=True
+    )
+    return Reply(201, creating.create(tx, new).task.id.encode())
 
 
 def say_once(tx: Tx, text: str) -> Reply:

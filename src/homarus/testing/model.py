@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from homarus.flows.work import MAX_PUT_ASIDE, RENEW_MS
+from homarus.flows.claiming import MAX_PUT_ASIDE
+from homarus.flows.leases import RENEW_MS
 from homarus.tasks.model import FINISHED, LEASE_MS, WAITING, Mover, State, may_move
 
 STOP_REASON: Final = "stop"

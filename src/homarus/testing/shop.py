@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from homarus.base.action import Action
 from homarus.company import agents, projects
-from homarus.flows import editing, stopping, work
+from homarus.flows import by_hand, claiming, creating, editing, leases, reporting, stopping
 from homarus.kernel import stop, tokens
 from homarus.records import artifacts
 from homarus.store.port import Key, Reply, Tx
@@ -61,7 +61,7 @@ def _remove_project(tx: Tx, project: str) -> None:
 
 
 def _beat(tx: Tx, agent: str) -> int:
-    return work.renew(tx, agent)
+    return leases.renew(tx, agent)
 
 
 class Shop:
@@ -126,52 +126,52 @@ class Shop:
         spec = {"title": "t", "ownerRole": fields.pop("role", None)}
         if "done" in fields:
             spec["definitionOfDone"] = fields.pop("done")
-        new = work.NewTask(
+        new = creating.NewTask(
             **({"project": self.project_id, "type": "test_task"} | fields),
             spec={k: v for k, v in spec.items() if v is not None},
             allow_underspecified=True,
         )
-        made = await self.do("task.create", as_, work.create, new, target="task:new")
+        made = await self.do("task.create", as_, creating.create, new, target="task:new")
         task: Task = made.task
         return task
 
     async def claim(self, agent: str, **request: Any) -> Task | None:
-        wanted = work.ClaimRequest(**({"owner": agent} | request))
+        wanted = claiming.ClaimRequest(**({"owner": agent} | request))
         got = await self.do(
-            "task.claim", agent, work.claim, wanted,
+            "task.claim", agent, claiming.claim, wanted,
             target=f"task:{wanted.task or ''}", task=wanted.task,
         )  # fmt: skip
         return None if got is None else got.task
 
     async def result(self, agent: str, task: str, state: str, **more: Any) -> Task:
-        request = work.ResultRequest(task, state, **more)
+        request = reporting.ResultRequest(task, state, **more)
         after: Task = await self.do(
-            "task.result", agent, work.result, request, target=f"task:{task}", task=task
+            "task.result", agent, reporting.result, request, target=f"task:{task}", task=task
         )
         return after
 
     async def release(self, agent: str, task: str, lease_token: int | None = None) -> Task:
         after: Task = await self.do(
-            "task.release", agent, work.release, task, lease_token, None,
+            "task.release", agent, reporting.release, task, lease_token, None,
             target=f"task:{task}", task=task,
         )  # fmt: skip
         return after
 
     async def assign(self, task: str, agent: str, as_: str = OWNER) -> Task:
         after: Task = await self.do(
-            "task.assign", as_, work.assign, task, agent, target=f"task:{task}", task=task
+            "task.assign", as_, by_hand.assign, task, agent, target=f"task:{task}", task=task
         )
         return after
 
     async def move(self, task: str, to: State, reason: str | None = None) -> Task:
         after: Task = await self.do(
-            "task.move", OWNER, work.move, task, to, reason, target=f"task:{task}", task=task
+            "task.move", OWNER, by_hand.move, task, to, reason, target=f"task:{task}", task=task
         )
         return after
 
     async def archive(self, task: str, as_: str = OWNER) -> Task:
         after: Task = await self.do(
-            "task.delete", as_, work.archive, task, target=f"task:{task}", task=task
+            "task.delete", as_, by_hand.archive, task, target=f"task:{task}", task=task
         )
         return after
 
@@ -209,7 +209,7 @@ class Shop:
         return renewed
 
     async def expire(self) -> int:
-        taken: int = await self.do("task.expire", SYSTEM, work.expire_due, 500)
+        taken: int = await self.do("task.expire", SYSTEM, leases.expire_due, 500)
         return taken
 
     async def let_leases_end(self) -> int:

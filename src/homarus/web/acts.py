@@ -18,7 +18,7 @@ from homarus.base.action import Action, Proof
 from homarus.base.errors import Invalid, Refused, TooLarge
 from homarus.control_plane.auth import Caller
 from homarus.control_plane.idempotency import key_of
-from homarus.flows import approving, stopping, work
+from homarus.flows import approving, by_hand, stopping
 from homarus.kernel import stop
 from homarus.store.port import Reply, Rx, Store, Tx
 from homarus.tasks.model import State
@@ -143,7 +143,7 @@ def _move(tx: Tx, ref: str, form: Form) -> None:
     to = form.get("to", "")
     if to not in (State.QUEUED, State.DONE):
         raise Invalid("task.state", f"cannot be moved to {to[:40]!r}", "queued or done.")
-    work.move(tx, ref, State(to), form.get("note", "").strip()[:MAX_NOTE] or None)
+    by_hand.move(tx, ref, State(to), form.get("note", "").strip()[:MAX_NOTE] or None)
 
 
 ACTS: Final = (

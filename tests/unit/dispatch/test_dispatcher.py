@@ -12,7 +12,7 @@ from homarus.backends.local import interpreter
 from homarus.base.action import Action, Effect
 from homarus.company import agents
 from homarus.dispatch.dispatcher import Dispatcher
-from homarus.flows import running, work
+from homarus.flows import claiming, creating, running
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents
 from homarus.records.blobs import Blobs
@@ -130,8 +130,8 @@ async def intent_without_outcome(shop: Shop, capability: str) -> tuple[str, str]
     task = await shop.task(capability=capability)
     agent = shop.agents["runner"]
 
-    def claim(tx: Tx) -> work.Claim | None:
-        return work.claim(tx, work.ClaimRequest(owner=agent))
+    def claim(tx: Tx) -> creating.Claim | None:
+        return claiming.claim(tx, claiming.ClaimRequest(owner=agent))
 
     g = shop.ground
     by = {"acting": agent, "system": "dispatcher"}

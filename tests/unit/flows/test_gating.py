@@ -4,7 +4,7 @@ import pytest
 
 from homarus.base.action import Action, Effect
 from homarus.base.errors import Refused
-from homarus.flows import gating, pipelining, regating, work
+from homarus.flows import creating, gating, pipelining, regating
 from homarus.kernel import preflights, rdp, registry, settings
 from homarus.pipelines import service as pipelines
 from homarus.tasks import sql
@@ -26,12 +26,12 @@ async def staffed(shop):
 async def titled(shop, title, *labels, **more):
     """A task with title and labels, by the same road as any create."""
     given = more.pop("input", {}) | {"title": title, "labels": list(labels)}
-    new = work.NewTask(
+    new = creating.NewTask(
         **({"project": shop.project_id, "type": "some_work"} | more),
         spec=given,
         allow_underspecified=True,
     )
-    return (await shop.do("task.create", "owner", work.create, new, target="task:new")).task
+    return (await shop.do("task.create", "owner", creating.create, new, target="task:new")).task
 
 
 async def look(shop):

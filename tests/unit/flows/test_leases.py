@@ -2,7 +2,7 @@
 
 import pytest
 
-from homarus.flows.work import RENEW_MS
+from homarus.flows.leases import RENEW_MS
 from homarus.records import incidents
 from homarus.tasks.model import LEASE_MS, State
 from tests.support.refusals import refused
@@ -64,9 +64,9 @@ async def test_the_watchdog_takes_no_more_than_it_was_asked_to(shop):
 
 
 def _expire(tx, limit):
-    from homarus.flows import work
+    from homarus.flows import leases
 
-    return work.expire_due(tx, limit)
+    return leases.expire_due(tx, limit)
 
 
 # -- renewal -------------------------------------------------------------------------------
