@@ -11,7 +11,7 @@ import msgspec
 
 from bench.office import Office
 from homarus.base.action import Action
-from homarus.flows import claiming
+from homarus.flows import claiming as claims
 from homarus.flows import reporting as reports
 from homarus.service.serve import SWITCH_INTERVAL_S
 from homarus.store.port import Tx
@@ -37,7 +37,7 @@ class Run(msgspec.Struct):
 
 
 def claim(tx: Tx, owner: str) -> tuple[str, int] | None:
-    claimed = claiming.claim(tx, claiming.ClaimRequest(owner=owner))
+    claimed = claims.claim(tx, claims.ClaimRequest(owner=owner))
     return None if claimed is None else (claimed.task.id, claimed.task.token)
 
 
