@@ -75,7 +75,7 @@ async def _send(world: World, request: Request) -> httpx2.Response:
 def path_of(path: str) -> str:
     """Her paths as a client would put them on the wire: nothing of an id ends a segment early."""
     return "/".join(
-        "".join(c if c.isascii() and (c.isalnum() or c in "-_.~:") else _percent(c) for c in part)
+        "".join(c if c.isascii() and (c.isalnum() or c in "-_.~:%") else _percent(c) for c in part)
         for part in path.split("/")
     )
 
