@@ -19,9 +19,9 @@ from homarus.redteam.world import found, voice
 from homarus.testing.daemon import Address, beside
 from tests.support.profile import chosen_profile
 
-STEPS = 50
-ACTIONS = {"ci": 1_000, "full": 20_000}
-EXAMPLES = ACTIONS[chosen_profile().name] // STEPS
+STEPS = {"ci": 50, "full": 200}[chosen_profile().name]
+ACTIONS = {"ci": 1_000, "full": 20_000}[chosen_profile().name]
+EXAMPLES = ACTIONS // STEPS
 
 moves = st.lists(
     st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 2**32 - 1)),
