@@ -28,10 +28,7 @@ _REVIEWED: Final = {
     (State.REVIEW, State.FAILED): "returned",
     (State.DONE, State.REVIEW): "reopened",
 }
-_CLAIMED: Final = (
-    "select 1 from receipt where task=? and actor=? and capability='task.claim' and verdict=0 "
-    "limit 1"
-)
+_CLAIMED: Final = "select 1 from event where subject=? and actor=? and kind='task_claimed' limit 1"
 
 
 def landing(tx: Tx, task: Task, target: State, *, reviewing: bool) -> State:

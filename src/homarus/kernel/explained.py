@@ -139,6 +139,7 @@ _TABLE: Final = (
             ("R5.wrong_task", "it is about another task"),
             ("R5.wrong_trace", "it is about another trace"),
             ("R5.depth", "too many spawns deep"),
+            ("R5.breadth", "too many spawns from one task or trace"),
             ("R5.cycle", "the callee stands above its caller on the trace"),
         ),
         "Write the short form (caller, task_id, trace_id, perm); the kernel completes and signs "

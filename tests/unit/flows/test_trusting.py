@@ -167,6 +167,15 @@ async def test_work_without_a_claim_is_diverted_and_counts_against_it(shop):
     assert found.dimensions["completion"].acts == 0
 
 
+async def test_a_claim_that_failed_is_none(shop):
+    await shop.agent("ada")
+    task = await shop.task(role="writer")
+    with refused("task.not_claimable"):
+        await shop.claim("ada", task=task.id)
+    with refused("divert.wild_task"):
+        await shop.result("ada", task.id, "done")
+
+
 async def test_who_held_it_once_has_lost_its_lease(shop):
     await shop.agent("ada")
     task = await shop.task()
