@@ -122,7 +122,7 @@ def of_trace(rx: Rx, company: str, trace: str) -> list[Position]:
 
 def spawned(rx: Rx, trace: str, limit: int) -> int:
     """How many tasks were spawned on a trace, counted no further than `limit`."""
-    sql = "select count(*) from (select 1 from task_context where trace=? limit ?) as some"
+    sql = "select count(*) from (select 1 from task_context where trace=? limit ?) as counted"
     row = rx.one(sql, (trace, limit))
     return 0 if row is None else int(row[0])
 

@@ -139,7 +139,7 @@ def _fields(line: str) -> dict[str, str] | Malformed:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1)
             meant = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(KEYS)}"
-            return Malformed(key[:40], f"it is no key of a note; {meant}")
+            return Malformed(key[:40] or "note", f"it is no key of a note; {meant}")
         if key in fields:
             return Malformed(key, "it is there twice")
         fields[key] = value

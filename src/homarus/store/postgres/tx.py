@@ -25,8 +25,8 @@ from homarus.store.unit import BatchLost, UnitTx, too_long, unexpected
 
 log = structlog.get_logger("store")
 
-STATEMENT_HARD_S: Final = 0.250
-"""Of one statement, ended by the server (store notes)."""
+STATEMENT_HARD_S: Final = 1.0
+"""Of one statement, ended by the server: time on its clock, which passes on a busy machine too."""
 UNIT_SOFT_S: Final = 0.050
 UNIT_HARD_S: Final = 2.0
 """Of a whole unit, looked at between its statements. A round trip costs a hundred times what a
