@@ -17,6 +17,9 @@ NONE: Final = "-"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
+RED, PLAIN = "\x1b[31m", "\x1b[0m"
+
+
 class Output:
     """`json`: the caller asked for one JSON document."""
 
@@ -33,6 +36,12 @@ class Output:
         """One line for people; nothing with --json."""
         if not self.json:
             _print(clean(text))
+
+    def alert(self, text: str) -> None:
+        """A line that must not be overlooked: red on a terminal."""
+        if not self.json:
+            shown = clean(text)
+            _print(f"{RED}{shown}{PLAIN}" if sys.stdout.isatty() else shown)
 
     def fields(self, pairs: Iterable[tuple[str, Any]]) -> None:
         """Name and value, one a line; absent values are left out."""

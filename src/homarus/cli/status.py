@@ -15,7 +15,7 @@ def command(ctx: Context) -> None:
     """The company in a few lines."""
     reply = ctx.api.get("/status")
     ctx.out.document(reply)
-    company = reply.get("company") or {}
+    company, rules = reply.get("company") or {}, reply.get("rules") or {}
     ctx.out.fields(
         [
             ("company", f"{company.get('name', '')} ({company.get('slug', '')})"),
@@ -26,20 +26,19 @@ def command(ctx: Context) -> None:
             ("stops", reply.get("stops")),
             ("incidents", reply.get("openIncidents")),
             ("receipts", reply.get("receipts")),
-            ("level", _level(reply.get("rules"))),
-            ("rules refused", _counts((reply.get("rules") or {}).get("refused"))),
             ("cost today", _cost(reply.get("cost"))),
+            ("level", rules.get("level")),
+            ("rules refused", _counts(rules.get("refused"))),
         ]
     )
+    if rules.get("level") == "observe":
+        ctx.out.alert(f"level observe: {_passed(rules.get('wouldRefuse') or {})}")
 
 
-def _level(rules: Any) -> Any:
-    """`enforce`, or in red what `observe` lets pass."""
-    if not isinstance(rules, dict) or rules.get("level") != "observe":
-        return (rules or {}).get("level")
-    passed = rules.get("wouldRefuse") or {}
-    text = f"observe: {sum(passed.values())} would have been refused in the last 24 hours"
-    return click.style(f"{text} ({_counts(passed)})" if passed else text, fg="red")
+def _passed(counts: dict[str, int]) -> str:
+    """What the level let pass in the last 24 hours."""
+    text = f"{sum(counts.values())} would have been refused in the last 24 hours"
+    return f"{text} ({_counts(counts)})" if counts else text
 
 
 def _counts(value: Any) -> Any:
