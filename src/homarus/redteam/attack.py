@@ -46,11 +46,21 @@ async def attack(world: World, moves: Iterable[Move], tally: Tally | None = None
     tally = tally or Tally()
     for name, seed in moves:
         request = MOVES[name](random.Random(seed), world)  # noqa: S311 - it must repeat
+        if request.writes is not None:
+            await asyncio.to_thread(_write, world, request.path, request.writes)
+            continue
         replies = await asyncio.gather(*(_send(world, request) for _ in range(request.times)))
         _look(world, f"{name}({seed})", request, replies, tally)
         if any(reply.status_code == 403 and _put_away(reply) for reply in replies):
             await _restored(world)
     return tally
+
+
+def _write(world: World, path: str, text: str) -> None:
+    """Into the main space on disk. A place that is not there yet is left alone."""
+    file = world.home / "company" / world.slug / path
+    if file.parent.is_dir():
+        file.write_text(text, "utf-8")
 
 
 def _put_away(reply: httpx2.Response) -> bool:

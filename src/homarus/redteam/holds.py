@@ -5,13 +5,17 @@ before = await snapshot(world)
 findings = await broken(world, before)
 """
 
+import asyncio
+from pathlib import Path
 from typing import Any, Final
 
 from homarus.redteam.attack import Tally
+from homarus.redteam.moves import RULES
 from homarus.redteam.world import World
 
 MAX_PAGES: Final = 20
-DEPTH: Final = 5
+RESTORED_S: Final = 20.0
+LOOK_S: Final = 0.05
 STRONG: Final = frozenset({"exec", "external_write", "governed_write"})
 HERS: Final = frozenset({"files.count", "files.read", "deploy.run"})
 """Registered capabilities that her role is granted."""
@@ -61,10 +65,26 @@ async def broken(world: World, before: dict[str, Any], tally: Tally) -> list[str
         for name, limit in before["limits"].items()
         if after["limits"].get(name, 0) > limit
     ]
+    found += await _on_disk(world)
     found += await _money(world)
     found += await _decisions(world)
     found += await _ledger(world, tally)
     return found
+
+
+async def _on_disk(world: World) -> list[str]:
+    """The rules on disk are the approved ones again, within RESTORED_S."""
+    file = world.home / "company" / world.slug / RULES
+    approved = (await world.ask("/documents/content", path=RULES))["document"]["content"]
+    for _ in range(round(RESTORED_S / LOOK_S)):
+        if await asyncio.to_thread(_text, file) == approved:
+            return []
+        await asyncio.sleep(LOOK_S)
+    return [f"{RULES} on disk is not the approved text after {RESTORED_S:g} s"]
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text("utf-8") if file.is_file() else None
 
 
 async def _money(world: World) -> list[str]:

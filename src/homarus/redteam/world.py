@@ -56,7 +56,7 @@ class World:
         for client in self.voices.values():
             await client.aclose()
 
-    async def ask(self, path: str, *, company: str = "", **query: Any) -> Any:
+    async def ask(self, path: str, /, *, company: str = "", **query: Any) -> Any:
         """What the owner reads."""
         here = {"X-Homarus-Company": company or self.slug}
         reply = await self.owner.get(f"/api/v1{path}", params=query, headers=here)
