@@ -16,6 +16,7 @@ from uuid import UUID
 
 COMPANY_BITS: Final = 32
 SEQ_BITS: Final = 41
+MAX_DIGITS: Final = 15
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _LOW62: Final = (1 << 62) - 1
@@ -86,6 +87,15 @@ def to_blob(text: str | None) -> bytes | None:
 def from_blob(blob: bytes | None) -> str | None:
     """The inverse of `to_blob`."""
     return None if blob is None else _text(int.from_bytes(blob, "big"))
+
+
+def numbered(ref: str, letter: str) -> int | None:
+    """The number in a person's reference to a row: 192 in `T-192` for the letter `T`, in any case
+    and with blanks around it; None: it is no such reference (at most MAX_DIGITS digits)."""
+    kind, dash, digits = ref.strip().partition("-")
+    if kind.upper() != letter or not dash or len(digits) > MAX_DIGITS:
+        return None
+    return int(digits) if digits.isascii() and digits.isdecimal() else None
 
 
 def derived_id(of: str, n: int) -> str:

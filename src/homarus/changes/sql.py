@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, NotFound
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.changes.model import MAX_REVIEWS, Change, Failure, Kind, Review, Status
 from homarus.store.port import Row, Rx, Tx
 
@@ -40,10 +40,10 @@ def need(rx: Rx, company: str, ref: str) -> Change:
             f"select {_COLUMNS} from change_record where id=? and company=?",  # noqa: S608
             (ref.lower(), company),
         )
-    elif ref[:2].upper() == "C-" and ref[2:].isascii() and ref[2:].isdecimal() and len(ref) < 20:
+    elif (no := numbered(ref, "C")) is not None:
         row = rx.one(
             f"select {_COLUMNS} from change_record where company=? and no=?",  # noqa: S608
-            (company, int(ref[2:])),
+            (company, no),
         )
     if row is None:
         raise NotFound(

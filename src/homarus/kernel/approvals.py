@@ -12,7 +12,7 @@ import msgspec
 
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Conflict, Internal, Invalid, NotFound
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.kernel import settings
 from homarus.store.port import Row, Rx, Tx
 
@@ -124,13 +124,10 @@ def find(rx: Rx, company: str, ref: str) -> Approval | None:
     """By id in any case or by number (`A-7`)."""
     if is_uuid(ref.lower()):
         return by_id(rx, company, ref.lower())
-    number = ref[2:] if ref[:2].upper() == "A-" else ""
-    if not (number.isascii() and number.isdecimal()) or len(number) > 15:
+    no = numbered(ref, "A")
+    if no is None:
         return None
-    row = rx.one(
-        f"select {_FIELDS} from approval where company=? and no=?",  # noqa: S608
-        (company, int(number)),
-    )
+    row = rx.one(f"select {_FIELDS} from approval where company=? and no=?", (company, no))  # noqa: S608
     return None if row is None else _approval(row)
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from homarus.base.action import ActorKind, Effect
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.kernel import documents
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.targets import MIRROR, mirror_of
@@ -20,7 +20,7 @@ def r1_ssot_authority(case: Case) -> Judgement:
     if case.action.capability not in _CLAIMS:
         return None
     noun, _, ref = case.action.target.partition(":")
-    if noun != "task" or not ref or is_uuid(ref.lower()) or _is_number(ref):
+    if noun != "task" or not ref or is_uuid(ref.lower()) or numbered(ref, "T") is not None:
         return None
     return case.refuse(
         "R1.external_id",
@@ -28,10 +28,6 @@ def r1_ssot_authority(case: Case) -> Judgement:
         f"{ref!r} is no task of this company's own records; a mirror's record cannot be claimed",
         "Claim by the task's own id or number (T-192), or ask for the next task.",
     )
-
-
-def _is_number(ref: str) -> bool:
-    return ref[:2].upper() == "T-" and ref[2:].isascii() and ref[2:].isdecimal()
 
 
 OUTBOX: Final = "outbox"

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from homarus.base.errors import Conflict, NotFound
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.pipelines import text as yaml_text
 from homarus.pipelines.model import (
     Definition,
@@ -162,10 +162,10 @@ def need_run(rx: Rx, company: str, ref: str) -> Run:
             f"select {_RUN} from pipeline_run where company=? and id=?",  # noqa: S608
             (company, ref.lower()),
         )
-    elif ref[:2].upper() == "R-" and ref[2:].isascii() and ref[2:].isdecimal() and len(ref) < 18:
+    elif (no := numbered(ref, "R")) is not None:
         row = rx.one(
             f"select {_RUN} from pipeline_run where company=? and no=?",  # noqa: S608
-            (company, int(ref[2:])),
+            (company, no),
         )
     if row is None:
         raise NotFound(

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid, NotFound, TooLarge
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.records import rules
 from homarus.store.port import Row, Rx, Tx
 
@@ -110,10 +110,10 @@ def need(rx: Rx, company: str, ref: str) -> Artifact:
     found = None
     if is_uuid(ref.lower()):
         found = by_id(rx, company, ref.lower())
-    elif ref[:2].upper() == "A-" and ref[2:].isascii() and ref[2:].isdecimal() and len(ref) < 20:
+    elif (no := numbered(ref, "A")) is not None:
         row = rx.one(
             f"select {_COLUMNS} from artifact where company=? and no=? and deleted_ms is null",  # noqa: S608
-            (company, int(ref[2:])),
+            (company, no),
         )
         found = None if row is None else _artifact(row)
     if found is None:

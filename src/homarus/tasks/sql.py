@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid, NotFound
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.store.port import Row, Rx, Tx
 from homarus.tasks.model import TASK_COLUMNS, DoneItem, Note, Result, Spec, State, Task
 
@@ -46,8 +46,7 @@ def address(ref: str) -> str | int | None:
     text = ref.strip()
     if is_uuid(text.lower()):
         return text.lower()
-    number = text[2:] if text[:2].upper() == "T-" else ""
-    return int(number) if number.isascii() and number.isdecimal() and len(number) <= 15 else None
+    return numbered(text, "T")
 
 
 def find(rx: Rx, company: str, ref: str) -> Task | None:
