@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import structlog
 
-from homarus.backends import layers, local
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError
 from homarus.dispatch import commands
@@ -41,7 +40,7 @@ class Calls:
     def __init__(self, store: Store, home: Path) -> None:
         self._store = store
         self._home = home
-        self._layers: layers.SandboxLayers | None = None
+        self._runner = commands.Runner()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self._taken: set[str] = set()
@@ -128,24 +127,11 @@ class Calls:
             command = await asyncio.to_thread(
                 commands.prepare, capability, call.arguments, workspace, self._home
             )
-            if self._layers is None:
-                self._layers = await asyncio.to_thread(layers.probe)
-            if live.stopped:
-                return False, f"{capability.id}: STOP before it began", {"error": "stop"}
-            result = await local.run_command(
-                command, self._layers, trusted=capability.trusted, on_start=live.started
-            )
         except HomarusError as error:
             return False, str(error), {"error": error.code}
-        word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
-        output = {
-            "exitCode": result.exit_code,
-            "sandbox": result.sandbox,
-            "stdout": commands.text(result.stdout, OUTPUT_CHARS),
-            "stderr": commands.text(result.stderr, OUTPUT_CHARS),
-            "wallMs": int((time.monotonic() - began) * 1000),
-        }
-        return result.ok, f"{capability.id}: {word}, sandbox: {result.sandbox}", output
+        ran = await self._runner.run(capability, command, live, OUTPUT_CHARS)
+        wall_ms = int((time.monotonic() - began) * 1000)
+        return ran.ok, ran.comment, ran.output | {"wallMs": wall_ms}
 
 
 def _until(rx: Rx, company: str, capability: str) -> int:

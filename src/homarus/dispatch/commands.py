@@ -3,12 +3,17 @@
 Shared by the dispatcher (a task's own capability) and the calls worker (a call within a task).
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from homarus.backends import local
+import msgspec
+
+from homarus.backends import layers, local
+from homarus.base.errors import HomarusError
+from homarus.dispatch.halting import LiveRun
 from homarus.flows import running
 from homarus.flows.calling import check_arguments
 from homarus.kernel import registry
@@ -71,6 +76,54 @@ def collect(blobs: Blobs, out: Path) -> tuple[running.Produced, ...]:
         name = entry.name.encode("utf-8", "replace").decode()
         produced.append(running.Produced(name, draft.keep(), size))
     return tuple(produced)
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """How a command ended. `output`: exit code, sandbox, stdout, stderr, or the error's code;
+    `comment` says it in one line; `facts` are for the run's row. `cancelled`: by a STOP."""
+
+    ok: bool
+    comment: str
+    output: dict[str, Any]
+    facts: dict[str, Any]
+    cancelled: bool = False
+
+
+class Runner:
+    """Runs prepared commands in what isolation this machine has, probed at the first one."""
+
+    def __init__(self) -> None:
+        self._layers: layers.SandboxLayers | None = None
+
+    async def run(
+        self,
+        capability: registry.Capability,
+        command: local.SandboxedCommand,
+        live: LiveRun,
+        chars: int = OUTPUT_CHARS,
+    ) -> Ran:
+        """To its end, or to the STOP that covers `live`. `chars`: kept of stdout and of stderr."""
+        if self._layers is None:
+            self._layers = await asyncio.to_thread(layers.probe)
+        if live.stopped:
+            facts = {"reason": "cancelled"}
+            return Ran(False, f"{capability.id}: STOP before it began", {}, facts, cancelled=True)
+        try:
+            result = await local.run_command(
+                command, self._layers, trusted=capability.trusted, on_start=live.started
+            )
+        except HomarusError as error:
+            facts = {"sandbox": self._layers.sandbox, "reason": error.code}
+            return Ran(False, str(error), {"error": error.code}, facts)
+        output = {
+            "exitCode": result.exit_code,
+            "sandbox": result.sandbox,
+            "stdout": text(result.stdout, chars),
+            "stderr": text(result.stderr, chars),
+        }
+        word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
+        comment = f"{capability.id}: {word}, sandbox: {result.sandbox}"
+        return Ran(result.ok, comment, output, result.facts(), result.reason == "cancelled")
 
 
 def text(data: bytes, chars: int = OUTPUT_CHARS) -> str:

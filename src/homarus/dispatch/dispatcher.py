@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from homarus.backends import layers, local
+from homarus.backends import local
 from homarus.base.action import Action, Effect
 from homarus.base.canonical import canonical
 from homarus.base.errors import Conflict, HomarusError, Refused
@@ -44,7 +44,7 @@ class Dispatcher:
         self._store = store
         self._blobs = blobs
         self._home = home
-        self._layers: layers.SandboxLayers | None = None
+        self._runner = commands.Runner()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_RUNS)
         self._busy: set[str] = set()
@@ -205,31 +205,14 @@ class Dispatcher:
         workspace: Path,
         live: LiveRun,
     ) -> running.Ended:
-        if self._layers is None:
-            self._layers = await asyncio.to_thread(layers.probe)
-        try:
-            if live.stopped:
-                return running.Ended(
-                    run, False, {"reason": "cancelled"}, {}, "STOP before it began", cancelled=True
-                )
-            result = await local.run_command(
-                command, self._layers, trusted=capability.trusted, on_start=live.started
+        ran = await self._runner.run(capability, command, live)
+        if "exitCode" not in ran.output:
+            return running.Ended(
+                run, ran.ok, ran.facts, ran.output, ran.comment, cancelled=ran.cancelled
             )
-        except HomarusError as error:
-            facts = {"sandbox": self._layers.sandbox, "reason": error.code}
-            return running.Ended(run, False, facts, {"error": error.code}, str(error))
         files = await asyncio.to_thread(commands.collect, self._blobs, workspace / "out")
-        output = {
-            "exitCode": result.exit_code,
-            "sandbox": result.sandbox,
-            "stdout": commands.text(result.stdout),
-            "stderr": commands.text(result.stderr),
-            "files": [file.filename for file in files],
-        }
-        word = f"exit code {result.exit_code}" if result.reason == "exited" else result.reason
-        comment = f"{capability.id}: {word}, sandbox: {result.sandbox}"
-        cancelled = result.reason == "cancelled"
-        return running.Ended(run, result.ok, result.facts(), output, comment, files, cancelled)
+        output = ran.output | {"files": [file.filename for file in files]}
+        return running.Ended(run, ran.ok, ran.facts, output, ran.comment, files, ran.cancelled)
 
 
 def _claim(tx: Tx, agent: str) -> creating.Claim | None:
