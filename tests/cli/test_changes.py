@@ -1,13 +1,12 @@
 """A one-person company changes its rules from a terminal, and approves what it edited by hand."""
 
-import time
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homarus.testing.waiting import seen
 from tests.support.commands import Running
 
 NAMES = count(1)
@@ -21,16 +20,8 @@ HOUSE = "rules/house.md"
 def slug(running: Running) -> str:
     made = f"rules-{next(NAMES)}"
     running.json("company", "create", made)
-    until(lambda: (running.home / "company" / made / HOUSE).exists())
+    seen(lambda: (running.home / "company" / made / HOUSE).exists(), WAIT_S)
     return made
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait for the daemon in the other process, bounded by WAIT_S."""
-    end = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def test_a_document_is_changed_end_to_end(running: Running, slug: str, tmp_path: Path) -> None:
@@ -50,9 +41,9 @@ def test_a_document_is_changed_end_to_end(running: Running, slug: str, tmp_path:
         "Be kind.\n", "1.0.1", "C-1",
     )  # fmt: skip
     file = running.home / "company" / slug / HOUSE
-    until(lambda: file.read_text() == "Be kind.\n")
+    seen(lambda: file.read_text() == "Be kind.\n", WAIT_S)
     at("change", "rollback", "C-1")
-    until(lambda: "House rules" in file.read_text())
+    seen(lambda: "House rules" in file.read_text(), WAIT_S)
     assert [c["status"] for c in at("change", "list")["changes"]] == ["rolled_back"]
 
 
@@ -64,14 +55,14 @@ def test_a_hand_edit_is_kept_and_can_be_approved(running: Running, slug: str) ->
         listed = running.json("--company", slug, "change", "list", "--status", "found")
         return listed["changes"]
 
-    until(found)
-    until(lambda: "House rules" in file.read_text())
+    seen(found, WAIT_S)
+    seen(lambda: "House rules" in file.read_text(), WAIT_S)
     said = running("--company", slug, "change", "show", "C-1")
     assert "By hand." in said.out
     said = running("--company", slug, "change", "approve", "C-1")
     assert "Next: homarus change switch C-1" in said.out
     assert running("--company", slug, "change", "switch", "C-1").code == 0
-    until(lambda: file.read_text() == "By hand.\n")
+    seen(lambda: file.read_text() == "By hand.\n", WAIT_S)
 
 
 def test_what_does_not_hold_fails_and_says_where(running: Running, slug: str) -> None:

@@ -18,12 +18,12 @@ POLL_S = 0.05
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     async with running(tmp_path / "home", document_watch_s=POLL_S, document_hash_s=1.0) as made:
-        await until(lambda: on_disk(made, HOUSE).exists())
+        await until(made, lambda: on_disk(made, HOUSE).exists())
         yield made
 
 
-async def until(true: Callable[[], Any]) -> Any:
-    """Wait for a condition, bounded by WAIT_S; its value."""
+async def until(daemon: Daemon, true: Callable[[], Any]) -> Any:
+    """Wait for a condition, looked at after each round of the guard; its value."""
     async with asyncio.timeout(WAIT_S):
         while True:
             value = true()
@@ -31,7 +31,7 @@ async def until(true: Callable[[], Any]) -> Any:
                 value = await value
             if value:
                 return value
-            await asyncio.sleep(POLL_S / 5)
+            await daemon.app.guard.next_round()
 
 
 def on_disk(daemon: Daemon, path: str) -> Path:
@@ -81,9 +81,9 @@ async def test_one_person_changes_a_governed_document_end_to_end(daemon: Daemon)
     row = reply.json()["change"]
     assert (row["status"], row["selfApproved"]) == ("switched", True)
     assert await text(daemon) == "be kind\n"
-    await until(lambda: on_disk(daemon, HOUSE).read_text() == "be kind\n")
+    await until(daemon, lambda: on_disk(daemon, HOUSE).read_text() == "be kind\n")
     await walk(daemon.owner, change, "rollback")
-    await until(lambda: "House rules" in on_disk(daemon, HOUSE).read_text())
+    await until(daemon, lambda: "House rules" in on_disk(daemon, HOUSE).read_text())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_r4_by_the_api(daemon: Daemon, path: str) -> None:
 async def test_plain_documents_are_written_at_once(daemon: Daemon) -> None:
     reply = await ask(daemon.company, "PUT", "/documents/content", path="notes/a.md", content="x")
     assert reply.status_code == 200, reply.text
-    await until(lambda: on_disk(daemon, "notes/a.md").exists())
+    await until(daemon, lambda: on_disk(daemon, "notes/a.md").exists())
     listed = (await daemon.owner.get("/api/v1/documents")).json()["documents"]
     assert [(d["path"], d["class"]) for d in listed] == [
         ("AGENTS.md", "governed"), ("capabilities.yaml", "governed"), ("notes/a.md", "plain"),
@@ -145,8 +145,8 @@ async def test_r4_on_disk_behind_the_daemons_back(daemon: Daemon, act: Any) -> N
     before = at.read_text()
     act(at)
     assert await text(daemon) == before, "the approved version is served at once"
-    await until(lambda: found(daemon))
-    await until(lambda: not at.is_symlink() and at.exists() and at.read_text() == before)
+    await until(daemon, lambda: found(daemon))
+    await until(daemon, lambda: not at.is_symlink() and at.exists() and at.read_text() == before)
     (change,) = await found(daemon)
     assert (change["number"], change["author"], change["target"]) == ("C-1", "unknown", HOUSE)
     incident = (await daemon.owner.get("/api/v1/incidents")).json()["incidents"][0]
@@ -156,10 +156,10 @@ async def test_r4_on_disk_behind_the_daemons_back(daemon: Daemon, act: Any) -> N
 
 async def test_whoever_edited_by_hand_may_approve_it(daemon: Daemon) -> None:
     edit(on_disk(daemon, HOUSE))
-    await until(lambda: found(daemon))
+    await until(daemon, lambda: found(daemon))
     reply = await walk(daemon.owner, "C-1", "approve", "switch")
     assert reply.json()["change"]["selfApproved"] is False
-    await until(lambda: on_disk(daemon, HOUSE).read_text() == "edited\n")
+    await until(daemon, lambda: on_disk(daemon, HOUSE).read_text() == "edited\n")
     assert await text(daemon) == "edited\n"
     assert await found(daemon) == []
 

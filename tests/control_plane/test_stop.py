@@ -11,6 +11,7 @@ import pytest
 from homarus.backends.local import interpreter
 from homarus.tasks import runs
 from homarus.testing.daemon import Daemon, key, running
+from homarus.testing.waiting import seen
 from tests.support.profile import Profile, chosen_profile
 
 WAIT_S = 60.0
@@ -82,10 +83,8 @@ class Busy:
         return int(lines[-2]) if len(lines) > 1 else 0
 
     async def lives(self, name: str, since_ns: int) -> None:
-        """A process tells nobody that it has written: its file is looked at, not too often."""
-        async with asyncio.timeout(WAIT_S):
-            while self.last_ns(name) <= since_ns:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        """A process tells nobody that it has written."""
+        await asyncio.to_thread(seen, lambda: self.last_ns(name) > since_ns, WAIT_S)
 
     async def ticking(self, since_ns: int) -> None:
         """Wait until every agent's process has written after this moment."""

@@ -48,6 +48,7 @@ class Guard:
         self._watches: dict[str, Watch] = {}
         self._heard = asyncio.Event()
         self._dirty: set[str] = set()
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """What fails is logged and tried again: guarding never ends the daemon."""
@@ -63,9 +64,16 @@ class Guard:
                     await self._round(full=full, poll=poll)
                 except Exception as error:
                     log.error("guard_failed", exc_info=error)
+                ended, self._ended = self._ended, asyncio.Event()
+                ended.set()
                 await self._pause(polled + self._periods.poll_s - time.monotonic())
         finally:
             undo()
+
+    async def next_round(self) -> None:
+        """Until a round has ended: what was committed before the call may still need the one after.
+        The signal of whoever waits for the files."""
+        await self._ended.wait()
 
     async def check(self) -> None:
         """Everything, now."""

@@ -23,6 +23,9 @@ MAX_FILE_BYTES: Final = 2 * MAX_DOCUMENT_BYTES
 """AGENTS.md carries a generated part besides its governed text."""
 MAX_SCANNED: Final = 10_000
 MAX_LINK: Final = 200
+BACK_NS: Final = 1_000_000_000
+"""A file of ours is dated so far back: any edit, even within one tick of the file system's clock,
+gives it another time."""
 
 Signature = tuple[int, ...]
 
@@ -117,8 +120,12 @@ def make_root(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def put(root: Path, path: str, text: str, aside: Path) -> None:
-    """Write it beside, fsync, rename over. What is no plain file or folder goes `aside` first."""
+def put(root: Path, path: str, text: str, aside: Path) -> Signature:
+    """Write it beside, fsync, rename over. What is no plain file or folder goes `aside` first.
+
+    Returns the signature of what was written; an empty one, which fits nothing, when somebody has
+    touched it since.
+    """
     at = root / path
     clear(root, path, aside)
     at.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -128,20 +135,27 @@ def put(root: Path, path: str, text: str, aside: Path) -> None:
     with os.fdopen(fd, "wb") as file:
         file.write(text.encode())
         file.flush()
+        written = os.fstat(fd)
+        os.utime(fd, ns=(written.st_atime_ns, written.st_mtime_ns - BACK_NS))
+        written = os.fstat(fd)
         failpoint("mainspace.draft")
-        os.fsync(file.fileno())
+        os.fsync(fd)
     draft.rename(at)
     failpoint("mainspace.renamed")
     _sync(at.parent)
+    now = signature(root, path)
+    return now if now[-4:-1] == (written.st_ino, written.st_size, written.st_mtime_ns) else ()
 
 
-def remove(root: Path, path: str, aside: Path) -> None:
-    """Take a file out of its place."""
+def remove(root: Path, path: str, aside: Path) -> Signature:
+    """Take a file out of its place. Returns a signature as `put` does."""
     clear(root, path, aside)
     at = root / path
     at.unlink(missing_ok=True)
     if at.parent.is_dir():
         _sync(at.parent)
+    now = signature(root, path)
+    return () if os.path.lexists(at) else now
 
 
 def clear(root: Path, path: str, aside: Path) -> None:

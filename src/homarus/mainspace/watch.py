@@ -214,10 +214,8 @@ class Watch:
         if now != expected and now:
             return None
         if text is None:
-            space.remove(self.root, path, self._aside)
-        else:
-            space.put(self.root, path, self._whole(path, text), self._aside)
-        return space.signature(self.root, path)
+            return space.remove(self.root, path, self._aside)
+        return space.put(self.root, path, self._whole(path, text), self._aside)
 
     def _settled(self, path: str, wanted: Written, signature: Signature) -> None:
         self._suspects.pop(path, None)
@@ -251,9 +249,9 @@ class Watch:
                 await asyncio.to_thread(self._write_agents, text_now)
 
     def _write_view(self, name: str, text: str) -> None:
-        if not self._same(name, text):
-            space.put(self.root, name, text, self._aside)
-        self._known[name] = space.signature(self.root, name)
+        before = space.signature(self.root, name)
+        same = self._same(name, text)
+        self._known[name] = before if same else space.put(self.root, name, text, self._aside)
 
     def _same(self, name: str, text: str) -> bool:
         try:
@@ -265,8 +263,8 @@ class Watch:
         """Only where the governed part is the approved one already."""
         seen = space.look(self.root, AGENTS_FILE)
         if seen.text == text and not self._same(AGENTS_FILE, self._whole(AGENTS_FILE, text)):
-            space.put(self.root, AGENTS_FILE, self._whole(AGENTS_FILE, text), self._aside)
-            self._known[AGENTS_FILE] = space.signature(self.root, AGENTS_FILE)
+            whole = self._whole(AGENTS_FILE, text)
+            self._known[AGENTS_FILE] = space.put(self.root, AGENTS_FILE, whole, self._aside)
 
     async def _commit(self) -> None:
         if self._history is None:

@@ -30,6 +30,21 @@ def test_what_is_put_is_seen_and_private(root: Path) -> None:
     assert [p.name for p in at.parent.iterdir()] == ["house.md"]
 
 
+def test_an_edit_at_once_has_another_signature(root: Path) -> None:
+    aside = root.parent.parent / "aside"
+    for _ in range(100):  # most of them within one tick of the file system's clock
+        ours = space.put(root, "rules/house.md", "our text", aside)
+        assert space.signature(root, "rules/house.md") == ours
+        (root / "rules/house.md").write_text("thy text")
+        assert space.signature(root, "rules/house.md") != ours
+
+
+def test_what_is_removed_has_the_signature_of_its_absence(root: Path) -> None:
+    put(root, "rules/house.md")
+    gone = space.remove(root, "rules/house.md", root.parent.parent / "aside")
+    assert gone == space.signature(root, "rules/house.md")
+
+
 def link(root: Path) -> None:
     secret = root.parent / "secret"
     secret.write_text("secret")
