@@ -275,7 +275,7 @@ def delete(tx: Tx, agent: str) -> Agent:
         )
     tx.run("update agent set deleted_ms=?, status='offline' where id=?", (tx.now_ms, agent))
     tx.emit("agent_deleted", agent, {"name": row.name})
-    return row
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms, status="offline")
 
 
 def run_here(rx: Rx) -> list[tuple[str, str]]:

@@ -88,4 +88,4 @@ def delete(tx: Tx, customer: str) -> Customer:
     row = need(tx, tx.company, customer)
     tx.run("update customer set deleted_ms=? where id=?", (tx.now_ms, customer))
     tx.emit("customer_deleted", customer)
-    return row
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms)

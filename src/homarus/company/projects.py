@@ -143,7 +143,7 @@ def delete(tx: Tx, project: str) -> Project:
     row = need(tx, tx.company, project)
     tx.run("update project set deleted_ms=?, status='killed' where id=?", (tx.now_ms, project))
     tx.emit("project_deleted", project)
-    return row
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms, status="killed")
 
 
 def remember(

@@ -251,4 +251,4 @@ def delete(tx: Tx, resource: str) -> Resource:
     row = need(tx, tx.company, resource)
     tx.run("update resource set deleted_ms=?, secret_sealed=null where id=?", (tx.now_ms, resource))
     tx.emit("resource_deleted", resource)
-    return row
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms, secret_configured=False)

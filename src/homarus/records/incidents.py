@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid, NotFound
-from homarus.base.ids import is_uuid
+from homarus.base.ids import is_uuid, numbered
 from homarus.records import rules
 from homarus.store.port import Row, Rx, Tx
 
@@ -63,10 +63,10 @@ def need(rx: Rx, company: str, ref: str) -> Incident:
     found = None
     if is_uuid(ref.lower()):
         found = by_id(rx, company, ref.lower())
-    elif ref[:2].upper() == "I-" and ref[2:].isascii() and ref[2:].isdecimal() and len(ref) < 20:
+    elif (no := numbered(ref, "I")) is not None:
         row = rx.one(
             f"select {_COLUMNS} from incident where company=? and no=? and deleted_ms is null",  # noqa: S608
-            (company, int(ref[2:])),
+            (company, no),
         )
         found = None if row is None else _incident(row)
     if found is None:
@@ -208,4 +208,4 @@ def delete(tx: Tx, incident: str) -> Incident:
         "update incident set deleted_ms=?, updated_ms=? where id=?", (tx.now_ms, tx.now_ms, row.id)
     )
     tx.emit("incident_deleted", row.id)
-    return row
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms)
