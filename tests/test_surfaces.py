@@ -203,5 +203,6 @@ def test_a_planted_runner_is_found(tmp_path: Path, code: str) -> None:
 
 
 def test_every_executor_has_its_road() -> None:
-    """`external` claims over the wire; `command` is the dispatcher's, judged before each run."""
-    assert set(EXECUTORS) == {"external", "command"}
+    """`external` claims over the wire; `command` is the dispatcher's, judged before each run; `llm`
+    is the runner's, whose every step is a unit (`flows/turning.py`)."""
+    assert set(EXECUTORS) == {"external", "command", "llm"}

@@ -23,8 +23,9 @@ ONLINE_MS: Final = 60_000
 MAX_BETTER: Final = 100
 """Agents that a claim of a fresh task looks at; with more, a fitting one was found long before."""
 
-EXECUTORS: Final = ("external", "command")
-"""Who does an agent's work: a bridge that claims it, or this daemon (design, 7)."""
+EXECUTORS: Final = ("external", "command", "llm")
+"""Who does an agent's work: a bridge that claims it, or this daemon, by commands or by turns of a
+model (design, 7)."""
 
 BUDGET_STATUSES: Final = ("active", "warning", "paused")
 """From best to worst."""

@@ -58,7 +58,7 @@ def _reserve(case: Case, estimate: Estimate) -> Judgement:
         )
     money = prices.money_of(case.rx, action.company, action.capability, estimate)
     agent = None if case.agent is None else case.agent.id
-    named = (None, None) if task is None else (task.project, task.id)
+    named = (None, None) if task is None else (task.project or None, task.id)
     charged = scopes(action.company, named[0], agent, named[1])
     under = budgets.under(case.rx, action.company, charged, case.rx.now_ms)
     short = budgets.shortage(under, money, estimate.tokens, estimate.calls)
@@ -76,7 +76,7 @@ def _count(case: Case) -> Judgement:
     action = case.action
     task = _work(case)
     agent = None if case.agent is None else case.agent.id
-    named = (None, None) if task is None else (task.project, task.id)
+    named = (None, None) if task is None else (task.project or None, task.id)
     charged = scopes(action.company, named[0], agent, named[1])
     price = prices.in_force(case.rx, action.company, action.capability)
     money: int | None = 0 if price is None else price.of(0, 0, 1)

@@ -135,6 +135,10 @@ BUILTIN: Final = _table(
     ),
     Builtin("budget.settle", "Settle a reservation", system=True, **_BY_AGENT),
     Builtin("budget.expire", "Give back what nobody settled", operator=None, system=True),
+    # agents that this daemon runs (design, 6, 7)
+    Builtin("turn.accept", "Say something to an agent that runs here", agents=True, runtimes=True),
+    Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
+    Builtin("turn.run", "Go on with a turn", operator=None, agents=True, system=True),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),

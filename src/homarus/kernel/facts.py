@@ -28,7 +28,8 @@ class AgentFacts(msgspec.Struct, frozen=True, gc=False):
 
 class TaskFacts(msgspec.Struct, frozen=True, gc=False):
     """`agent` is who holds it or is to have it; `token` its fence; `level` the route's level (0 to
-    3); `capability` the one that the task is bound to. Times in Unix ms."""
+    3); `capability` the one that the task is bound to; `project` "" for a conversation's own. Times
+    in Unix ms."""
 
     id: str
     project: str

@@ -7,7 +7,7 @@ standing contract.
 
 from typing import Final
 
-from homarus.base.action import ActorKind, Consequence, Effect
+from homarus.base.action import ActorKind, Consequence, Divert, Effect
 from homarus.kernel import preflights
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.facts import TaskFacts
@@ -20,6 +20,8 @@ STANDING: Final = frozenset({"message.send", "task.assign"})
 """An agent may always talk and hand on; no client has to ask first."""
 
 TASK: Final = "task:"
+CREATE_TASK: Final = "create_task"
+"""Where a conversation's wish for real work is diverted to (design, 6)."""
 REMEDY: Final = "Ask first: `POST /preflights`, or `homarus query --intent`."
 
 
@@ -82,6 +84,12 @@ def _named(case: Case, named: str) -> Judgement:
         what = "its claim has ended" if row.kind == preflights.CLAIM else "its time is over"
         return _no(case, "R6.expired", f"the preflight is no longer live: {what}", REMEDY)
     if not _covers(case, row):
+        if row.kind == preflights.TURN:
+            return Divert(
+                CREATE_TASK,
+                f"a conversation does not do {case.action.capability} by itself: it becomes a task",
+                actor=case.actor,
+            )
         return _no(
             case,
             "R6.outside",

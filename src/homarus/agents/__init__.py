@@ -1,0 +1,1 @@
+"""Agents that this daemon runs: the turn loop, its models, its tools."""

@@ -1,0 +1,73 @@
+"""Session keys: which memory of an agent a message belongs to (gateway contract, 10.1). Pure.
+
+    agent:ada:main                 the agent's own conversation, and direct talk by default
+    agent:ada:telegram:group:7     a room
+    agent:ada:…:thread:9           a thread of one of these
+
+Always lower case. `main` alone, and `dm` for `direct`, are read as what they mean.
+"""
+
+import re
+from typing import Final
+
+from homarus.base.errors import Invalid
+
+MAX_KEY: Final = 300
+MAIN: Final = "main"
+_AGENT: Final = "agent"
+_ODD: Final = re.compile(r"[^a-z0-9_-]+")
+_PART: Final = re.compile(r"[^\s:]{1,128}")
+MAX_SLUG: Final = 64
+
+
+def slug(name: str) -> str:
+    """An agent's or account's id in a key: `[a-z0-9][a-z0-9_-]{0,63}`; odd runs become `-`."""
+    text = _ODD.sub("-", name.lower()).strip("-_")[:MAX_SLUG]
+    return text or "agent"
+
+
+def main_of(agent: str) -> str:
+    """The key of an agent's own conversation; `agent` is its name."""
+    return f"{_AGENT}:{slug(agent)}:{MAIN}"
+
+
+def of(agent: str, *parts: str) -> str:
+    """`of("Ada", "openresponses-user", "mia")`."""
+    return parse(":".join((_AGENT, slug(agent), *parts)))
+
+
+def parse(key: str) -> str:
+    """A full key in its one form. Raises `session.key`."""
+    parts = key.strip().lower().split(":")
+    if len(parts) < 3 or parts[0] != _AGENT or len(key) > MAX_KEY:
+        raise _unusable(key)
+    if parts[1] != slug(parts[1]) or not all(_PART.fullmatch(part) for part in parts):
+        raise _unusable(key)
+    return ":".join("direct" if n > 1 and part == "dm" else part for n, part in enumerate(parts))
+
+
+def resolve(key: str, agent: str) -> str:
+    """What a person's or client's key means for an agent (its name): `main` and short forms too.
+
+    Raises `session.key`, also for another agent's.
+    """
+    text = key.strip().lower()
+    full = parse(text if text.startswith(f"{_AGENT}:") else f"{_AGENT}:{slug(agent)}:{text}")
+    if full.split(":")[1] != slug(agent):
+        raise Invalid(
+            "session.key", f"{key[:80]!r} is another agent's session", "Name that agent instead."
+        )
+    return full
+
+
+def agent_of(key: str) -> str:
+    """The slug of the agent in a full key."""
+    return parse(key).split(":")[1]
+
+
+def _unusable(key: str) -> Invalid:
+    return Invalid(
+        "session.key",
+        f"{key[:80]!r} is no session key",
+        "It looks like agent:NAME:main, in parts of 1 to 128 characters without blanks.",
+    )

@@ -1,0 +1,133 @@
+"""Sessions: an agent's memory of one conversation (gateway contract, 7; design, 6).
+
+Rows are the truth; transcripts and `sessions.json` on disk are views of them.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from homarus.base.errors import NotFound
+from homarus.base.ids import is_uuid
+from homarus.store.port import Row, Rx, Tx
+
+DIRECT: Final = "direct"
+HTTP: Final = "http"
+MAX_LABEL: Final = 200
+
+_COLUMNS: Final = (
+    "id, company, agent, key, kind, conversation, task, label, model, thinking, queue_mode, "
+    "entries, first_kept, compactions, input_tokens, output_tokens, context_tokens, created_ms, "
+    "updated_ms, interaction_ms, ended_ms"
+)
+
+
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """A row. `agent` by id; `entries` is the seq of the newest entry; the model's context begins
+    at `first_kept`; tokens are sums over all requests, `context_tokens` of the last one alone."""
+
+    id: str
+    company: str
+    agent: str
+    key: str
+    kind: str
+    conversation: str
+    task: str
+    label: str | None
+    model: str | None
+    thinking: str | None
+    queue_mode: str | None
+    entries: int
+    first_kept: int
+    compactions: int
+    input_tokens: int
+    output_tokens: int
+    context_tokens: int
+    created_ms: int
+    updated_ms: int
+    interaction_ms: int
+    ended_ms: int | None
+
+
+def _session(row: Row) -> Session:
+    return Session(*row)
+
+
+def by_id(rx: Rx, company: str, session: str) -> Session | None:
+    row = rx.one(
+        f"select {_COLUMNS} from session where id=? and company=?",  # noqa: S608
+        (session, company),
+    )
+    return None if row is None else _session(row)
+
+
+def by_key(rx: Rx, company: str, key: str) -> Session | None:
+    """The live one. `key` in its full form (`keys.parse`)."""
+    row = rx.one(
+        f"select {_COLUMNS} from session where company=? and key=? and ended_ms is null",  # noqa: S608
+        (company, key),
+    )
+    return None if row is None else _session(row)
+
+
+def need(rx: Rx, company: str, ref: str) -> Session:
+    """By id or by full key. Raises `session.unknown`."""
+    text = ref.strip().lower()
+    found = by_id(rx, company, text) if is_uuid(text) else by_key(rx, company, text)
+    if found is None:
+        raise NotFound("session.unknown", f"no session {ref[:80]!r}", "See `homarus session list`.")
+    return found
+
+
+def of_conversation(rx: Rx, company: str, conversation: str, agent: str) -> Session | None:
+    """The live session in which this agent follows a conversation."""
+    row = rx.one(
+        f"select {_COLUMNS} from session where conversation=? and company=? and agent=? "  # noqa: S608
+        "and ended_ms is null",
+        (conversation, company, agent),
+    )
+    return None if row is None else _session(row)
+
+
+def listed(
+    rx: Rx, company: str, *, limit: int, agent: str | None = None, before_ms: int | None = None
+) -> list[Session]:
+    """Live ones, last used first."""
+    where, params = ("", ()) if agent is None else (" and agent=?", (agent,))
+    rows = rx.all(
+        f"select {_COLUMNS} from session where company=? and ended_ms is null{where} "  # noqa: S608
+        "and updated_ms<? order by updated_ms desc, id limit ?",
+        (company, *params, 2**62 if before_ms is None else before_ms, limit),
+    )
+    return [_session(row) for row in rows]
+
+
+def insert(tx: Tx, row: Session) -> None:
+    """Emits `session_opened`."""
+    tx.run(
+        f"insert into session({_COLUMNS}) values({','.join('?' * 21)})",
+        tuple(getattr(row, name) for name in row.__struct_fields__),
+    )
+    tx.emit("session_opened", row.id, {"key": row.key, "agent": row.agent})
+
+
+def change(tx: Tx, session: str, **values: Any) -> None:
+    """Set columns of a row; `updated_ms` goes along."""
+    values |= {"updated_ms": tx.now_ms}
+    sets = ", ".join(f"{column}=?" for column in values)
+    tx.run(f"update session set {sets} where id=?", (*values.values(), session))  # noqa: S608
+
+
+def count_tokens(tx: Tx, session: str, inputs: int, outputs: int) -> None:
+    """Add what one request used; its input is the present size of the context."""
+    tx.run(
+        "update session set input_tokens=input_tokens+?, output_tokens=output_tokens+?, "
+        "context_tokens=?, updated_ms=? where id=?",
+        (inputs, outputs, inputs + outputs, tx.now_ms, session),
+    )
+
+
+def end(tx: Tx, row: Session) -> None:
+    """Free its key; the transcript stays. Emits `session_ended`."""
+    change(tx, row.id, ended_ms=tx.now_ms)
+    tx.emit("session_ended", row.id, {"key": row.key})

@@ -1,0 +1,90 @@
+"""Entries of a session's transcript: append-only rows in the form of the documented lines.
+
+Entry `seq` counts from 1 in its session. A message's `body` is `{"message": {...}}` (gateway
+contract, 6, 12.3); ids are derived, so that the same append twice is one.
+"""
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from homarus.base.errors import TooLarge
+from homarus.base.ids import derived_id
+from homarus.conversations.sessions import Session
+from homarus.store.port import Row, Rx, Tx
+
+MESSAGE: Final = "message"
+COMPACTION: Final = "compaction"
+CUSTOM: Final = "custom"
+MODEL_CHANGE: Final = "model_change"
+
+MAX_BODY_CHARS: Final = 2_000_000
+MAX_READ: Final = 2_000
+"""Entries that one read gives; a context is far smaller."""
+
+_COLUMNS: Final = "session, seq, id, turn, kind, body, created_ms"
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    session: str
+    seq: int
+    id: str
+    turn: str | None
+    kind: str
+    body: dict[str, Any]
+    created_ms: int
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The message of an entry of kind `message`."""
+        return dict(self.body["message"])
+
+
+def _entry(row: Row) -> Entry:
+    values = list(row)
+    values[5] = json.loads(values[5])
+    return Entry(*values)
+
+
+def since(rx: Rx, session: str, seq: int, limit: int = MAX_READ) -> list[Entry]:
+    """From `seq` on, oldest first."""
+    rows = rx.all(
+        f"select {_COLUMNS} from entry where session=? and seq>=? order by seq limit ?",  # noqa: S608
+        (session, seq, limit),
+    )
+    return [_entry(row) for row in rows]
+
+
+def newest(rx: Rx, session: str, limit: int, before: int | None = None) -> list[Entry]:
+    """The last ones before `before`, oldest first."""
+    rows = rx.all(
+        f"select {_COLUMNS} from entry where session=? and seq<? order by seq desc limit ?",  # noqa: S608
+        (session, 2**62 if before is None else before, limit),
+    )
+    return [_entry(row) for row in reversed(rows)]
+
+
+def append(tx: Tx, session: Session, kind: str, body: dict[str, Any], turn: str | None) -> int:
+    """Add a line; its `seq`. Raises `session.entry_large`. Emits `session_entry`.
+
+    The number is read anew: one unit may append several.
+    """
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    if len(text) > MAX_BODY_CHARS:
+        raise TooLarge(
+            "session.entry_large", "a line of the transcript is too long", f"{MAX_BODY_CHARS}."
+        )
+    row = tx.one(
+        "update session set entries=entries+1, updated_ms=? where id=? returning entries",
+        (tx.now_ms, session.id),
+    )
+    if row is None:
+        raise AssertionError(f"session {session.id} is gone")
+    seq = int(row[0])
+    tx.run(
+        f"insert into entry({_COLUMNS}) values(?,?,?,?,?,?,?)",
+        (session.id, seq, derived_id(session.id, seq), turn, kind, text, tx.now_ms),
+    )
+    tx.emit("session_entry", session.id, {"seq": seq, "kind": kind, "turn": turn})
+    return seq

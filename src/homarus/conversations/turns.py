@@ -1,0 +1,233 @@
+"""Turns: one inbound message and all that is done to answer it (gateway contract, 6, 10.2).
+
+    queued --start--> running --finish--> done | failed
+    running --park--> parked --resume--> queued      a tool waits for an approval
+    running --lost--> queued                         its worker died; the transcript says how far
+    queued | parked | running --abort--> aborted
+    queued --merge--> merged                         its text went into another turn
+
+A session runs one turn at a time. `token` fences: whoever was given up for dead changes nothing.
+"""
+
+import json
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from homarus.base.errors import Conflict, NotFound
+from homarus.base.ids import is_uuid
+from homarus.store.port import Row, Rx, Tx
+
+
+class State(StrEnum):
+    QUEUED = "queued"  # stays; started when the session is free
+    RUNNING = "running"  # expiry of `until_ms` queues it again
+    PARKED = "parked"  # the answer to its approval queues it again
+    DONE = "done"  # final
+    FAILED = "failed"  # final
+    ABORTED = "aborted"  # final
+    MERGED = "merged"  # final
+
+
+OPEN: Final = (State.QUEUED, State.RUNNING, State.PARKED)
+S = State
+MOVES: Final[dict[tuple[State, str], State]] = {
+    (S.QUEUED, "start"): S.RUNNING,
+    (S.QUEUED, "merge"): S.MERGED,
+    (S.QUEUED, "abort"): S.ABORTED,
+    (S.QUEUED, "fail"): S.FAILED,
+    (S.RUNNING, "park"): S.PARKED,
+    (S.RUNNING, "lost"): S.QUEUED,
+    (S.RUNNING, "finish"): S.DONE,
+    (S.RUNNING, "fail"): S.FAILED,
+    (S.RUNNING, "abort"): S.ABORTED,
+    (S.PARKED, "resume"): S.QUEUED,
+    (S.PARKED, "abort"): S.ABORTED,
+}
+"""(state, move) -> state. What is not here does not happen."""
+
+MODES: Final = ("steer", "followup", "collect", "interrupt")
+ORIGINS: Final = ("chat", "http", "task", "heartbeat", "spawn")
+MAX_KEY: Final = 256
+MAX_QUEUED: Final = 200
+"""Turns that wait in one session; the next one is refused."""
+MAX_ATTEMPTS: Final = 5
+"""Starts of one turn when each time its worker died."""
+
+_COLUMNS: Final = (
+    "id, no, company, session, agent, key, origin, asked_by, person, mode, text, message, options, "
+    "state, token, until_ms, attempts, calls, preflight, reply, outcome, created_ms, started_ms, "
+    "ended_ms"
+)
+
+
+class Turn(msgspec.Struct, frozen=True, gc=False):
+    """A row. `person`: an operator asked. `options`: how it is to be run. `outcome` when it has
+    ended: `text`, `stop`, `usage`, `error`. Times in Unix ms."""
+
+    id: str
+    no: int
+    company: str
+    session: str
+    agent: str
+    key: str
+    origin: str
+    asked_by: str
+    person: bool
+    mode: str
+    text: str
+    message: str | None
+    options: dict[str, Any]
+    state: State
+    token: int
+    until_ms: int | None
+    attempts: int
+    calls: int
+    preflight: str | None
+    reply: str | None
+    outcome: dict[str, Any] | None
+    created_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+
+
+def _turn(row: Row) -> Turn:
+    values = list(row)
+    values[8] = bool(values[8])
+    values[12] = json.loads(values[12])
+    values[13] = State(values[13])
+    values[20] = None if values[20] is None else json.loads(values[20])
+    return Turn(*values)
+
+
+def by_id(rx: Rx, company: str, turn: str) -> Turn | None:
+    row = rx.one(f"select {_COLUMNS} from turn where id=? and company=?", (turn, company))  # noqa: S608
+    return None if row is None else _turn(row)
+
+
+def by_key(rx: Rx, company: str, key: str) -> Turn | None:
+    row = rx.one(f"select {_COLUMNS} from turn where company=? and key=?", (company, key))  # noqa: S608
+    return None if row is None else _turn(row)
+
+
+def need(rx: Rx, company: str, ref: str) -> Turn:
+    """By id or idempotency key. Raises `turn.unknown`."""
+    found = by_id(rx, company, ref.lower()) if is_uuid(ref.lower()) else None
+    found = found or by_key(rx, company, ref)
+    if found is None:
+        raise NotFound("turn.unknown", f"no turn {ref[:80]!r}", "Use the id that accepting gave.")
+    return found
+
+
+def open_of(rx: Rx, session: str) -> list[Turn]:
+    """Those of a session that have not ended, oldest first."""
+    rows = rx.all(
+        f"select {_COLUMNS} from turn where session=? "  # noqa: S608
+        "and state in ('queued', 'running', 'parked') order by no limit ?",
+        (session, 2 * MAX_QUEUED),
+    )
+    return [_turn(row) for row in rows]
+
+
+def insert(tx: Tx, row: Turn) -> None:
+    tx.run(
+        f"insert into turn({_COLUMNS}) values({','.join('?' * 24)})",
+        (
+            row.id, row.no, row.company, row.session, row.agent, row.key, row.origin,
+            row.asked_by, int(row.person), row.mode, row.text, row.message,
+            json.dumps(row.options), row.state.value, row.token, row.until_ms, row.attempts,
+            row.calls, row.preflight, row.reply,
+            None if row.outcome is None else json.dumps(row.outcome), row.created_ms,
+            row.started_ms, row.ended_ms,
+        ),
+    )  # fmt: skip
+
+
+def move(tx: Tx, row: Turn, name: str, **values: Any) -> Turn:
+    """A fenced move of a turn as this transaction read it, with further columns.
+
+    Raises `turn.lost` when it moved meanwhile, `turn.state` for a move that does not exist.
+    Emits `turn_<state>`.
+    """
+    to = MOVES.get((row.state, name))
+    if to is None:
+        raise Conflict(
+            "turn.state",
+            f"a turn that is {row.state.value} cannot {name}",
+            "It has ended, or waits; see its state.",
+        )
+    if "outcome" in values:
+        values["outcome"] = json.dumps(values["outcome"])
+    columns = {"state": to.value, **values}
+    if to not in OPEN:
+        columns["ended_ms"] = tx.now_ms
+    if to is not State.RUNNING:
+        columns["until_ms"] = None
+    sets = ", ".join(f"{column}=?" for column in columns)
+    if not tx.run(
+        f"update turn set {sets} where id=? and state=? and token=?",  # noqa: S608
+        (*columns.values(), row.id, row.state.value, row.token),
+    ):
+        raise lost(row)
+    tx.emit(f"turn_{to.value}", row.id, {"session": row.session, "agent": row.agent})
+    after = by_id(tx, row.company, row.id)
+    if after is None:
+        raise AssertionError(f"turn {row.id} is gone")
+    return after
+
+
+def held(tx: Tx, turn: str, token: int) -> Turn:
+    """The running turn, while its worker's fence stands. Raises `turn.lost`, `turn.unknown`."""
+    row = need(tx, tx.company, turn)
+    if row.state is not State.RUNNING or row.token != token:
+        raise lost(row)
+    return row
+
+
+def lost(row: Turn) -> Conflict:
+    return Conflict(
+        "turn.lost",
+        f"turn {row.id} is {row.state.value} and somebody else's now",
+        "Stop working on it.",
+    )
+
+
+def renew(tx: Tx, turn: str, token: int, until_ms: int) -> bool:
+    """Say that its worker lives; False: it is somebody else's."""
+    return bool(
+        tx.run(
+            "update turn set until_ms=? where id=? and state='running' and token=?",
+            (until_ms, turn, token),
+        )
+    )
+
+
+def ready(rx: Rx, limit: int) -> list[tuple[str, str]]:
+    """`(company, turn)`: the oldest queued turn of each session that runs none."""
+    rows = rx.all(
+        "select t.company, t.id from turn t where t.state='queued' and not exists("
+        "select 1 from turn o where o.session=t.session and o.state in "
+        "('queued', 'running', 'parked') and (o.state<>'queued' or o.no<t.no)) "
+        "order by t.no limit ?",
+        (limit,),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def companies_with_lost(rx: Rx, alone: bool) -> list[str]:
+    """Companies with running turns whose worker is dead. `alone`: no other daemon works here."""
+    rows = rx.all(
+        "select distinct company from turn where state='running' and (until_ms<? or ?=1)",
+        (rx.now_ms, int(alone)),
+    )
+    return [row[0] for row in rows]
+
+
+def lost_ones(tx: Tx, limit: int, alone: bool) -> list[Turn]:
+    rows = tx.all(
+        f"select {_COLUMNS} from turn where company=? and state='running' "  # noqa: S608
+        "and (until_ms<? or ?=1) order by no limit ?",
+        (tx.company, tx.now_ms, int(alone), limit),
+    )
+    return [_turn(row) for row in rows]
