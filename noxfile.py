@@ -146,7 +146,7 @@ def matrix(session: nox.Session) -> None:
             target = ("--python", interpreter, "--resolution", resolution)
             groups = ("--group", "test", "--group", "build")
             session.run(
-                *(uv, "pip", "install", *target, *groups, "--editable", ".[postgres,mcp]"),
+                *(uv, "pip", "install", *target, *groups, "--editable", ".[postgres,mcp,agent]"),
                 external=True,
             )
             session.run(interpreter, "-m", "pytest", "-q", *session.posargs, external=True)
