@@ -69,6 +69,16 @@ class Machine:
     token: str
     said: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """A `homarus` for launchers: this source, whatever is installed."""
+        self.program.parent.mkdir()
+        self.program.write_text(f'#!/bin/sh\nexec {sys.executable} -m homarus.cli.main "$@"\n')
+        self.program.chmod(0o700)
+
+    @property
+    def program(self) -> Path:
+        return self.folder / "bin" / "our homarus"
+
     @property
     def place(self) -> Path:
         return self.folder / "companion"
@@ -242,17 +252,13 @@ def test_launchers_have_the_line_endings_of_their_shell(ready: Machine, name: st
 
 def launched(machine: Machine, name: str, *arguments: str, **more: str) -> str:
     """What a launcher printed, run in an environment that knows nothing of the machine."""
-    program = machine.folder / "bin" / "our homarus"
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m homarus.cli.main "$@"\n')
-    program.chmod(0o700)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": str(machine.folder)}
     done = subprocess.run(
         [str(machine.place / name), *arguments],
         capture_output=True,
         text=True,
         timeout=WAIT_S,
-        env={**env, "HOMARUS_BIN": str(program), **more},
+        env={**env, "HOMARUS_BIN": str(machine.program), **more},
     )
     machine.said += [done.stdout, done.stderr]
     assert done.returncode == 0, done.stderr
@@ -274,6 +280,7 @@ def test_launchers_work_on_their_own(ready: Machine, name: str, last: str) -> No
 
 SHOW = """#!/bin/sh
 printf '%s\\n' "$*" "$EMPEROR_CLAW_API_URL" "$EMPEROR_CLAW_COMPANION_DIR" "$EMPEROR_AGENT_NAME"
+echo "${HOMARUS_TOKEN:-nothing of a person's}"
 [ "$EMPEROR_CLAW_API_TOKEN" = "$(cat "$EMPEROR_CLAW_COMPANION_DIR/company.token")" ] && echo token
 """
 
@@ -282,8 +289,17 @@ def test_run_bridge_hands_its_settings_over(ready: Machine) -> None:
     stand_in = ready.folder / "stand-in"
     stand_in.write_text(SHOW)
     stand_in.chmod(0o700)
-    said = launched(ready, "run-bridge.sh", "--once", HOMARUS_BIN=str(stand_in))
-    assert said.splitlines() == ["bridge --once", ready.url, str(ready.place), "ada", "token"]
+    said = launched(
+        ready, "run-bridge.sh", "--once", HOMARUS_BIN=str(stand_in), HOMARUS_TOKEN="ho_1"
+    )
+    assert said.splitlines() == [
+        f"bridge --config {ready.place}/bridge.config.json --once",
+        ready.url,
+        str(ready.place),
+        "ada",
+        "nothing of a person's",
+        "token",
+    ]
 
 
 def test_the_bridge_entry_runs_in_node(ready: Machine) -> None:
@@ -775,7 +791,7 @@ def test_option_then_environment_then_saved(
     [
         (["--token", "ec_1"], {"EMPEROR_CLAW_API_TOKEN": "ec_2"}, "--token"),
         ([], {"EMPEROR_CLAW_API_TOKEN": "ec_2", "HOMARUS_TOKEN": "ho_3"}, "EMPEROR_CLAW_API_TOKEN"),
-        ([], {"EMPEROR_CLAW_API_TOKEN": None, "HOMARUS_TOKEN": "ho_3"}, "HOMARUS_TOKEN"),
+        ([], {"EMPEROR_CLAW_API_TOKEN": None, "HOMARUS_TOKEN": "ho_3"}, "company.token"),
         ([], {"EMPEROR_CLAW_API_TOKEN": None}, "company.token"),
     ],
 )
@@ -784,6 +800,24 @@ def test_whose_token(
 ) -> None:
     seen = ready.does("session-inspect", "--json", *arguments, **environment).json
     assert seen["token"]["from"].endswith(origin)
+
+
+def test_a_persons_variables_are_for_a_machine_that_is_not_set_up(machine: Machine) -> None:
+    more = {"EMPEROR_CLAW_API_URL": None, "EMPEROR_CLAW_API_TOKEN": None}
+    person = {"HOMARUS_URL": machine.url, "HOMARUS_TOKEN": machine.token}
+    assert machine.does("sync", **more, **person).code == 0
+    machine.does("bootstrap")
+    person = {"HOMARUS_URL": "http://127.0.0.1:1", "HOMARUS_TOKEN": "ec_1"}
+    assert machine.does("sync", **more, **person).code == 0
+
+
+def test_an_operators_token_is_not_stored(machine: Machine) -> None:
+    owner = "ho_" + "0" * 48
+    one_line(
+        machine("bootstrap", "--skip-validate", EMPEROR_CLAW_API_TOKEN=owner),
+        "companion.operator_token",
+    )
+    assert not any(owner.encode() in content for content in machine.files().values())
 
 
 def test_the_parts_of_the_directory_can_be_moved(ready: Machine) -> None:

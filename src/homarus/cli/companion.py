@@ -132,7 +132,7 @@ def _warn_of_token(desk: Desk, settings: "Settings") -> None:
     token = settings.token
     if token is None:
         return
-    if token.secret.startswith("ho_"):
+    if token.of_operator:
         desk.say("warn", "this is an operator's token; a runtime needs one of its own: "
                  "`homarus token create NAME`")  # fmt: skip
     if token.file is not None and os.name == "posix" and token.file.stat().st_mode & 0o077:

@@ -14,6 +14,8 @@ from homarus.companion.settings import checked
 
 MADE: Final = "Made by homarus companion; `homarus companion repair` makes it anew."
 BRIDGE: Final = "run-bridge"
+OWN: Final = ("HOMARUS_URL", "HOMARUS_TOKEN", "HOMARUS_COMPANY")
+"""A person sets these for the command line; they must not lead a bridge elsewhere."""
 COMPANIONS: Final = ("doctor", "sync", "repair", "session-inspect")
 
 
@@ -116,7 +118,8 @@ def _bridge_sh(facts: Facts) -> list[str]:
             f'[ -n "${{EMPEROR_CLAW_API_TOKEN:-}}" ] || EMPEROR_CLAW_API_TOKEN=$(cat {file})'
         )
         lines.append("export EMPEROR_CLAW_API_TOKEN")
-    return [*lines, 'exec "$homarus" bridge "$@"']
+    lines.append(f"unset {' '.join(OWN)}")
+    return [*lines, f'exec "$homarus" bridge --config {_sh(str(facts.config))} "$@"']
 
 
 def _bridge_cmd(facts: Facts) -> list[str]:
@@ -130,7 +133,8 @@ def _bridge_cmd(facts: Facts) -> list[str]:
             f'if not defined EMPEROR_CLAW_API_TOKEN for /f "usebackq delims=" %%T in ("{file}") '
             'do set "EMPEROR_CLAW_API_TOKEN=%%T"'
         )
-    return [*lines, '"%HOMARUS_BIN%" bridge %*']
+    lines += [f'set "{name}="' for name in OWN]
+    return [*lines, f'"%HOMARUS_BIN%" bridge --config {_cmd(str(facts.config))} %*']
 
 
 def _example(facts: Facts) -> str:

@@ -1,4 +1,8 @@
-"""What a command works with: options, else environment, else bridge.config.json, else defaults."""
+"""What a command works with: options, else environment, else bridge.config.json, else defaults.
+
+HOMARUS_URL and HOMARUS_TOKEN, which a person sets for the command line, come after the file: a
+directory that is set up does not change with the terminal it is used from.
+"""
 
 import re
 import socket
@@ -54,6 +58,11 @@ class Token:
     secret: str
     given_by: str
     file: Path | None = None
+
+    @property
+    def of_operator(self) -> bool:
+        """Whether it stands for a person (design, 5)."""
+        return self.secret.startswith("ho_")
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,9 @@ def resolve(options: Options, environment: Mapping[str, str], beside: Neighbour)
         home = Path(saved.openclaw_home)
 
     url = base_url(
-        given.text(options.api_base_url, "EMPEROR_CLAW_API_URL", "HOMARUS_URL")
+        given.text(options.api_base_url, "EMPEROR_CLAW_API_URL")
         or saved.api_base_url
+        or given.text(None, "HOMARUS_URL")
         or beside.url
     )
     same = url is not None and origin(url) == origin(base_url(saved.api_base_url))
@@ -174,10 +184,10 @@ class _Given:
         found = self.text(value, *variables)
         return None if found is None else Path(found).expanduser().absolute()
 
-    def token(self) -> Token | None:
-        if self.options.token:
-            return Token(_secret(self.options.token, "--token"), "--token")
-        for name in ("EMPEROR_CLAW_API_TOKEN", "HOMARUS_TOKEN"):
+    def token(self, value: str | None, *variables: str) -> Token | None:
+        if value:
+            return Token(_secret(value, "--token"), "--token")
+        for name in variables:
             if self._environment.get(name):
                 return Token(_secret(self._environment[name], name), name)
         return None
@@ -187,9 +197,11 @@ def _token(
     given: _Given, token_file: Path | None, url: str | None, beside: Neighbour
 ) -> Token | None:
     """A stored token goes to the control plane that it was stored for, and nowhere else."""
-    found = given.token()
+    found = given.token(given.options.token, "EMPEROR_CLAW_API_TOKEN")
     if found is None and token_file is not None:
         found = _stored(token_file)
+    if found is None:
+        found = given.token(None, "HOMARUS_TOKEN")
     if found is None and url is not None and origin(url) == origin(base_url(beside.url)):
         found = None if beside.token_file is None else _stored(beside.token_file)
     return found

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from homarus.base.errors import Invalid
 from homarus.companion import config, files, journal, launchers
 from homarus.companion.settings import TOKEN, Settings, checked
 from homarus.control_plane import downloads
@@ -98,6 +99,12 @@ def _store_token(settings: Settings, keep_token: bool) -> Path | None:
         return settings.token_file
     if token.file is not None:
         return token.file
+    if token.of_operator:
+        raise Invalid(
+            "companion.operator_token",
+            f"{token.given_by} gives an operator's token, which is not for a runtime to keep",
+            "Mint one for the runtime: `homarus token create NAME`.",
+        )
     path = settings.companion_dir / TOKEN
     files.replace(path, f"{token.secret}\n".encode())
     return path
