@@ -318,6 +318,34 @@ def test_the_bridge_entry_runs_in_node(ready: Machine) -> None:
     assert done.stdout == "bridge\n--x\n", done.stderr
 
 
+def test_from_download_to_doctor(machine: Machine, wire: Wire) -> None:
+    """The way of section 12: the install script sets up, the downloaded launcher tries it."""
+    node = requires("nodejs")
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "src"),
+        "HOME": str(machine.folder),
+        "HOMARUS_BIN": str(machine.program),
+        "EMPEROR_CLAW_API_URL": machine.url,
+        "EMPEROR_CLAW_API_TOKEN": machine.token,
+    }
+    launcher = machine.folder / "control-plane.js"
+    launcher.write_bytes(wire.get("!/downloads/control-plane.js").raw)
+    script = wire.get("!/install.sh").raw.decode()
+    for argv, given in (
+        (["sh", "-s", "--", "--agent-name", "ada"], script),
+        ([node, str(launcher), "doctor"], ""),
+    ):
+        done = subprocess.run(
+            argv, input=given, capture_output=True, text=True, timeout=WAIT_S, env=env
+        )
+        machine.said += [done.stdout, done.stderr]
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1].startswith("[done]")
+    place = machine.folder / ".openclaw" / "emperor-control-plane"
+    assert json.loads((place / "state" / "last-doctor.json").read_text())["status"] == "passed"
+
+
 def test_odd_places_do_not_break_launchers(wire: Wire, tmp_path: Path) -> None:
     folder = tmp_path / "it's $(odd) 100%; x"
     folder.mkdir()
