@@ -839,6 +839,17 @@ def test_a_persons_variables_are_for_a_machine_that_is_not_set_up(machine: Machi
     assert machine.does("sync", **more, **person).code == 0
 
 
+def test_an_operator_looks_into_the_company_he_names(
+    machine: Machine, owner: Wire, wire: Wire
+) -> None:
+    given = {"EMPEROR_CLAW_API_TOKEN": str(owner.token)}
+    wire.agent("whom-the-operator-sees")
+    seen = machine.does("sync", "--json", "--company", wire.id, **given).json
+    assert "whom-the-operator-sees" in {row["name"] for row in seen["samples"]["agents"]}
+    one_line(machine("sync", "--company", "é\r\nX: y", **given), "companion.value")
+    assert machine.does("sync", "--company", "another").code == 0, "a company token has its own"
+
+
 def test_an_operators_token_is_not_stored(machine: Machine) -> None:
     owner = "ho_" + "0" * 48
     one_line(

@@ -91,17 +91,13 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
 
 
-class Desk:
+class Invocation:
     """One run of a command: its settings, and what it says."""
 
     def __init__(self, ctx: Context, given: dict[str, Any]) -> None:
         self.ctx = ctx
         self.skip_validate = bool(given.pop("skip_validate"))
         self._given = given
-
-    @property
-    def company(self) -> str | None:
-        return self.ctx.company
 
     def say(self, tag: str, text: str) -> None:
         self.ctx.out.line(f"[{tag}] {' '.join(text.split())}")
@@ -111,13 +107,13 @@ class Desk:
         from homarus.companion.settings import Neighbour, Options, resolve
 
         given = dict(self._given)
-        given["api_base_url"] = given["api_base_url"] or self._typed("url")
-        options = Options(token=self._typed("token"), **given)
+        given["api_base_url"] = given["api_base_url"] or self.typed("url")
+        options = Options(token=self.typed("token"), company=self.ctx.company, **given)
         own = self.ctx.daemon_file().get("url")
         beside = Neighbour(own if isinstance(own, str) else None, self.ctx.home / COMPANY_TOKEN)
         return resolve(options, os.environ, beside)
 
-    def _typed(self, name: str) -> str | None:
+    def typed(self, name: str) -> str | None:
         """What the command line gave; `Context` also looks into the environment."""
         at: click.Context | None = click.get_current_context()
         while at is not None:
@@ -128,15 +124,15 @@ class Desk:
         return None
 
 
-def _warn_of_token(desk: Desk, settings: "Settings") -> None:
+def _warn_of_token(call: Invocation, settings: "Settings") -> None:
     token = settings.token
     if token is None:
         return
     if token.of_operator:
-        desk.say("warn", "this is an operator's token; a runtime needs one of its own: "
+        call.say("warn", "this is an operator's token; a runtime needs one of its own: "
                  "`homarus token create NAME`")  # fmt: skip
     if token.file is not None and os.name == "posix" and token.file.stat().st_mode & 0o077:
-        desk.say(
+        call.say(
             "warn", f"{token.file} can be read by other users: chmod 600 it, replace the token"
         )
 
@@ -152,24 +148,24 @@ def bootstrap(ctx: Context, /, **given: Any) -> None:
     """
     from homarus.companion import setup, wire
 
-    desk = Desk(ctx, given)
-    settings = desk.settings()
+    call = Invocation(ctx, given)
+    settings = call.settings()
     url = settings.need_url()
-    if not desk.skip_validate:
-        desk.say("step", f"asking {url}")
-        with wire.connect(settings, desk.company) as api:
+    if not call.skip_validate:
+        call.say("step", f"asking {url}")
+        with wire.connect(settings) as api:
             wire.validate(api)
-        desk.say("ok", f"token validated at {url}")
-    _warn_of_token(desk, settings)
+        call.say("ok", f"token validated at {url}")
+    _warn_of_token(call, settings)
     written = setup.write(settings, keep_token=True)
     if written.token_file is None:
-        desk.say("warn", "no token is stored; launchers need EMPEROR_CLAW_API_TOKEN")
+        call.say("warn", "no token is stored; launchers need EMPEROR_CLAW_API_TOKEN")
     for copy in written.kept:
-        desk.say("warn", f"a changed file was kept: {copy}")
-    desk.say("ok", f"config {written.config}")
-    desk.say("ok", f"launchers {written.folder}")
-    desk.say("next", f"try the connection: {written.folder / _launcher('doctor')}")
-    desk.say("done", f"agent {settings.agent_name} on runtime {settings.runtime_id}")
+        call.say("warn", f"a changed file was kept: {copy}")
+    call.say("ok", f"config {written.config}")
+    call.say("ok", f"launchers {written.folder}")
+    call.say("next", f"try the connection: {written.folder / _launcher('doctor')}")
+    call.say("done", f"agent {settings.agent_name} on runtime {settings.runtime_id}")
     ctx.out.document(
         {
             "config": str(written.config),
@@ -177,7 +173,7 @@ def bootstrap(ctx: Context, /, **given: Any) -> None:
             "apiBaseUrl": url,
             "agentName": settings.agent_name,
             "runtimeId": settings.runtime_id,
-            "validated": not desk.skip_validate,
+            "validated": not call.skip_validate,
             "tokenStored": written.token_file is not None,
             "kept": [str(copy) for copy in written.kept],
         }
@@ -195,10 +191,10 @@ def doctor(ctx: Context, /, **given: Any) -> None:
     """Try the whole exchange once: token, socket, runtime, agent, session, message, its frame."""
     from homarus.companion import doctor as exchange
 
-    desk = Desk(ctx, given)
-    settings = desk.settings()
-    _warn_of_token(desk, settings)
-    ctx.out.document(exchange.run(settings, desk.company, desk.say))
+    call = Invocation(ctx, given)
+    settings = call.settings()
+    _warn_of_token(call, settings)
+    ctx.out.document(exchange.run(settings, call.say))
 
 
 @command.command()
@@ -206,33 +202,33 @@ def doctor(ctx: Context, /, **given: Any) -> None:
 @pass_context
 def sync(ctx: Context, /, **given: Any) -> None:
     """Look at the control plane; what was seen is left in state/last-sync.json."""
-    desk = Desk(ctx, given)
-    settings = desk.settings()
-    _warn_of_token(desk, settings)
-    ctx.out.document(_sync(desk, settings))
+    call = Invocation(ctx, given)
+    settings = call.settings()
+    _warn_of_token(call, settings)
+    ctx.out.document(_sync(call, settings))
 
 
-def _sync(desk: Desk, settings: "Settings") -> dict[str, Any]:
+def _sync(call: Invocation, settings: "Settings") -> dict[str, Any]:
     from homarus.companion import reports, wire
 
-    desk.say("step", f"asking {settings.need_url()}")
-    with wire.connect(settings, desk.company) as api:
+    call.say("step", f"asking {settings.need_url()}")
+    with wire.connect(settings) as api:
         seen = wire.snapshot(api, settings)
     for name, request in seen["requests"].items():
         if not request["ok"]:
-            desk.say("warn", f"{name}: {request['code']}: {request['error']}")
+            call.say("warn", f"{name}: {request['code']}: {request['error']}")
     path = reports.write(settings.state_dir, reports.SYNC, seen)
     counts = ", ".join(
         f"{name} {'?' if count is None else count}{'+' if name in seen['more'] else ''}"
         for name, count in seen["counts"].items()
     )
-    desk.say("sync", counts)
+    call.say("sync", counts)
     matched = seen["matchedAgent"]
-    desk.say(
+    call.say(
         "sync",
         f"agent {settings.agent_name}: {'not there yet' if matched is None else matched['id']}",
     )
-    desk.say("done", f"report in {path}")
+    call.say("done", f"report in {path}")
     return seen
 
 
@@ -248,27 +244,27 @@ def repair(ctx: Context, /, **given: Any) -> None:
     from homarus.companion import reports, setup
     from homarus.companion.journal import now_iso
 
-    desk = Desk(ctx, given)
-    settings = desk.settings()
+    call = Invocation(ctx, given)
+    settings = call.settings()
     settings.config.need()
-    _warn_of_token(desk, settings)
-    written = setup.write(settings, keep_token=desk._typed("token") is not None)
+    _warn_of_token(call, settings)
+    written = setup.write(settings, keep_token=call.typed("token") is not None)
     for copy in written.kept:
-        desk.say("warn", f"a changed file was kept: {copy}")
-    desk.say("ok", f"refreshed {written.folder}")
+        call.say("warn", f"a changed file was kept: {copy}")
+    call.say("ok", f"refreshed {written.folder}")
     report: dict[str, Any] = {
         "repairedAt": now_iso(),
         "config": str(written.config),
         "companionDir": str(written.folder),
         "kept": [str(copy) for copy in written.kept],
-        "synced": settings.token is not None and not desk.skip_validate,
+        "synced": settings.token is not None and not call.skip_validate,
     }
     reports.write(settings.state_dir, reports.REPAIR, report)
     if report["synced"]:
-        report["sync"] = _sync(desk, settings)
+        report["sync"] = _sync(call, settings)
     else:
-        desk.say("next", "with EMPEROR_CLAW_API_TOKEN this also looks at the control plane")
-        desk.say("done", "files are as they should be")
+        call.say("next", "with EMPEROR_CLAW_API_TOKEN this also looks at the control plane")
+        call.say("done", "files are as they should be")
     ctx.out.document(report)
 
 
@@ -279,18 +275,18 @@ def session_inspect(ctx: Context, /, **given: Any) -> None:
     """Say what is configured and how it stands. Changes nothing."""
     from homarus.companion import inspect
 
-    desk = Desk(ctx, given)
-    settings = desk.settings()
-    seen = inspect.report(settings, desk.company)
+    call = Invocation(ctx, given)
+    settings = call.settings()
+    seen = inspect.report(settings)
     ctx.out.document(seen)
-    _warn_of_token(desk, settings)
+    _warn_of_token(call, settings)
     if not seen["config"]["found"]:
-        desk.say("warn", f"there is no {seen['config']['path']}")
-        desk.say("next", "`homarus companion bootstrap` makes it")
+        call.say("warn", f"there is no {seen['config']['path']}")
+        call.say("next", "`homarus companion bootstrap` makes it")
     for name, value in _told_of(seen):
-        desk.say("inspect", f"{name}: {value}")
+        call.say("inspect", f"{name}: {value}")
     if seen["problem"] is not None:
-        desk.say("warn", f"{seen['problem']['code']}: {seen['problem']['error']}")
+        call.say("warn", f"{seen['problem']['code']}: {seen['problem']['error']}")
 
 
 def _told_of(seen: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from homarus.base.errors import HomarusError, Internal, Unauthenticated, Unavailable
 from homarus.client.errors import Unreachable
-from homarus.client.http import Client
+from homarus.client.http import COMPANY_HEADER, Client
 from homarus.client.paths import path_part
 from homarus.companion import reports, wire
 from homarus.companion.journal import now_iso
@@ -37,7 +37,7 @@ Say = Callable[[str, str], None]
 """`say(tag, text)`; tags: step, ok, warn, next, done, sync, inspect."""
 
 
-def run(settings: Settings, company: str | None, say: Say) -> dict[str, Any]:
+def run(settings: Settings, say: Say) -> dict[str, Any]:
     """The report, also left in last-doctor.json. Raises what failed, after noting that it did."""
     report = {
         "inspectedAt": now_iso(),
@@ -48,8 +48,8 @@ def run(settings: Settings, company: str | None, say: Say) -> dict[str, Any]:
         "sessionId": settings.session_id or f"doctor-{uuid4()}",
     }
     try:
-        with wire.connect(settings, company) as api:
-            _exchange(api, settings, company, str(report["sessionId"]), say)
+        with wire.connect(settings) as api:
+            _exchange(api, settings, str(report["sessionId"]), say)
     except HomarusError as error:
         failed = report | {"status": "failed", "error": f"{error.code}: {error.message}"}
         with contextlib.suppress(HomarusError):  # the first failure is the one to tell
@@ -61,15 +61,13 @@ def run(settings: Settings, company: str | None, say: Say) -> dict[str, Any]:
     return report
 
 
-def _exchange(
-    api: Client, settings: Settings, company: str | None, session_name: str, say: Say
-) -> None:
+def _exchange(api: Client, settings: Settings, session_name: str, say: Say) -> None:
     say("step", f"token at {api.url}")
     wire.validate(api)
     say("ok", "the token is accepted")
 
     say("step", f"socket at {settings.need_socket()}")
-    with listening(settings, company) as frames:
+    with listening(settings) as frames:
         frames.wait(lambda frame: frame.get("type") == "connected", "`connected`")
         say("ok", "the socket says `connected`")
 
@@ -200,11 +198,11 @@ def _frame(text: str | bytes) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def listening(settings: Settings, company: str | None) -> Iterator[Frames]:
+def listening(settings: Settings) -> Iterator[Frames]:
     """An open event socket. Raises `companion.socket`, `companion.socket_refused`."""
     headers = {"Authorization": f"Bearer {settings.need_token()}"}
-    if company:
-        headers["X-Homarus-Company"] = company
+    if settings.company is not None:
+        headers[COMPANY_HEADER] = settings.company
     try:
         socket = connect(
             settings.need_socket(),

@@ -10,7 +10,7 @@ from homarus.companion import journal, reports, wire
 from homarus.companion.settings import Settings
 
 
-def report(settings: Settings, company: str | None) -> dict[str, Any]:
+def report(settings: Settings) -> dict[str, Any]:
     """Asks the control plane for its health and its agents only where a token is known."""
     state = settings.state_dir
     found: dict[str, Any] = {
@@ -33,7 +33,7 @@ def report(settings: Settings, company: str | None) -> dict[str, Any]:
     if settings.url is None or settings.token is None:
         return found
     try:
-        with wire.connect(settings, company) as api:
+        with wire.connect(settings) as api:
             found["health"] = api.get(f"{wire.MOUNT}/runtime/health")
             agent = wire.find_agent(api, settings)
     except HomarusError as error:

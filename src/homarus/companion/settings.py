@@ -24,6 +24,7 @@ SOCKET_PATH: Final = "/api/mcp/ws"
 MAX_VALUE: Final = 4_096
 MAX_NAME: Final = 200
 _MOUNT: Final = re.compile(r"/api/(mcp|v1)/*$")
+_SLUG: Final = re.compile(r"[\w.-]{1,200}", re.ASCII)
 _TOKEN: Final = re.compile(r"[!-~]{1,512}")
 
 
@@ -41,6 +42,7 @@ class Options:
     agent_id: str | None = None
     runtime_id: str | None = None
     session_id: str | None = None
+    company: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Token:
 class Settings:
     """Everything resolved. `url`, `token` None: not known; see `need_url`, `need_token`.
 
-    `token_file`: where the configuration says that the token for `url` lies.
+    `token_file`: where the configuration says that the token for `url` lies. `company`: the one to
+    act in, for an operator's token; every other token belongs to one.
     """
 
     config: Config
@@ -86,6 +89,7 @@ class Settings:
     agent_id: str | None
     runtime_id: str
     session_id: str | None
+    company: str | None
 
     def need_url(self) -> str:
         """Raises `companion.no_url`."""
@@ -142,11 +146,12 @@ def resolve(options: Options, environment: Mapping[str, str], beside: Neighbour)
         moved = "EMPEROR_CLAW_STATE_DIR" in environment or not saved.bridge_state_path
         journal = state / JOURNAL if moved else Path(str(saved.bridge_state_path))
     host = socket.gethostname() or "here"
+    token = _token(given, token_file, url, beside)
     return Settings(
         config=kept,
         url=url,
         ws_url=saved.ws_url if same else None,
-        token=_token(given, token_file, url, beside),
+        token=token,
         token_file=token_file,
         openclaw_home=home,
         companion_dir=directory,
@@ -161,6 +166,7 @@ def resolve(options: Options, environment: Mapping[str, str], beside: Neighbour)
         or saved.runtime_id
         or f"homarus-{host}"[:MAX_NAME],
         session_id=given.name(options.session_id),
+        company=_company(options.company) if token is not None and token.of_operator else None,
     )
 
 
@@ -221,6 +227,12 @@ def _secret(text: str, given_by: str) -> str:
             "Copy the token again; it is `ec_` and 48 hexadecimal digits.",
         )
     return secret
+
+
+def _company(slug: str | None) -> str | None:
+    if slug is None or _SLUG.fullmatch(slug):
+        return slug
+    raise Invalid("companion.value", f"{slug[:80]!r} is no company", "See `homarus company list`.")
 
 
 def checked(value: str, most: int = MAX_VALUE) -> str:

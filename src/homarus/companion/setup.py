@@ -39,7 +39,7 @@ def write(settings: Settings, *, keep_token: bool) -> Written:
     copies = place / COPIES
     files.folder(place)
     files.folder(settings.state_dir, own=True)
-    files.folder(settings.journal.parent, own=True)
+    files.folder(settings.journal.parent)
     token_file = _store_token(settings, keep_token)
     policy = settings.config.saved.reconnect_policy
     files.create(settings.journal, journal.empty(policy))

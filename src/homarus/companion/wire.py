@@ -27,10 +27,10 @@ LISTS: Final = {
 """Name in `counts` -> path, noun of the reply, query, fields of a sample."""
 
 
-def connect(settings: Settings, company: str | None) -> Client:
+def connect(settings: Settings) -> Client:
     """Raises `companion.no_url`, `companion.no_token`. Does not connect yet."""
     url, token = settings.need_url(), settings.need_token()
-    return Client(url, token, company, timeout_s=TIMEOUT_S, retry=RETRY)
+    return Client(url, token, settings.company, timeout_s=TIMEOUT_S, retry=RETRY)
 
 
 def validate(api: Client) -> None:
