@@ -67,7 +67,7 @@ OFFLINE = {
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon."""
-REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app"})
+REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app", "companion"})
 """What any command may use: it asks the daemon, or is the daemon."""
 
 
