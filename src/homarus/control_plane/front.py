@@ -3,7 +3,7 @@
 /api/mcp/*  /api/v1/*     the edge          /api/mcp/ws     event sockets
 /health /healthz /ready /readyz /api/health /api/version    anybody may ask
 /api/openapi.json /api/docs                                 the surface, described
-others                                      mounts by first segment (dashboard)
+others                                      mounts by first segment (dashboard, MCP)
 """
 
 from collections.abc import Awaitable, Callable, Mapping
