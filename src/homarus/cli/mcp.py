@@ -12,7 +12,7 @@ from homarus.cli.context import Context, pass_context
 COMPANY_TOKEN = Path("run/company.token")
 
 
-@click.command("mcp", cls=Command, shows=("home", "url", "token", "company"))
+@click.command("mcp", cls=Command, shows=("home", "url", "token", "company", "json"))
 @click.option("--agent", help="Act for this agent alone: name or id.")
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False),
               help="Read the access token from this file.")  # fmt: skip
@@ -40,6 +40,7 @@ def command(ctx: Context, agent: str | None, token_file: Path | None) -> None:
 
 def _address(ctx: Context, token_file: Path | None) -> tuple[str, str]:
     """URL and token. Raises `cli.no_token`, `daemon.not_running`, OSError."""
+    ctx.url = ctx.url or ctx.daemon_url()
     if token_file is None and ctx.token is None and ctx.is_own_daemon():
         token_file = ctx.home / COMPANY_TOKEN
     if token_file is not None:
