@@ -119,9 +119,7 @@ TASKS: dict[str, Any] = {"method": "GET", "path": "/tasks", "title": "t", "about
         ({"name": "list_tasks"}, "two tools are called list_tasks"),
     ],
 )
-def test_a_planted_tool_without_its_route_is_refused_at_start(
-    change: dict[str, Any], reason: str
-) -> None:
+def test_a_planted_tool_without_its_route_is_refused(change: dict[str, Any], reason: str) -> None:
     planted = Tool(**{"name": "planted"} | TASKS | change)
     with pytest.raises(ValueError, match=reason):
         bind_tools((*TOOLS, planted), table.routes())

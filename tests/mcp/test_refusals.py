@@ -9,7 +9,7 @@ from mcp import Client, MCPError
 from homarus.control_plane import feed, table
 from homarus.mcp.table import TOOLS
 from homarus.mcp.tool import bind_tools
-from homarus.testing.daemon import Daemon
+from homarus.testing.daemon import Daemon, key
 from tests.mcp import day
 
 WAIT_S: Final = 20.0
@@ -161,6 +161,20 @@ async def test_a_connection_can_be_fixed_to_one_agent(daemon: Daemon) -> None:
         for given, expected in [({}, None), ({"agentId": "ada"}, None),
                                 ({"agentId": "bob"}, "mcp.agent_fixed")]:  # fmt: skip
             assert day.code(await client.call_tool("claim", given)) == expected, given
+
+
+async def test_a_result_that_waits_for_a_person_names_the_approval(daemon: Daemon) -> None:
+    """A refusal that is a reply keeps what the reply holds beside the error."""
+    await daemon.agent("ada", role="coder")
+    body = day.spec({"project": await daemon.project()}, humanApprovalRequired=True)
+    (await daemon.owner.post("/api/v1/tasks", json=body, headers=key())).raise_for_status()
+    async with day.over_http(daemon, daemon.company_token, **{"X-Homarus-Agent": "ada"}) as client:
+        task = (await client.call_tool("claim", {})).structured_content["task"]["id"]
+        done = await client.call_tool("complete_task", {"taskId": task})
+        assert day.code(done) == "task.policy_approval", done.content
+        asked = done.structured_content["approval"]
+        shown = await client.call_tool("get_approval", {"approvalId": asked["number"]})
+    assert shown.structured_content["approval"]["status"] == asked["status"] == "pending"
 
 
 async def test_a_key_makes_a_call_take_effect_once(daemon: Daemon) -> None:

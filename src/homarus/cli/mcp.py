@@ -39,12 +39,14 @@ def command(ctx: Context, agent: str | None, token_file: Path | None) -> None:
 
 
 def _address(ctx: Context, token_file: Path | None) -> tuple[str, str]:
-    """URL and token. Raises `cli.no_token`, `daemon.not_running`, OSError."""
+    """URL and token. Raises `cli.no_token`, `cli.token_file`, `daemon.not_running`, OSError."""
     ctx.url = ctx.url or ctx.daemon_url()
     if token_file is None and ctx.token is None and ctx.is_own_daemon():
         token_file = ctx.home / COMPANY_TOKEN
     if token_file is not None:
         ctx.token = token_file.read_text("ascii", "replace").strip()
         if not ctx.token.isprintable() or not ctx.token:
-            raise Invalid("cli.no_token", f"{token_file} holds no access token", "Name another.")
+            raise Invalid(
+                "cli.token_file", f"{token_file} holds no access token", "Name another file."
+            )
     return ctx.address()

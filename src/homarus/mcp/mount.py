@@ -1,7 +1,8 @@
 """`/mcp`: what stands before the SDK. Method, origin, token, body; then `server.py`.
 
-The SDK is imported, in a thread, when the first authenticated request comes: a daemon that no MCP
-client talks to does not carry it. Without the extra every such request is answered 501.
+The SDK is imported and the tools are made ready, in a thread, when the first authenticated request
+comes: a daemon that no MCP client talks to carries neither. Without the extra every such request is
+answered 501.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from homarus.mcp.toolbox import Toolbox, line
 from homarus.store.port import Reply
 
 PATHS: Final = ("/mcp", "/mcp/")
+OFFERED: Final = "POST"
 METADATA: Final = "/.well-known/oauth-protected-resource"
 
 PARSE_ERROR: Final = -32700
@@ -48,8 +50,9 @@ class Mount:
     def __init__(
         self, edge: Edge, door: Door, routes: tuple[AnyRoute, ...], *, loopback_only: bool
     ) -> None:
-        self._toolbox = Toolbox(edge, door, bind_tools(TOOLS, routes))
+        self._edge = edge
         self._door = door
+        self._routes = routes
         self._loopback_only = loopback_only
         self._message = parse.BodyParser(Any)
         self._serve: Asgi | None = None
@@ -75,11 +78,11 @@ class Mount:
         """The body of a request that may reach the SDK."""
         if scope["path"] not in PATHS:
             raise no_route(scope["path"])
-        if scope["method"] != "POST":
+        if scope["method"] != OFFERED:
             raise WrongMethod(
                 "route.method",
                 f"{scope['method'][:20]} is not offered here: this endpoint keeps no sessions",
-                "POST each message.",
+                f"Offered: {OFFERED}.",
             )
         origin.check(headers, loopback_only=self._loopback_only)
         await self._door.authenticate(headers)
@@ -98,7 +101,7 @@ class Mount:
             from homarus.mcp.server import application
         except ModuleNotFoundError as error:
             raise extra.missing() from error
-        return application(self._toolbox)
+        return application(Toolbox(self._edge, self._door, bind_tools(TOOLS, self._routes)))
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -132,5 +135,5 @@ def _headers(error: HomarusError, base: str) -> list[tuple[bytes, bytes]]:
         where = quote(f"{base}{METADATA}", safe=":/[]")
         return [(b"www-authenticate", f'Bearer resource_metadata="{where}"'.encode())]
     if isinstance(error, WrongMethod):
-        return [(b"allow", b"POST")]
+        return [(b"allow", OFFERED.encode())]
     return error_headers(error)

@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import httpx2
@@ -131,7 +131,7 @@ class Lines:
             yield line.decode("utf-8", "replace")
 
 
-def _items(descriptor: int) -> Any:
+def _items(descriptor: int) -> Iterator[bytes | Exception | None]:
     """Each line; then None, or the exception that ended it."""
     rest = b""
     while True:

@@ -99,12 +99,12 @@ class BoundTool(msgspec.Struct, frozen=True):
         return self.schema | {"properties": properties, "required": required}
 
     def request(self, arguments: Mapping[str, Any], asker: Asker) -> Request:
-        """Raises `request.schema` with every fault, `mcp.agent_fixed`."""
+        """Raises `mcp.arguments` with every fault, `mcp.agent_fixed`."""
         given = self._spoken_for(arguments, asker)
         faults = schemas.faults(self.text, given)
         if faults:
             raise Invalid(
-                "request.schema",
+                "mcp.arguments",
                 f"the arguments of {self.tool.name} do not fit: {'; '.join(faults)}",
                 f"It takes: {', '.join(self.places)}.",
             )
