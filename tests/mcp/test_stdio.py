@@ -134,6 +134,8 @@ def test_a_message_without_end_ends_it(proxies: Any, daemon: Address) -> None:
     except BrokenPipeError:
         pass
     assert proxy.process.wait(WAIT_S) == 1
+    assert proxy.process.stderr is not None
+    assert proxy.process.stderr.read().startswith(b"mcp.line_too_long")
 
 
 def test_a_message_that_is_too_long_for_the_daemon_says_so(proxies: Any, daemon: Address) -> None:

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx2
 from mcp import types
@@ -24,6 +24,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
 from homarus import __version__
+from homarus.base.errors import TooLarge
 from homarus.mcp.instructions import INSTRUCTIONS
 
 TIMEOUT_S: Final = 60.0
@@ -39,8 +40,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 async def serve(url: str, headers: Mapping[str, str]) -> None:
-    """Until the input ends, or the process is told to end. Raises ValueError for a line without
-    end."""
+    """Until the input ends, or the process is told to end. Raises `mcp.line_too_long`, OSError."""
     own = asyncio.current_task()
     if own is not None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,10 +49,12 @@ async def serve(url: str, headers: Mapping[str, str]) -> None:
     sent = httpx2.Headers(dict(headers), encoding="utf-8")
     async with httpx2.AsyncClient(base_url=url, headers=sent, timeout=TIMEOUT_S) as http:
         server = _server(Daemon(http))
-        lines: Any = Lines(0)
+        lines = Lines(0)
         with contextlib.suppress(asyncio.CancelledError):
-            async with stdio_server(stdin=lines) as (reads, writes):
+            async with stdio_server(stdin=cast(Any, lines)) as (reads, writes):
                 await server.run(reads, writes, server.create_initialization_options())
+    if lines.failure is not None:
+        raise lines.failure
 
 
 class Daemon:
@@ -108,10 +110,13 @@ def _server(daemon: Daemon) -> Server[Any]:
 
 class Lines:
     """Lines of a descriptor as text, read by a thread that nobody waits for: a read that blocks
-    would keep a process that was told to end, and buffered input is locked at its exit."""
+    would keep a process that was told to end, and buffered input is locked at its exit.
+
+    `failure`: why the lines ended, where that was not their end."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self.failure: Exception | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
@@ -127,7 +132,8 @@ class Lines:
         threading.Thread(target=read, name="stdin", daemon=True).start()
         while (line := await lines.get()) is not None:
             if isinstance(line, Exception):
-                raise line
+                self.failure = line
+                return
             yield line.decode("utf-8", "replace")
 
 
@@ -148,5 +154,9 @@ def _items(descriptor: int) -> Iterator[bytes | Exception | None]:
             yield None
             return
         if len(rest) > MAX_LINE_BYTES:
-            yield ValueError(f"a message of more than {MAX_LINE_BYTES} bytes")
+            yield TooLarge(
+                "mcp.line_too_long",
+                f"the input has a line of more than {MAX_LINE_BYTES} bytes",
+                "Send one JSON-RPC message a line.",
+            )
             return
