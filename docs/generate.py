@@ -332,6 +332,22 @@ def api() -> str:
     return "\n".join(parts)
 
 
+def tools() -> str:
+    """Every MCP tool with the route that it is a face of, in the table's order."""
+    from homarus.control_plane import table as surface
+    from homarus.mcp.table import TOOLS
+    from homarus.mcp.tool import bind_tools
+
+    rows = []
+    for name, bound in bind_tools(TOOLS, surface.routes()).items():
+        row = bound.tool
+        must = bound.schema["required"]
+        arguments = ", ".join(f"{each}*" if each in must else each for each in bound.places)
+        kind = "reads" if bound.reads else "changes" if row.destructive else "adds"
+        rows.append((f"`{name}`", row.about, f"`{row.method} {row.path}`", kind, arguments or "–"))
+    return table(("tool", "what it does", "route", "kind", "arguments"), rows)
+
+
 def key_rule(route: "AnyRoute") -> str:
     if route.kind == "read":
         return ""
@@ -496,6 +512,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "rules": rules,
     "settings": settings,
     "tasks": tasks,
+    "tools": tools,
 }
 
 

@@ -40,6 +40,7 @@ SAME_TIER = frozenset(
         ("control_plane", "openapi"),
         ("web", "openapi"),
         ("web", "control_plane"),  # the same sessions, feed and shapes as the API
+        ("mcp", "control_plane"),  # tools are faces of its routes
         ("service", "app"),
         ("demo", "client"),
         ("bridge", "client"),

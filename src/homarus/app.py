@@ -1,6 +1,6 @@
 """The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
 
-    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard -> front -> workers
+    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard, mcp -> front -> workers
 
 No globals: each part gets what it needs by constructor. The process around it is `service/`.
 """
@@ -33,6 +33,7 @@ from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.mainspace.guard import Guard
 from homarus.mainspace.guard import Periods as GuardPeriods
+from homarus.mcp.mount import Mount
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store
 from homarus.web import site
@@ -72,8 +73,13 @@ class App:
             loopback_only=is_loopback(settings.host),
         )
         self.site = site.build(store, kernel.admit, master.link_key, settings.host)
+        self.mcp = Mount(self.edge, self.door, routes, loopback_only=is_loopback(settings.host))
         self.asgi = Front(
-            self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
+            self.edge,
+            self.sockets,
+            self.health,
+            Documents(routes),
+            {"app": self.site, "mcp": self.mcp},
         )
         self.maintenance = Maintenance(
             store,

@@ -29,6 +29,7 @@ SECTIONS: Final = {
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
         "incident": ("incident", "What went wrong and who looks after it."),
+        "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
     },
     "Control": {
         "token": ("token", "Access tokens."),

@@ -73,20 +73,50 @@ class Edge:
             await self._wrong_method(found, scope["method"], send)
             return
         try:
-            asked = Asked(bound, found, dict(scope["headers"]), scope, receive)
-            reply = await self._answer(asked)
+            reply = await self._settled(Asked(bound, found, dict(scope["headers"]), scope, receive))
         except HomarusError as error:
             await send_error(send, error)
-            return
-        except Exception as error:
-            self.failures += 1
-            log.error("request_failed", route=bound.route.path, exc_info=error)
-            await send_error(send, unforeseen())
             return
         if isinstance(reply, FileReply):
             await send_file(send, reply, self._slots)
         else:
             await send_reply(send, reply)
+
+    async def invoke(
+        self,
+        bound: Bound,
+        values: tuple[str, ...],
+        headers: Mapping[bytes, bytes],
+        *,
+        query: bytes = b"",
+        body: bytes = b"",
+    ) -> Reply | FileReply:
+        """What a request gets that another surface took in: the same road as over HTTP, from
+        authentication on. Raises HomarusError where HTTP answers one.
+
+        `values` of the path's `{names}`, in order; `query` as in a URL, without `?`.
+        """
+        left = iter(values)
+        words = bound.route.path.split("/")
+        path = "/".join(next(left) if word.startswith("{") else word for word in words)
+        found = Found({bound.route.method: bound}, path, values)
+        scope = {"query_string": query, "scheme": "http", "server": None}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return await self._settled(Asked(bound, found, headers, scope, receive))
+
+    async def _settled(self, asked: Asked) -> Reply | FileReply:
+        """`_answer`, where a fault of ours becomes an error that says nothing of itself."""
+        try:
+            return await self._answer(asked)
+        except HomarusError:
+            raise
+        except Exception as error:
+            self.failures += 1
+            log.error("request_failed", route=asked.bound.route.path, exc_info=error)
+            raise unforeseen() from error
 
     async def _answer(self, asked: Asked) -> Reply | FileReply:
         route = asked.bound.route

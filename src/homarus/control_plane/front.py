@@ -4,7 +4,7 @@
 /health /healthz /ready /readyz /api/health /api/version    anybody may ask
 /api/openapi.json /api/docs                                 the surface, described
 /downloads/* /install.sh /install.ps1 /docs                 for machines to be connected
-others                                      mounts by first segment (dashboard)
+others                                      mounts by first segment (dashboard, MCP)
 """
 
 from collections.abc import Awaitable, Callable, Mapping
