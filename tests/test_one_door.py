@@ -108,7 +108,7 @@ def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -
 
 async def call(edge: Edge, route: AnyRoute) -> int:
     """One request as a client would send it; the status of the answer."""
-    path = "/api/v1" + route.path
+    path = route.mounts[-1] + route.path
     for name in ("id", "sid", "aid", "pid", "rid"):
         path = path.replace("{" + name + "}", COMPANY)
     sent: list[Any] = []

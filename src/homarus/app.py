@@ -31,6 +31,7 @@ from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
+from homarus.kernel.uses import Uses
 from homarus.mainspace.guard import Guard
 from homarus.mainspace.guard import Periods as GuardPeriods
 from homarus.records.blobs import Blobs
@@ -55,7 +56,8 @@ class App:
         self.kernel = kernel
         self.store = store
         run_folder = settings.home / "run"
-        self.door = Door(store, clock)
+        uses = Uses()
+        self.door = Door(store, clock, uses=uses)
         self.feed = Feed(store)
         self.blobs = Blobs(settings.home / "blobs")
         routes = table.routes()
@@ -82,6 +84,7 @@ class App:
             run_folder,
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
             self.blobs,
+            uses,
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.calls = Calls(store, settings.home)
@@ -136,6 +139,7 @@ class App:
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         try:
+            await self.maintenance.note_uses()
             await self.maintenance.anchor()
         finally:
             await self.store.stop()

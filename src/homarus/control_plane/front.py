@@ -14,7 +14,7 @@ import msgspec
 from homarus.control_plane.answers import Receive, Scope, Send, send_error, send_reply, send_text
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge, no_route
-from homarus.control_plane.match import MOUNTS
+from homarus.control_plane.route import MOUNTS
 from homarus.store.port import Reply
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -28,6 +28,9 @@ from homarus.store.port import Reply, Rx, Store
 B = TypeVar("B")
 T = TypeVar("T")
 
+MOUNTS: Final = ("/api/mcp", "/api/v1")
+ROOT: Final = ("/api",)
+"""Mounts of a route that the original has beside `/api/mcp`."""
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
 MAX_LIMIT: Final = 500
@@ -115,6 +118,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                  "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
                  the instance; "path" the company that `{id}` of the path names
     `also`       further statuses of success
+    `mounts`     what `path` is below of: both, or `/api` itself (ROOT)
     """
 
     method: str
@@ -145,6 +149,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     scope: str = "caller"
     also: tuple[int, ...] = ()
+    mounts: tuple[str, ...] = MOUNTS
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:
@@ -266,3 +271,4 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     scope: str = "caller"
+    mounts: tuple[str, ...] = MOUNTS

@@ -36,6 +36,7 @@ from homarus.control_plane import (
     resources,
     rpc,
     sessions,
+    settings,
     status,
     sync,
     talk,
@@ -79,6 +80,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     backups,
     dashboard,
     rpc,
+    settings,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

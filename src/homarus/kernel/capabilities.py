@@ -44,6 +44,7 @@ BUILTIN: Final = _table(
     Builtin("company.update", "Change a company's name or context notes", operator="owner"),
     Builtin("token.create", "Mint an access token", operator="owner", system=True),
     Builtin("token.revoke", "Revoke an access token", operator="owner"),
+    Builtin("token.touch", "Note when a token was used", operator=None, system=True, effect=_R),
     Builtin("token.grant", "Let a company token act for an agent", operator="owner"),
     Builtin("stop.set", "STOP a company, project, agent, task or trace"),
     Builtin("stop.lift", "Lift a STOP", operator="owner"),
