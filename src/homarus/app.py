@@ -21,6 +21,7 @@ from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
+from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
@@ -73,9 +74,17 @@ class App:
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
         )
-        self.site = site.build(store, kernel.admit, master.link_key, settings.host)
+        self.site = site.build(
+            store, kernel.admit, master.link_key, settings.host, settings.public_url
+        )
+        self.oauth = OAuth(store, settings.public_url)
         self.asgi = Front(
-            self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
+            self.edge,
+            self.sockets,
+            self.health,
+            Documents(routes),
+            {"app": self.site},
+            dict.fromkeys(self.oauth.paths(), self.oauth),
         )
         self.maintenance = Maintenance(
             store,

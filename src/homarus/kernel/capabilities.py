@@ -186,6 +186,10 @@ BUILTIN: Final = _table(
     ),
     Builtin("audit.read", "Read and export the ledger", effect=_R, operator="viewer"),
     Builtin("dashboard.open", "Open the dashboard in a browser", operator="viewer"),
+    # programs that ask people for a token (control-plane contract, 2)
+    Builtin("oauth.register", "Register a program (OAuth)", operator=None, system=True),
+    Builtin("oauth.authorize", "Let a program have a company token", operator="owner"),
+    Builtin("oauth.token", "Exchange a code for a company token", operator=None, system=True),
 )
 
 
