@@ -24,7 +24,6 @@ class Bound(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     parser: BodyParser | None
     streams: bool
-    named_target: bool
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -50,7 +49,6 @@ def bind(route: AnyRoute) -> Bound:
         names=tuple(s[1:-1] for s in _segments(route.path) if _is_name(s)),
         parser=None if body is None else BodyParser(body),
         streams=isinstance(route, StreamRoute),
-        named_target="{" in route.target,
     )
 
 

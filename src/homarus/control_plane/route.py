@@ -119,6 +119,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                  the instance; "path" the company that `{id}` of the path names
     `also`       further statuses of success
     `mounts`     what `path` is below of: both, or `/api` itself (ROOT)
+    `forks`      the routes that this one may turn out to be, where the body says which
+    `pick`       finds it among `forks`, by the decoded call and rows; it is judged, keyed and run
+                 in this one's place, and this one's own handler never is
     """
 
     method: str
@@ -150,6 +153,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = "caller"
     also: tuple[int, ...] = ()
     mounts: tuple[str, ...] = MOUNTS
+    forks: tuple["Route", ...] = ()
+    pick: Callable[[Rx, Call[Any]], "Route"] | None = None
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:
