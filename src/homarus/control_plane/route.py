@@ -82,9 +82,11 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
 
 
 class Sealer(Protocol):
-    """What seals small secrets: `kernel.keys.MasterKey`."""
+    """What seals small secrets and opens them: `kernel.keys.MasterKey`."""
 
     def seal(self, clear: bytes, about: bytes) -> bytes: ...
+
+    def unseal(self, sealed: bytes, about: bytes) -> bytes: ...
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,13 +212,14 @@ class Stream(Protocol):
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
-    in lower case.
+    in lower case; `sealer` opens what was sealed.
     """
 
     home: Path
     store: Store
     blobs: Blobs
     headers: Mapping[str, str]
+    sealer: Sealer
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `request.disconnected` when the client goes away.

@@ -42,6 +42,7 @@ from homarus.control_plane import (
     talk,
     tasks,
     trust,
+    webhook,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -81,6 +82,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     dashboard,
     rpc,
     settings,
+    webhook,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

@@ -190,6 +190,15 @@ BUILTIN: Final = _table(
     Builtin("oauth.register", "Register a program (OAuth)", operator=None, system=True),
     Builtin("oauth.authorize", "Let a program have a company token", operator="owner"),
     Builtin("oauth.token", "Exchange a code for a company token", operator=None, system=True),
+    # the inbound webhook (control-plane contract, 7): what it brings is never an operator's word
+    Builtin(
+        "message.receive",
+        "Take in what a person said elsewhere",
+        effect=_D,
+        operator=None,
+        runtimes=True,
+    ),
+    Builtin("webhook.secret", "Set what signs a company's inbound webhook", operator="owner"),
 )
 
 
