@@ -67,7 +67,7 @@ OFFLINE = {
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon."""
-REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app"})
+REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app", "companion"})
 """What any command may use: it asks the daemon, or is the daemon."""
 
 
@@ -118,8 +118,10 @@ STARTS_PROCESSES = {
 LIBRARIES = ("subprocess", "multiprocessing", "pty")
 STARTERS = frozenset({"homarus.base.process", "homarus.base.process.run"})
 CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfile"})
-RUNS_COMMANDS = "homarus.backends.local"
+RUNS_COMMANDS = {"homarus.backends.local": "run_command", "homarus.dispatch.commands": "Runner"}
+"""Module and name of what runs a command: in the sandbox, and what the two workers share."""
 JUDGED_RUNNERS = {
+    "homarus.dispatch.commands",
     "homarus.dispatch.calls",
     "homarus.dispatch.dispatcher",
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
@@ -155,8 +157,11 @@ def runners(source: Path) -> list[str]:
         for module, path in modules(source)
         if package_of(module) != "backends"
         and module not in JUDGED_RUNNERS
-        and any(item.module.startswith(RUNS_COMMANDS) for item in imports(path, module))
-        and "run_command" in path.read_text("utf-8")
+        and any(
+            item.module.startswith(runs) and name in path.read_text("utf-8")
+            for item in imports(path, module)
+            for runs, name in RUNS_COMMANDS.items()
+        )
     ]
 
 
@@ -182,10 +187,18 @@ def test_a_planted_executor_is_found(tmp_path: Path, code: str) -> None:
     assert starters(tmp_path) == ["homarus.flows.evil"]
 
 
-def test_a_planted_runner_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from homarus.backends import local\nlocal.run_command",
+        "from homarus.dispatch import commands\ncommands.Runner()",
+        "from homarus.dispatch.commands import Runner\nRunner()",
+    ],
+)
+def test_a_planted_runner_is_found(tmp_path: Path, code: str) -> None:
     folder = tmp_path / "homarus" / "dispatch"
     folder.mkdir(parents=True)
-    (folder / "evil.py").write_text("from homarus.backends import local\nlocal.run_command")
+    (folder / "evil.py").write_text(code)
     assert runners(tmp_path) == ["homarus.dispatch.evil"]
 
 

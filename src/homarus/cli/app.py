@@ -15,6 +15,7 @@ SECTIONS: Final = {
         "status": ("status", "The company in a few lines."),
         "doctor": ("doctor", "What this machine and this home can do."),
         "dashboard": ("dashboard", "Open the live page in a browser."),
+        "companion": ("companion", "Connect this machine to a control plane; see to it."),
     },
     "Work": {
         "company": ("company", "Companies of this daemon."),

@@ -107,12 +107,23 @@ async def send_error(
 
 
 async def send_text(send: Send, body: bytes, kind: bytes, status: int = 200) -> None:
-    """A page or document of ours, that no browser may sniff or embed."""
+    """A page or document of ours, that no browser may sniff or embed.
+
+    It changes with the next version of the daemon, so a copy is asked about before it is used.
+    """
     headers = [
         (b"content-type", kind),
         (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-cache"),
         (b"x-content-type-options", b"nosniff"),
         (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_moved(send: Send, to: str) -> None:
+    """`to`: a path of this daemon."""
+    headers = [(b"location", to.encode()), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 308, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
