@@ -64,6 +64,9 @@ RUN_TIME: dict[str, str] = {
     "limits, targets, schema",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
+    "oauth.{word}": "invalid_request, invalid_scope, invalid_grant, invalid_target, "
+    "invalid_redirect_uri, invalid_client_metadata, unsupported_response_type, "
+    "unsupported_grant_type",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
     "resource.{field}": "provider, type, name, status",

@@ -21,6 +21,7 @@ from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
+from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
@@ -31,6 +32,7 @@ from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
+from homarus.kernel.uses import Uses
 from homarus.mainspace.guard import Guard
 from homarus.mainspace.guard import Periods as GuardPeriods
 from homarus.mcp.mount import Mount
@@ -56,7 +58,8 @@ class App:
         self.kernel = kernel
         self.store = store
         run_folder = settings.home / "run"
-        self.door = Door(store, clock)
+        uses = Uses()
+        self.door = Door(store, clock, uses=uses)
         self.feed = Feed(store)
         self.blobs = Blobs(settings.home / "blobs")
         routes = table.routes()
@@ -71,15 +74,26 @@ class App:
             table.frames(),
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
         )
-        self.site = site.build(store, kernel.admit, master.link_key, settings.host)
-        self.mcp = Mount(self.edge, self.door, routes, loopback_only=is_loopback(settings.host))
+        self.site = site.build(
+            store, kernel.admit, master.link_key, settings.host, settings.public_url
+        )
+        self.oauth = OAuth(store, settings.public_url)
+        self.mcp = Mount(
+            self.edge,
+            self.door,
+            routes,
+            loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
+        )
         self.asgi = Front(
             self.edge,
             self.sockets,
             self.health,
             Documents(routes),
             {"app": self.site, "mcp": self.mcp},
+            dict.fromkeys(self.oauth.paths(), self.oauth),
         )
         self.maintenance = Maintenance(
             store,
@@ -88,6 +102,7 @@ class App:
             run_folder,
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
             self.blobs,
+            uses,
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.calls = Calls(store, settings.home)
@@ -142,6 +157,7 @@ class App:
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         try:
+            await self.maintenance.note_uses()
             await self.maintenance.anchor()
         finally:
             await self.store.stop()

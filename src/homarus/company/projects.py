@@ -69,6 +69,16 @@ def by_id(rx: Rx, company: str, project: str) -> Project | None:
     return None if row is None else _project(row)
 
 
+def by_goal(rx: Rx, company: str, goal: str) -> Project | None:
+    """The newest one of exactly this goal."""
+    row = rx.one(
+        f"select {_COLUMNS} from project where company=? and goal=? and deleted_ms is null "  # noqa: S608
+        "order by no desc limit 1",
+        (company, goal),
+    )
+    return None if row is None else _project(row)
+
+
 def need(rx: Rx, company: str, project: str) -> Project:
     """Raises `project.unknown`."""
     row = by_id(rx, company, project)

@@ -28,7 +28,7 @@ from homarus.control_plane.answers import (
 )
 from homarus.control_plane.auth import Caller, Door
 from homarus.control_plane.judged import judged
-from homarus.control_plane.match import Bound, Found, Matcher
+from homarus.control_plane.match import AnyRoute, Bound, Found, Matcher
 from homarus.control_plane.route import Call, FileReply, Route, StreamRoute
 from homarus.control_plane.stream import EdgeStream, Means, StreamSlots, send_file
 from homarus.store.port import Reply
@@ -125,6 +125,8 @@ class Edge:
         if isinstance(route, StreamRoute):
             return await self._stream(asked, route, caller, key)
         call = await self._parse(asked, route, caller)
+        if route.pick is not None:
+            route = await self._store.read(route.pick, call)
         action = self._action(asked, route, caller, call)
         try:
             return await self._run(asked, route, caller, call, action, key)
@@ -170,7 +172,7 @@ class Edge:
         return Action(
             company=caller.company,
             capability=route.capability if route.names is None else route.names(call),
-            target=target_of(asked.bound, call) if route.aims is None else route.aims(call),
+            target=route.aims(call) if route.aims is not None else target_of(route, call),
             credential=caller.token.id,
             acting=None if route.acting is None else route.acting(call),
             task=None if route.task is None else route.task(call),
@@ -227,7 +229,7 @@ class Edge:
         action = Action(
             company=caller.company,
             capability=route.capability,
-            target=target_of(asked.bound, call),
+            target=target_of(asked.bound.route, call),
             credential=caller.token.id,
             trace=trace_of(asked.headers),
         )
@@ -267,9 +269,9 @@ class WrongMethod(HomarusError):
     status = 405
 
 
-def target_of(bound: Bound, call: Call[Any]) -> str:
-    target = bound.route.target
-    return target.format_map(call.path) if bound.named_target else target
+def target_of(route: AnyRoute, call: Call[Any]) -> str:
+    target = route.target
+    return target.format_map(call.path) if "{" in target else target
 
 
 def _digest(route: Route, raw: bytes) -> bytes | None:

@@ -28,6 +28,9 @@ from homarus.store.port import Reply, Rx, Store
 B = TypeVar("B")
 T = TypeVar("T")
 
+MOUNTS: Final = ("/api/mcp", "/api/v1")
+ROOT: Final = ("/api",)
+"""Mounts of a route that the original has beside `/api/mcp`."""
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
 MAX_LIMIT: Final = 500
@@ -79,9 +82,11 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
 
 
 class Sealer(Protocol):
-    """What seals small secrets: `kernel.keys.MasterKey`."""
+    """What seals small secrets and opens them: `kernel.keys.MasterKey`."""
 
     def seal(self, clear: bytes, about: bytes) -> bytes: ...
+
+    def unseal(self, sealed: bytes, about: bytes) -> bytes: ...
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +120,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                  "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
                  the instance; "path" the company that `{id}` of the path names
     `also`       further statuses of success
+    `mounts`     what `path` is below of: both, or `/api` itself (ROOT)
+    `forks`      the routes that this one may turn out to be, where the body says which
+    `pick`       finds it among `forks`, by the decoded call and rows; it is judged, keyed and run
+                 in this one's place, and this one's own handler never is
     """
 
     method: str
@@ -145,6 +154,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     scope: str = "caller"
     also: tuple[int, ...] = ()
+    mounts: tuple[str, ...] = MOUNTS
+    forks: tuple["Route", ...] = ()
+    pick: Callable[[Rx, Call[Any]], "Route"] | None = None
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:
@@ -200,13 +212,14 @@ class Stream(Protocol):
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
-    in lower case.
+    in lower case; `sealer` opens what was sealed.
     """
 
     home: Path
     store: Store
     blobs: Blobs
     headers: Mapping[str, str]
+    sealer: Sealer
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `request.disconnected` when the client goes away.
@@ -266,3 +279,4 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     scope: str = "caller"
+    mounts: tuple[str, ...] = MOUNTS

@@ -69,6 +69,7 @@ class EdgeStream:
         self.home = means.home
         self.blobs = means.blobs
         self.store = means.store
+        self.sealer = means.sealer
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
         }

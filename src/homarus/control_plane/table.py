@@ -36,11 +36,13 @@ from homarus.control_plane import (
     resources,
     rpc,
     sessions,
+    settings,
     status,
     sync,
     talk,
     tasks,
     trust,
+    webhook,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -79,6 +81,8 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     backups,
     dashboard,
     rpc,
+    settings,
+    webhook,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

@@ -17,7 +17,9 @@ from homarus.base.clock import Clock
 from homarus.company import sessions
 from homarus.flows import approving, due, leases, regating, spending, stopping, trusting
 from homarus.kernel import anchors, approvals, reservations
+from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
+from homarus.kernel.uses import Uses
 from homarus.records import sweep as contents
 from homarus.records.blobs import Blobs
 from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
@@ -25,6 +27,7 @@ from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
 log = structlog.get_logger("maintenance")
 
 FLUSH_S: Final = 60.0
+USES_S: Final = 2.0
 SWEEP_S: Final = 3_600.0
 SWEEP_ROWS: Final = 500
 MAX_SWEEPS: Final = 2_000
@@ -56,6 +59,7 @@ class Maintenance:
         run_folder: Path,
         periods: Periods,
         blobs: Blobs,
+        uses: Uses | None = None,
     ) -> None:
         self._store = store
         self._kernel = kernel
@@ -63,6 +67,7 @@ class Maintenance:
         self._anchors = run_folder / anchors.FILE_NAME
         self._periods = periods
         self._blobs = blobs
+        self._uses = Uses() if uses is None else uses
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -70,6 +75,7 @@ class Maintenance:
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat("anchor", periods.anchor_s, self.anchor))
             group.create_task(_repeat("flush", FLUSH_S, self.flush))
+            group.create_task(_repeat("uses", USES_S, self.note_uses))
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
             group.create_task(_repeat("notes", SWEEP_S, self.forget_notes))
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
@@ -92,6 +98,11 @@ class Maintenance:
             await self._store.write(
                 _system(company, "ledger.flush", "refusals"), self._kernel.flush
             )
+
+    async def note_uses(self) -> None:
+        """Write when tokens were used (control-plane contract, 2)."""
+        for company, rows in self._uses.take():
+            await self._store.write(_system(company, "token.touch", "uses"), noting.write, rows)
 
     async def sweep(self) -> None:
         """Forget idempotency keys older than a week, in units of SWEEP_ROWS."""

@@ -44,6 +44,7 @@ BUILTIN: Final = _table(
     Builtin("company.update", "Change a company's name or context notes", operator="owner"),
     Builtin("token.create", "Mint an access token", operator="owner", system=True),
     Builtin("token.revoke", "Revoke an access token", operator="owner"),
+    Builtin("token.touch", "Note when a token was used", operator=None, system=True, effect=_R),
     Builtin("token.grant", "Let a company token act for an agent", operator="owner"),
     Builtin("stop.set", "STOP a company, project, agent, task or trace"),
     Builtin("stop.lift", "Lift a STOP", operator="owner"),
@@ -185,6 +186,19 @@ BUILTIN: Final = _table(
     ),
     Builtin("audit.read", "Read and export the ledger", effect=_R, operator="viewer"),
     Builtin("dashboard.open", "Open the dashboard in a browser", operator="viewer"),
+    # programs that ask people for a token (control-plane contract, 2)
+    Builtin("oauth.register", "Register a program (OAuth)", operator=None, system=True),
+    Builtin("oauth.authorize", "Let a program have a company token", operator="owner"),
+    Builtin("oauth.token", "Exchange a code for a company token", operator=None, system=True),
+    # the inbound webhook (control-plane contract, 7): what it brings is never an operator's word
+    Builtin(
+        "message.receive",
+        "Take in what a person said elsewhere",
+        effect=_D,
+        operator=None,
+        runtimes=True,
+    ),
+    Builtin("webhook.secret", "Set what signs a company's inbound webhook", operator="owner"),
 )
 
 

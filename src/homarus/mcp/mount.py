@@ -8,7 +8,6 @@ answered 501.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -26,6 +25,7 @@ from homarus.control_plane.answers import (
 from homarus.control_plane.auth import Door
 from homarus.control_plane.edge import Edge, WrongMethod, base_url, no_route
 from homarus.control_plane.match import AnyRoute
+from homarus.control_plane.oauth import challenge
 from homarus.mcp import extra
 from homarus.mcp.table import TOOLS
 from homarus.mcp.tool import bind_tools
@@ -34,7 +34,6 @@ from homarus.store.port import Reply
 
 PATHS: Final = ("/mcp", "/mcp/")
 OFFERED: Final = "POST"
-METADATA: Final = "/.well-known/oauth-protected-resource"
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -48,12 +47,20 @@ class Mount:
     """The ASGI application at `/mcp`."""
 
     def __init__(
-        self, edge: Edge, door: Door, routes: tuple[AnyRoute, ...], *, loopback_only: bool
+        self,
+        edge: Edge,
+        door: Door,
+        routes: tuple[AnyRoute, ...],
+        *,
+        loopback_only: bool,
+        public_url: str = "",
     ) -> None:
+        """`public_url`: as in `control_plane.oauth.OAuth`."""
         self._edge = edge
         self._door = door
         self._routes = routes
         self._loopback_only = loopback_only
+        self._public_url = public_url.rstrip("/")
         self._message = parse.BodyParser(Any)
         self._serve: Asgi | None = None
         self._loading = asyncio.Lock()
@@ -68,7 +75,7 @@ class Mount:
             body = await self._admitted(scope, headers, receive)
             serve = self._serve or await self._loaded()
         except HomarusError as error:
-            await send_error(send, error, base_url(scope, headers))
+            await send_error(send, error, self._public_url or base_url(scope, headers))
             return
         await serve(scope, _replayed(body, receive), send)
 
@@ -84,7 +91,7 @@ class Mount:
                 f"{scope['method'][:20]} is not offered here: this endpoint keeps no sessions",
                 f"Offered: {OFFERED}.",
             )
-        origin.check(headers, loopback_only=self._loopback_only)
+        origin.check(headers, loopback_only=self._loopback_only, public_url=self._public_url)
         await self._door.authenticate(headers)
         body = await parse.read_body(receive, headers)
         self._message.parse(body)
@@ -132,8 +139,7 @@ async def send_error(send: Send, error: HomarusError, base: str) -> None:
 
 def _headers(error: HomarusError, base: str) -> list[tuple[bytes, bytes]]:
     if isinstance(error, Unauthenticated):
-        where = quote(f"{base}{METADATA}", safe=":/[]")
-        return [(b"www-authenticate", f'Bearer resource_metadata="{where}"'.encode())]
+        return [challenge(base)]
     if isinstance(error, WrongMethod):
         return [(b"allow", OFFERED.encode())]
     return error_headers(error)
