@@ -139,6 +139,8 @@ def test_without_a_token_401_leads_to_the_authorization_server(
     stranger = Wire(wire.url, token)
     reply = stranger.post("!/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, key=None)
     stranger.close()
-    where = f"{wire.url}/.well-known/oauth-protected-resource"
+    where = f"{wire.url}/.well-known/oauth-protected-resource/mcp"
     assert reply.status == 401
-    assert reply.headers["www-authenticate"] == f'Bearer resource_metadata="{where}"'
+    assert (
+        reply.headers["www-authenticate"] == f'Bearer realm="homarus", resource_metadata="{where}"'
+    )

@@ -145,15 +145,17 @@ def test_who_stays_outside(
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer ec_wrong"}])
 def test_401_says_where_to_get_a_token(daemon: Address, headers: dict[str, str]) -> None:
     reply = httpx2.post(f"{daemon.url}/mcp", json=CALL, headers=headers)
-    where = f"{daemon.url}/.well-known/oauth-protected-resource"
+    where = f"{daemon.url}/.well-known/oauth-protected-resource/mcp"
     assert reply.status_code == 401
-    assert reply.headers["www-authenticate"] == f'Bearer resource_metadata="{where}"'
+    assert (
+        reply.headers["www-authenticate"] == f'Bearer realm="homarus", resource_metadata="{where}"'
+    )
 
 
 def test_a_host_writes_nothing_into_the_header(daemon: Address) -> None:
     reply = httpx2.post(f"{daemon.url}/mcp", json=CALL, headers={"host": 'localhost:1", a="b'})
     assert reply.status_code in (401, 403)
-    assert reply.headers.get("www-authenticate", '""').count('"') == 2
+    assert reply.headers.get("www-authenticate", '""""').count('"') == 4
 
 
 def test_the_own_page_may_and_a_slash_does_not_matter(company: httpx2.Client) -> None:
