@@ -27,10 +27,14 @@ from homarus.control_plane import (
     explain,
     gates,
     incidents,
+    jobs,
+    legacy,
     main_documents,
+    people,
     pipelines,
     preflights,
     prices,
+    profiles,
     projects,
     registry,
     resources,
@@ -79,6 +83,10 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     backups,
     dashboard,
     rpc,
+    people,
+    profiles,
+    jobs,
+    legacy,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

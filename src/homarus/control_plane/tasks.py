@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from homarus.company import agents, customers, projects
+from homarus.control_plane import profiles, task_context, timeline
 from homarus.control_plane import shapes_work as shapes
-from homarus.control_plane import task_context, timeline
 from homarus.control_plane.approvals import waiting
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import by_hand, claiming, creating, editing, parking, reporting
@@ -177,7 +177,7 @@ def context(rx: Rx, call: Call[None]) -> Reply:
             "projectMemory": [shapes.project_memory(m) for m in memories],
             "resources": task_context.resources_for(rx, call.company, task),
             "relatedThreads": task_context.threads_of(rx, call.company, task),
-            "agentProfile": None,
+            "agentProfile": profiles.of_task(rx, task),
             "dispatch": task_context.dispatch_of(rx, call.company, task),
         }
     )
