@@ -50,14 +50,14 @@ def id_of(name: str) -> str:
 
 def text_of(new: Proposal) -> str:
     """Its SKILL.md. Raises `tactic.name`, `tactic.intent`, `tactic.steps`."""
-    intent = " ".join(new.intent.split())
+    name, intent = id_of(new.name), " ".join(new.intent.split())
     if not 0 < len(intent) <= MAX_DESCRIPTION:
         raise Invalid("tactic.intent", "what is it for?", f"1 to {MAX_DESCRIPTION} characters.")
     blocks = [_compact(new.steps), _compact(new.inputs)]
     if any(len(block.encode()) > MAX_JSON for block in blocks):
         raise Invalid("tactic.steps", "steps or inputs are too long", f"{MAX_JSON} bytes each.")
     quoted = json.dumps(intent, ensure_ascii=False)
-    head = f"---\nname: {id_of(new.name)}\ndescription: {quoted}\n---\n"
+    head = f"---\nname: {name}\ndescription: {quoted}\n---\n"
     parts = zip(("Steps", "Required inputs"), blocks, strict=True)
     body = "".join(f"\n## {title}\n\n```json\n{block}\n```\n" for title, block in parts)
     return f"{head}\n# {' '.join(new.name.split())}\n{body}"
