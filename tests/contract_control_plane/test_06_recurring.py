@@ -333,3 +333,28 @@ def test_schedule_mutations_need_a_key(wire: Wire, method: str) -> None:
     path = "/schedules" if method == "POST" else f"/schedules/{uuid4()}"
     assert wire.call(method, path, {"name": "x"}, key=None).status == 400
     assert wire.call(method, path, {"name": "x"}).status in (400, 404)
+
+
+# -- scope ---------------------------------------------------------------------------------
+
+
+def test_notes_and_results_keep_the_scope_of_their_task(wire: Wire) -> None:
+    """Project and customer, also when the project is removed later."""
+    customer, agent = wire.customer()["id"], wire.agent()["id"]
+    project = wire.project(customerId=customer)["id"]
+    row = define(wire, project)
+    task = wire.post(f"{path_of(row)}/spawn")["task"]["id"]
+    scope = {"projectId": project, "customerId": customer}
+    wire.post(f"/tasks/{task}/claim", {"agentId": agent})
+    with wire.socket() as socket:
+        said = wire.post(f"/tasks/{task}/notes", {"agentId": agent, "note": "half"})
+        assert scope.items() <= said["event"].items()
+        assert scope.items() <= frame(socket, "task_note_added", taskId=task).items()
+    result = wire.post(
+        f"/tasks/{task}/result", {"agentId": agent, "state": "done", "outputJson": {"n": 1}}
+    )
+    assert result.status == 200 and scope.items() <= result["task"].items()
+    wire.delete(f"/projects/{project}")
+    for event in wire.get(f"/tasks/{task}/notes")["events"]:
+        assert scope.items() <= event.items()
+    assert scope.items() <= wire.get(f"/tasks/{task}")["task"].items()
