@@ -125,9 +125,10 @@ def test_warnings_say_what_may_not_be_meant(wire: Wire) -> None:
         ({"steps": [{"name": ""}]}, 400, "pipeline.steps"),
         ({"steps": [{}]}, 400, "request.schema"),
         ({"steps": [{"name": "x"}] * 201}, 400, "pipeline.steps"),
+        ({"steps": [{"name": "x", "description": "x" * 9_000}] * 8}, 400, "pipeline.steps"),
         ({"steps": "scrape"}, 400, "request.schema"),
         ({"purpose": "x" * 10_001}, 400, "pipeline.purpose"),
-        ({"docMarkdown": "x" * 200_001}, 400, "pipeline.doc"),
+        ({"docMarkdown": "x" * 100_001}, 400, "pipeline.doc"),
         ({"triggerConfig": {"k": "x" * 65_536}}, 400, "pipeline.trigger_config"),
         ({"contextMaxChars": 0}, 400, "pipeline.context"),
         ({"contextMaxChars": 200_001}, 400, "pipeline.context"),
@@ -181,6 +182,17 @@ def test_weak_spot_27_records_come_in_pages_after_the_governed_ones(found: Any) 
             break
         path = f"/pipelines?limit=2&cursor={page['nextCursor']}"
     assert seen == ["content-os", "product-dev", *ids[::-1]]
+    wire.close()
+
+
+def test_weak_spot_27_a_page_is_bounded_in_bytes_too(found: Any) -> None:
+    wire = found()
+    ids = [record(wire, docMarkdown="x" * 100_000)["id"] for _ in range(110)]
+    first = wire.get("/pipelines?limit=500")
+    assert len(first.raw) < 15_000_000 and first["nextCursor"]
+    rest = wire.get(f"/pipelines?limit=500&cursor={first['nextCursor']}")
+    seen = [row["id"] for row in (*first["pipelines"], *rest["pipelines"])]
+    assert [ref for ref in seen if ref in set(ids)] == ids[::-1] and "nextCursor" not in rest.body
     wire.close()
 
 

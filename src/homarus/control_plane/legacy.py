@@ -31,11 +31,8 @@ MAX_CURSOR: Final = 100
 
 
 def _page(rx: Rx, call: Call[None], kind: str, limit: int) -> tuple[list[Record], dict[str, str]]:
-    before = call.cursor()
-    rows = recorded.listed(rx, call.company, kind, limit=limit + 1, before=before)
-    if len(rows) <= limit:
-        return rows, {}
-    return rows[:limit], {"nextCursor": str(rows[limit - 1].no if limit else rows[0].no + 1)}
+    rows, after = recorded.page(rx, call.company, kind, limit=limit, before=call.cursor())
+    return rows, {} if after is None else {"nextCursor": str(after)}
 
 
 # -- templates: shipped pipelines, and records of kind template ---------------------------

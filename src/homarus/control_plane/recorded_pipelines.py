@@ -20,7 +20,8 @@ from homarus.store.port import Reply, Rx, Tx
 
 UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
-MAX_WARNINGS: Final = 50
+MAX_LOOKED_FOR: Final = 20
+"""Agents of steps that a warning looks for: a unit is short."""
 
 
 # -- shapes --------------------------------------------------------------------------------
@@ -88,17 +89,13 @@ def named_by(rx: Rx, call: Call[Any]) -> Record | None:
 def page(rx: Rx, call: Call[None], limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """At most `limit` shapes, and `nextCursor` where there are more."""
     query = call.query
-    before = call.cursor()
-    rows = recorded.listed(
-        rx, call.company, recorded.PIPELINE, limit=limit + 1, before=before,
+    rows, after = recorded.page(
+        rx, call.company, recorded.PIPELINE, limit=limit, before=call.cursor(),
         name=query.get("name"), status=query.get("status"),
         project=(query.get("projectId") or "").lower(),
     )  # fmt: skip
-    shown = rows[:limit]
-    if len(rows) <= limit:
-        return [shape(row) for row in shown], {}
-    last = shown[-1].no if shown else rows[0].no + 1
-    return [shape(row) for row in shown], {"nextCursor": str(last)}
+    more = {} if after is None else {"nextCursor": str(after)}
+    return [shape(row) for row in rows], more
 
 
 def show(rx: Rx, record: Record) -> Reply:
@@ -249,10 +246,11 @@ def warnings(rx: Rx, row: Record) -> list[str]:
         found.append(f"Before it can be active it needs {', '.join(missing)}.")
     if row.trigger == "cron":
         found += _cron(row.trigger_config)
-    for ref in dict.fromkeys(step.agent_ref for step in row.steps if step.agent_ref):
+    named = dict.fromkeys(step.agent_ref for step in row.steps if step.agent_ref)
+    for ref in list(named)[:MAX_LOOKED_FOR]:
         if not _is_agent(rx, row.company, ref):
             found.append(f"No agent here is called {ref[:80]!r}.")
-    return found[:MAX_WARNINGS]
+    return found
 
 
 def _cron(config: dict[str, Any]) -> list[str]:

@@ -32,7 +32,7 @@ MAX_RECORDS: Final = 1_000
 """Of each kind."""
 MAX_NAME: Final = 300
 MAX_PURPOSE: Final = 10_000
-MAX_DOC: Final = 200_000
+MAX_DOC: Final = 100_000
 MAX_STEPS: Final = 200
 MAX_WORD: Final = 300
 MAX_TEXT: Final = 10_000
@@ -41,6 +41,10 @@ MAX_CHOSEN: Final = 100
 MAX_CONTEXT_CHARS: Final = 200_000
 MAX_SUMMARY: Final = 10_000
 SHOWN_RUNS: Final = 20
+MAX_PAGE_BYTES: Final = 8_388_608
+"""A page of records ends here, however many were asked for; its cursor goes on."""
+
+CHUNK: Final = 50
 
 _JSON: Final = ("trigger_config", "steps", "context_resources", "context_tags", "extra")
 _COLUMNS: Final = (
@@ -95,6 +99,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     created_ms: int
     updated_ms: int
     deleted_ms: int | None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it is on the wire."""
+        steps = sum(len(step.name) + len(step.description or "") for step in self.steps)
+        return 1_000 + len(self.doc or "") + len(self.purpose or "") + 2 * steps
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -208,6 +218,25 @@ def listed(
     return [_record(row) for row in rows]
 
 
+def page(
+    rx: Rx, company: str, kind: str, *, limit: int, before: int | None, **filters: str | None
+) -> tuple[list[Record], int | None]:
+    """At most `limit` records and about MAX_PAGE_BYTES; and where the next page goes on (`before`),
+    None: there is none."""
+    found: list[Record] = []
+    size, more = 0, True
+    while more and len(found) <= limit and size <= MAX_PAGE_BYTES:
+        wanted = min(CHUNK, limit + 1 - len(found))
+        part = listed(rx, company, kind, limit=wanted, before=before, **filters)
+        found += part
+        size += sum(row.size for row in part)
+        more = len(part) == wanted
+        before = part[-1].no if part else before
+    if len(found) > limit:
+        return found[:limit], found[limit].no + 1
+    return found, before if more else None
+
+
 def runs(
     rx: Rx, record: str, *, limit: int = SHOWN_RUNS, before: int | None = None
 ) -> list[RecordedRun]:
@@ -258,8 +287,8 @@ def check(change: Change) -> dict[str, Any]:
     for field in _JSON:
         if field in values:
             values[field] = msgspec.json.encode(values[field]).decode()
-            if field != "steps" and len(values[field].encode()) > MAX_JSON:
-                raise wrong(field, f"the {field} is too long", f"At most {MAX_JSON} bytes.")
+            if len(values[field].encode()) > MAX_JSON:
+                raise wrong(field, f"the {field} take too much", f"At most {MAX_JSON} bytes.")
     return values
 
 
