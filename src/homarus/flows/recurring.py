@@ -7,7 +7,6 @@ approval, and it names the definition (control-plane contract, 6.8).
 from typing import Any, Final
 
 from homarus.base.errors import Conflict
-from homarus.company import projects
 from homarus.flows import creating
 from homarus.jobs import service
 from homarus.jobs.model import Job
@@ -28,7 +27,6 @@ def spawn(tx: Tx, job: Job) -> tuple[Job, creating.Claim]:
             f"{job.number} names no project or no task type, so there is nothing to spawn",
             "Give `targetProjectId` and `taskType` first.",
         )
-    projects.need(tx, tx.company, job.project)
     made = creating.create(
         tx,
         creating.NewTask(
