@@ -69,10 +69,15 @@ RUN_TIME: dict[str, str] = {
     "unsupported_grant_type",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
+    "pipeline.{field}": "name, kind, purpose, doc, runtime_ref, context_query, trigger, "
+    "trigger_config, status, context, context_resources, context_tags, extra, steps, nothing, "
+    "run_status, run_text",
+    "profile.{field}": "display_name, signature, memory_seed",
     "resource.{field}": "provider, type, name, status",
     "skill.{code}": "text, files",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
+    "{kind}.unknown": "pipeline, playbook, template",
     "{what}.outcome": "audit, acceptance",
     "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
 }

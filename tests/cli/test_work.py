@@ -269,3 +269,17 @@ def test_route(at: Any, running: Running, company: str) -> None:
     plain = running("--company", company, "route", "show", "T-1")
     assert "capability discovery" in plain.out
     assert "audit" in plain.out
+
+
+def test_job(at: Any, running: Running, company: str) -> None:
+    assert at("job", "list")["jobs"] == []
+    project = at("project", "show", "P-1")["project"]["id"]
+    body = {"name": "Weekly", "taskType": "weekly_report", "cronExpression": "0 9 * * 1"}
+    with running.client(company=company) as api:
+        api.post(f"/projects/{project}/recurring-tasks", body)
+    [row] = at("job", "list")["jobs"]
+    assert (row["number"], row["name"], row["runs"]) == ("J-1", "Weekly", 0)
+    assert at("job", "run", "J-1")["task"]["title"] == "Weekly"
+    assert at("job", "show", "J-1")["job"]["runs"] == 1
+    assert "0 9 * * 1" in running("--company", company, "job", "list").out
+    assert running("--company", company, "job", "show", "J-9").code == 3

@@ -7,6 +7,7 @@
       NotFound                no such thing for this company                 (404)
       Conflict                the state of the world forbids it now          (409)
       TooLarge                a named bound was passed                       (413)
+      Incomplete              well formed; lacks what its new state needs    (422)
       Busy                    a named queue or rate is full: try again       (429)
       Unavailable             the daemon cannot do it at present             (503)
       Internal                a broken invariant of ours                     (500)
@@ -64,6 +65,12 @@ class TooLarge(HomarusError):
     """A named bound on a body, depth or count was passed."""
 
     status = 413
+
+
+class Incomplete(HomarusError):
+    """Well formed, but it lacks what the state that it asks for needs."""
+
+    status = 422
 
 
 class Busy(HomarusError):

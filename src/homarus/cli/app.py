@@ -24,6 +24,7 @@ SECTIONS: Final = {
         "route": ("route", "Gates of a task, its brief, audit and acceptance."),
         "card": ("card", "Project cards: what new capabilities are mounted on."),
         "pipeline": ("pipeline", "Pipelines: stages in order, and their runs."),
+        "job": ("job", "Work that comes again: list, show, run."),
         "task": ("task", "Tasks: create, claim, report, follow."),
         "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),

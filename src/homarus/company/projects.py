@@ -196,3 +196,9 @@ def memory(rx: Rx, memory_id: str) -> Memory | None:
 def _memory(row: Row) -> Memory:
     memory, company, project, content, tags, agent, at_ms = row
     return Memory(memory, company, project, content, tuple(json.loads(tags)), agent, at_ms)
+
+
+def customer_of(rx: Rx, company: str, project: str) -> str | None:
+    """For whom a project is or was: of a removed one too, whose results keep their scope."""
+    row = rx.one("select customer from project where id=? and company=?", (project, company))
+    return None if row is None else row[0]

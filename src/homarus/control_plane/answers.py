@@ -11,6 +11,7 @@ import msgspec
 
 from homarus.base.errors import Busy, HomarusError, Internal, Refused, Unavailable
 from homarus.base.redact import redact_tokens
+from homarus.control_plane.route import TextReply
 from homarus.store.port import Reply
 
 Send = Callable[[Any], Awaitable[None]]
@@ -27,6 +28,7 @@ _REFUSED_STATUS: Final = {
 }
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _JSON: Final = (b"content-type", b"application/json")
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 
 
@@ -89,9 +91,12 @@ def unforeseen() -> Internal:
 async def send_reply(
     send: Send, reply: Reply, more: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    """One JSON reply; a replayed one is marked (control-plane contract, 3.4)."""
+    """One reply, of JSON unless it is a text; a replayed one is marked (contract, 3.4)."""
     body = reply.body
-    headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    headers = [
+        _TEXT if isinstance(reply, TextReply) else _JSON,
+        (b"content-length", b"%d" % len(body)),
+    ]
     if reply.replayed:
         headers.append(_REPLAYED)
     if more:

@@ -164,6 +164,10 @@ def json_reply(body: Any, status: int = 200) -> Reply:
     return Reply(status=status, body=_encode(body))
 
 
+class TextReply(Reply, frozen=True):
+    """A reply of a reading route whose body is plain text in UTF-8."""
+
+
 def read_route(path: str, handler: Callable[..., Reply], summary: str, **more: Any) -> Route:
     """GET, capability `read`."""
     return Route(

@@ -27,10 +27,14 @@ from homarus.control_plane import (
     explain,
     gates,
     incidents,
+    jobs,
+    legacy,
     main_documents,
+    people,
     pipelines,
     preflights,
     prices,
+    profiles,
     projects,
     registry,
     resources,
@@ -83,6 +87,10 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     rpc,
     settings,
     webhook,
+    people,
+    profiles,
+    jobs,
+    legacy,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

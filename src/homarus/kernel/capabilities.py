@@ -163,6 +163,18 @@ BUILTIN: Final = _table(
     Builtin("resource.create", "Create a resource", agents=True, runtimes=True),
     Builtin("resource.update", "Change a resource", agents=True, runtimes=True),
     Builtin("resource.delete", "Remove a resource", agents=True, runtimes=True),
+    # registries: faces of agents, jobs, what runs elsewhere, proposed skills
+    Builtin("profile.write", "Give an agent a face in a project", runtimes=True),
+    Builtin("profile.delete", "Take an agent's face in a project away", runtimes=True),
+    Builtin("job.create", "Define work that comes again", agents=True, runtimes=True),
+    Builtin("job.update", "Change work that comes again", agents=True, runtimes=True),
+    Builtin("job.delete", "Remove work that comes again", agents=True, runtimes=True),
+    Builtin("job.run", "Spawn the task of a job by hand", agents=True, runtimes=True),
+    Builtin("pipeline.record", "Record a pipeline that runs elsewhere", agents=True, runtimes=True),
+    Builtin("pipeline.forget", "Remove a recorded pipeline", agents=True, runtimes=True),
+    Builtin("action.finish", "Finish an execution log", agents=True, runtimes=True),
+    Builtin("skill.promote", "Propose a skill; it waits in quarantine", agents=True, runtimes=True),
+    Builtin("skill.withdraw", "Withdraw a proposed skill", agents=True, runtimes=True),
     # talk
     Builtin("thread.create", "Open a thread", agents=True, runtimes=True),
     Builtin("message.send", "Send a message", effect=_D, agents=True, runtimes=True),
