@@ -165,6 +165,7 @@ class Edge:
         raw = call.raw
         if route.prepare is not None:
             call = route.prepare(call, self._means.sealer)
+            raw = self._means.sealer.derive(b"idempotency:" + raw)
         if route.kind == "read":
             reply: Reply = await self._store.read(
                 judged, self._means.admit, action, route.handler, call
@@ -174,7 +175,11 @@ class Edge:
             seen = await self._store.read(route.before, call)
             call = msgspec.structs.replace(call, seen=seen)
         if key is None:
-            return await self._store.write(action, route.handler, call)
+            given = await self._store.write(action, route.handler, call)
+            if route.finish is not None and not isinstance(given, Reply):
+                given = route.finish(given, self._means.sealer)
+            made: Reply = given
+            return made
         return await self._store.write_once(
             action,
             route.handler,
