@@ -27,7 +27,10 @@ from homarus.control_plane import (
     explain,
     gates,
     incidents,
+    integrations,
+    leases,
     main_documents,
+    notes,
     pipelines,
     preflights,
     prices,
@@ -79,6 +82,9 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     backups,
     dashboard,
     rpc,
+    notes,
+    leases,
+    integrations,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 
