@@ -28,6 +28,7 @@ SECTIONS: Final = {
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
         "incident": ("incident", "What went wrong and who looks after it."),
+        "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),
     },
     "Control": {
         "token": ("token", "Access tokens."),
