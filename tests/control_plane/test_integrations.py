@@ -78,7 +78,7 @@ async def test_the_secret_is_sealed(s):
         ({"name": "x" * 301}, "integration.name"),
         ({"name": 5}, "request.schema"),
         ({"configJson": {"x": "y" * 100_001}}, "integration.config"),
-        ({"secretJson": "x" * 65_537}, "integration.secret"),
+        ({"secretJson": "x" * 65_537}, "resource.secret"),
         ({"configJson": {"password": "hunter2"}}, "resource.secret_like"),
         ({"name": "ghp_" + "aB3" * 12}, "resource.secret_like"),
     ],

@@ -13,14 +13,15 @@ from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound, Refus
 from homarus.store.port import Row, Rx, Tx
 
 DEFAULT_MS: Final = 600_000
-LEAST_MS: Final = 1_000
-MOST_MS: Final = 3_600_000
+LEAST_S: Final = 1
+MOST_S: Final = 3_600
 """Of one grant or renewal."""
 LIFE_MS: Final = 24 * 3_600_000
 """No renewal reaches further than this from the start: after a day the secret is asked for anew."""
 MAX_OPEN: Final = 1_000
 """Open leases of a company."""
 MAX_REASON: Final = 500
+RULE: Final = "lease"
 
 RESOURCE: Final = "resource"
 INTEGRATION: Final = "integration"
@@ -93,47 +94,65 @@ def refusal(asked: Asked) -> HomarusError | None:
     """Why this caller may not have it; None: it may (contract, 11, lease rule; 18: stricter)."""
     work = asked.work
     if asked.named_session and not asked.session:
-        return _no("lease.session", "the session is not a live one of the calling agent")
+        return Refused(
+            "lease.session",
+            "the session is not a live one of the calling agent",
+            "Name one that is, or none.",
+            rule=RULE,
+        )
     if asked.named_work and work is None:
         return NotFound("task.unknown", "no such task in this company", "See `homarus task list`.")
     if work is not None and not work.held:
-        return _no(
+        return Refused(
             "lease.task_not_held",
             "the task is not in progress in the hands of the calling agent",
             "Claim it first; after a claim by another token, send its `leaseToken`.",
+            rule=RULE,
         )
     if asked.scope_type == "company":
         return None
     if asked.scope_type == "agent":
-        if asked.agent is not None and asked.agent == asked.scope:
-            return None
-        return _no("lease.agent", "it is another agent's", "Only that agent gets it (`agentId`).")
+        return None if asked.agent is not None and asked.agent == asked.scope else _not_its_agent()
+    return _not_its_task(asked, work)
+
+
+def _not_its_agent() -> HomarusError:
+    return Refused(
+        "lease.agent", "it is another agent's", "Only that agent gets it (`agentId`).", rule=RULE
+    )
+
+
+def _not_its_task(asked: Asked, work: Work | None) -> HomarusError | None:
+    """A project's or customer's secret is for work on a task of it."""
     if work is None:
-        return _no(
+        return Refused(
             "lease.task_missing",
             f"a {asked.scope_type}'s secret is for work on a task of it",
             "Name the task that you hold (`taskId`).",
+            rule=RULE,
         )
     of = work.project if asked.scope_type == "project" else work.customer
-    if of != asked.scope:
-        return _no(f"lease.{asked.scope_type}", f"the task is not of that {asked.scope_type}")
-    return None
-
-
-def _no(code: str, message: str, remedy: str = "Name one that is.") -> Refused:
-    return Refused(code, message, remedy, rule="lease")
+    if of == asked.scope:
+        return None
+    return Refused(
+        "lease.task_foreign",
+        f"the task is not of the {asked.scope_type} that the secret belongs to",
+        "Name a task of it that you hold.",
+        rule=RULE,
+    )
 
 
 def length_ms(seconds: int | None) -> int:
     """Raises `lease.length`."""
-    wanted = DEFAULT_MS if seconds is None else seconds * 1_000
-    if not LEAST_MS <= wanted <= MOST_MS:
+    if seconds is None:
+        return DEFAULT_MS
+    if not LEAST_S <= seconds <= MOST_S:
         raise Invalid(
             "lease.length",
             f"{seconds} seconds",
-            f"{LEAST_MS // 1_000} to {MOST_MS // 1_000} seconds; a lease can be renewed.",
+            f"{LEAST_S} to {MOST_S} seconds; a lease can be renewed.",
         )
-    return wanted
+    return seconds * 1_000
 
 
 def held(wanted_exclusive: bool, others: list[SecretLease]) -> Conflict | None:

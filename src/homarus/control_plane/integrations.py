@@ -54,10 +54,10 @@ def about(company: str) -> bytes:
 
 
 def prepare(call: Call[IntegrationBody], sealer: Sealer) -> Call[ReadyIntegration]:
-    """Raises `integration.secret`, `resource.secret_like`."""
+    """Raises `resource.secret`, `resource.secret_like`."""
     body = call.body
     clear = body.secret_json if body.secret_json is not None else body.secret_text
-    secret = sealed(clear, sealer, about(call.company), "integration.secret")
+    secret = sealed(clear, sealer, about(call.company))
     body.secret_json = body.secret_text = None
     config = {} if body.config_json is None else body.config_json
     text = json.dumps(config, separators=(",", ":"), ensure_ascii=False)

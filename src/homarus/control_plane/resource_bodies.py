@@ -63,10 +63,9 @@ def json_text(value: Any) -> Any:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def sealed(
-    clear: Any, sealer: Sealer, about: bytes, code: str = "resource.secret"
-) -> bytes | msgspec.UnsetType | None:
-    """A secret (text or JSON) sealed; null and "" are none. Raises `code` when it is too long."""
+def sealed(clear: Any, sealer: Sealer, about: bytes) -> bytes | msgspec.UnsetType | None:
+    """A secret (text or JSON) sealed; null and "" are none. Raises `resource.secret` when it is too
+    long."""
     clear = json_text(clear)
     if isinstance(clear, msgspec.UnsetType):
         return clear
@@ -74,7 +73,9 @@ def sealed(
         return None
     raw = str(clear).encode("utf-8", "surrogatepass")
     if len(raw) > MAX_SECRET_BYTES:
-        raise Invalid(code, "the secret is too long", f"At most {MAX_SECRET_BYTES} bytes.")
+        raise Invalid(
+            "resource.secret", "the secret is too long", f"At most {MAX_SECRET_BYTES} bytes."
+        )
     return sealer.seal(raw, about)
 
 

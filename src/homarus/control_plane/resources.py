@@ -164,7 +164,7 @@ def _under(kind: str, name: str) -> tuple[Callable[..., Reply], ...]:
             raise NotFound(
                 "resource.unknown",
                 f"no resource {row.id} of this {kind}",
-                f"See GET /{kind}s/{{id}}/resources.",
+                "See GET /resources.",
             )
         return row
 
