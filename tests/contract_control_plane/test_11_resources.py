@@ -227,6 +227,7 @@ def test_a_lease_needs_scope_mcp_danger(wire: Wire, danger: Wire) -> None:
     assert (lent.status, lent["secretText"]) == (200, SECRET)
     assert lent["resource"]["id"] == box and lent.body.keys() >= {"configText", "lease"}
     assert lent["lease"]["id"] and lent["lease"]["expiresAt"]
+    assert lent.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("scope", ["company", "agent", "project", "customer"])

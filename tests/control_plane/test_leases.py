@@ -154,6 +154,11 @@ async def test_a_new_secret_is_a_new_version_and_the_old_ones_stay_sealed(o):
 
     sealed = await o.s.read(kept)
     assert len(sealed) == 10 and all(SECRET.encode() not in one for one in sealed)
+    back = await o.call("POST", f"/resources/{ref}/secret-versions/5/restore")
+    assert (back.status, back.body["resource"]["secretVersion"]) == (200, 14)
+    assert (await o.lease(ref)).body["secretText"] == f"{SECRET}-3"
+    forgotten = await o.call("POST", f"/resources/{ref}/secret-versions/2/restore")
+    assert (forgotten.status, forgotten.body["code"]) == (404, "resource.version_unknown")
     await o.call("PATCH", f"/resources/{ref}", {"secretText": None})
     assert await o.s.read(kept) == []
     assert (await o.lease(ref)).body["secretText"] is None

@@ -354,6 +354,22 @@ def _put_aside(tx: Tx, before: Resource, sealed: bytes | None) -> int:
     return before.secret_version + 1
 
 
+def restore_secret(tx: Tx, resource: str, version: int) -> Resource:
+    """A replaced secret is in force again, as a new version.
+
+    Raises `resource.unknown`, `resource.version_unknown`. Emits `resource_updated`.
+    """
+    need(tx, tx.company, resource)
+    kept = secrets.sealed_former(tx, resource, version)
+    if kept is None:
+        raise NotFound(
+            "resource.version_unknown",
+            f"no secret of version {version} is kept",
+            "See `formerSecrets` of GET /resources/{id}/access-log.",
+        )
+    return update(tx, resource, ResourceChange(secret_sealed=kept))
+
+
 def delete(tx: Tx, resource: str) -> Resource:
     """Soft; its secrets are forgotten at once. Raises `resource.unknown`."""
     row = need(tx, tx.company, resource)

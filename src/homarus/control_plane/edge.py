@@ -39,6 +39,7 @@ MAX_HOST: Final = 300
 MAX_PREFLIGHT: Final = 60
 MAX_NOTE: Final = 2_000
 MAX_WHAT: Final = 2_000
+_NO_STORE: Final = [(b"cache-control", b"no-store")]
 _BODYLESS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -86,7 +87,8 @@ class Edge:
         if isinstance(reply, FileReply):
             await send_file(send, reply, self._slots)
         else:
-            await send_reply(send, reply)
+            secret = getattr(bound.route, "finish", None) is not None
+            await send_reply(send, reply, _NO_STORE if secret else None)
 
     async def _answer(self, asked: Asked) -> Reply | FileReply:
         route = asked.bound.route

@@ -12,6 +12,7 @@ import msgspec
 
 from homarus.company import agents, integrations, resources, secrets
 from homarus.control_plane import shapes_resources as shapes
+from homarus.control_plane.notes import number
 from homarus.control_plane.resource_bodies import about
 from homarus.control_plane.route import (
     Call,
@@ -21,7 +22,7 @@ from homarus.control_plane.route import (
     read_route,
     write_route,
 )
-from homarus.flows import lending
+from homarus.flows import lending, scoping
 from homarus.flows.lending import Ask, Lent
 from homarus.store.port import Reply, Rx, Tx
 
@@ -119,6 +120,14 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     )
 
 
+def restore_secret(tx: Tx, call: Call[None]) -> Reply:
+    """Raises `resource.unknown`, `resource.version_unknown`, `resource.not_yours`."""
+    row = resources.need(tx, call.company, call.id())
+    scoping.check_writer(tx, row.scope_type, row.scope)
+    after = resources.restore_secret(tx, row.id, number(call))
+    return json_reply({"resource": shapes.resource(after)})
+
+
 def access_log(rx: Rx, call: Call[None]) -> Reply:
     row = resources.need(rx, call.company, call.id())
     return attempts(rx, call, row.id, row.secret_version)
@@ -173,6 +182,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     write_route(
         "POST", "/leases/{id}/release", "lease.release", release, "Give a lent secret back",
         target="lease:{id}", tags=_TAGS,
+    ),
+    write_route(
+        "POST", "/resources/{id}/secret-versions/{version}/restore", "resource.update",
+        restore_secret, "Put a replaced secret in force again", target="resource:{id}", tags=_TAGS,
     ),
     read_route(
         "/resources/{id}/access-log", access_log, "Who asked for the secret, newest first",

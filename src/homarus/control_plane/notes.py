@@ -49,7 +49,8 @@ def versions(rx: Rx, call: Call[None]) -> Reply:
     )
 
 
-def _number(call: Call[Any]) -> int:
+def number(call: Call[Any]) -> int:
+    """The version that the path names. Raises `request.version`."""
     text = call.path["version"]
     if not (text.isascii() and text.isdecimal()) or len(text) > MAX_VERSION_DIGITS:
         raise Invalid("request.version", f"{text[:40]!r} is no version", "Give its number.")
@@ -58,7 +59,7 @@ def _number(call: Call[Any]) -> int:
 
 def version(rx: Rx, call: Call[None]) -> Reply:
     row = resources.need(rx, call.company, call.id())
-    return json_reply({"version": shapes.version(note_rows.version(rx, row.id, _number(call)))})
+    return json_reply({"version": shapes.version(note_rows.version(rx, row.id, number(call)))})
 
 
 class Old(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ class Old(msgspec.Struct, frozen=True):
 def old(rx: Rx, call: Call[None]) -> Old | None:
     """The kept version, read before the unit; None: there is none, which the unit will say."""
     row = resources.by_id(rx, call.company, call.id(), text_chars=0)
-    kept = None if row is None else note_rows.find_version(rx, row.id, _number(call))
+    kept = None if row is None else note_rows.find_version(rx, row.id, number(call))
     found = None if kept is None else read_text(kept.text)
     return Old(kept.name, found) if kept is not None and isinstance(found, Text) else None
 
@@ -85,7 +86,7 @@ def restore(tx: Tx, call: Call[None]) -> Reply:
     scoping.check_writer(tx, row.scope_type, row.scope)
     seen: Old | None = call.seen
     if seen is None:
-        raise note_rows.no_version(_number(call))
+        raise note_rows.no_version(number(call))
     after = resources.update(tx, row.id, ResourceChange(name=seen.name, config=seen.config))
     return json_reply({"resource": shapes.resource(after)})
 
