@@ -144,14 +144,15 @@ def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
             where.append(f"{column}=?")
             params.append(value)
     if chosen.is_shared is not None:
-        where.append("is_shared=?")
-        params.append(int(chosen.is_shared))
+        where.append("is_shared=1" if chosen.is_shared else "is_shared=0")
     scopes = []
     if chosen.scopes:
         scopes.append(f"scope in ({','.join('?' * len(chosen.scopes))})")
         params += chosen.scopes
     if chosen.and_company:
-        scopes.append("scope_type='company'")
+        # Few are shared: they are found by their own index, not among all of the company's.
+        column = "scope_type||''" if chosen.is_shared else "scope_type"
+        scopes.append(f"{column}='company'")
     if scopes:
         where.append(f"({' or '.join(scopes)})")
     if chosen.prefix is not None:

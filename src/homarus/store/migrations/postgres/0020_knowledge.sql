@@ -8,8 +8,8 @@ alter table resource add column display_key text;
 update resource set name_key=lower(name), display_key=lower(display_name);
 update resource set secret_version=1 where secret_sealed is not null;
 update resource set text_version=1 where config is not null;
-create index resource_name_key on resource (company, name_key) where deleted_ms is null;
-create index resource_display_key on resource (company, display_key)
+create index resource_name_key on resource (company, name_key, no) where deleted_ms is null;
+create index resource_display_key on resource (company, display_key, no)
     where deleted_ms is null and display_key is not null;
 create index resource_kind on resource (company, scope_type, no) where deleted_ms is null;
 create index resource_shared on resource (company, no) where deleted_ms is null and is_shared = 1;
