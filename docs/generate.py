@@ -67,6 +67,7 @@ RUN_TIME: dict[str, str] = {
     "oauth.{word}": "invalid_request, invalid_scope, invalid_grant, invalid_target, "
     "invalid_redirect_uri, invalid_client_metadata, unsupported_response_type, "
     "unsupported_grant_type",
+    "integration.{field}": "provider, name",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
     "pipeline.{field}": "name, kind, purpose, doc, runtime_ref, context_query, trigger, "

@@ -92,6 +92,12 @@ class Sealer:
     def seal(self, clear: bytes, about: bytes) -> bytes:
         return b""
 
+    def unseal(self, sealed: bytes, about: bytes) -> bytes:
+        return b""
+
+    def derive(self, about: bytes) -> bytes:
+        return b""
+
 
 def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -> Edge:
     facts = SqlFacts()
@@ -109,7 +115,7 @@ def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -
 async def call(edge: Edge, route: AnyRoute) -> int:
     """One request as a client would send it; the status of the answer."""
     path = route.mounts[-1] + route.path
-    for name in ("id", "sid", "aid", "pid", "rid"):
+    for name in ("id", "sid", "aid", "pid", "rid", "cid", "iid"):
         path = path.replace("{" + name + "}", COMPANY)
     sent: list[Any] = []
 

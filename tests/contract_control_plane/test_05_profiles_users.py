@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract_control_plane.wire import Wire
+from tests.contract_control_plane.wire import NOBODY, Wire
 
 PROFILE = {
     "id", "companyId", "projectId", "agentId", "roleType", "displayName", "signature",
@@ -43,7 +43,7 @@ def test_one_user_by_id(wire: Wire) -> None:
     assert (reply.status, reply.body) == (200, {"ok": True, "user": first})
 
 
-@pytest.mark.parametrize("ref", ["nobody", str(uuid4()), "%27--", "x" * 1_000])
+@pytest.mark.parametrize("ref", ["nobody", NOBODY, "%27--", "x" * 1_000])
 def test_an_unknown_user_is_404(wire: Wire, ref: str) -> None:
     assert wire.get(f"/users?id={ref}").status == 404
 
@@ -132,7 +132,7 @@ def test_a_face_of_one_project_is_not_found_under_another(wire: Wire) -> None:
         ({}, 400, "request.schema"),
         ({"agentId": 5}, 400, "request.schema"),
         ({"agentId": "nobody"}, 404, "agent.unknown"),
-        ({"agentId": str(uuid4())}, 404, "agent.unknown"),
+        ({"agentId": NOBODY}, 404, "agent.unknown"),
         ({"roleType": ""}, 400, "profile.role_type"),
         ({"roleType": "x" * 101}, 400, "profile.role_type"),
         ({"displayName": "x" * 201}, 400, "profile.display_name"),

@@ -19,11 +19,18 @@
 
 from typing import Any, ClassVar
 
+from homarus.base.action import Consequence
+
 
 class HomarusError(Exception):
-    """An expected failure. `status` is the HTTP status that every surface uses for the kind."""
+    """An expected failure. `status` is the HTTP status that every surface uses for the kind.
+
+    `consequences` stay when the unit that raised it is rolled back: they are applied beside its
+    receipt of outcome `failed`, as those of a verdict are.
+    """
 
     status: ClassVar[int] = 500
+    consequences: tuple[Consequence, ...] = ()
 
     def __init__(self, code: str, message: str, remedy: str = "", **details: Any) -> None:
         super().__init__(message)

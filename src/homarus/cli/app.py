@@ -31,6 +31,7 @@ SECTIONS: Final = {
         "artifact": ("artifact", "Files that the work produced."),
         "incident": ("incident", "What went wrong and who looks after it."),
         "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
+        "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),
     },
     "Control": {
         "token": ("token", "Access tokens."),

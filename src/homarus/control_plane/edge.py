@@ -39,6 +39,7 @@ MAX_HOST: Final = 300
 MAX_PREFLIGHT: Final = 60
 MAX_NOTE: Final = 2_000
 MAX_WHAT: Final = 2_000
+_NO_STORE: Final = [(b"cache-control", b"no-store")]
 _BODYLESS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -80,7 +81,8 @@ class Edge:
         if isinstance(reply, FileReply):
             await send_file(send, reply, self._slots)
         else:
-            await send_reply(send, reply)
+            secret = getattr(bound.route, "finish", None) is not None
+            await send_reply(send, reply, _NO_STORE if secret else None)
 
     async def invoke(
         self,
@@ -197,6 +199,7 @@ class Edge:
         raw = call.raw
         if route.prepare is not None:
             call = route.prepare(call, self._means.sealer)
+            raw = self._means.sealer.derive(b"idempotency:" + raw)
         if route.kind == "read":
             reply: Reply = await self._store.read(
                 judged, self._means.admit, action, route.handler, call
@@ -206,7 +209,11 @@ class Edge:
             seen = await self._store.read(route.before, call)
             call = msgspec.structs.replace(call, seen=seen)
         if key is None:
-            return await self._store.write(action, route.handler, call)
+            given = await self._store.write(action, route.handler, call)
+            if route.finish is not None and not isinstance(given, Reply):
+                given = route.finish(given, self._means.sealer)
+            made: Reply = given
+            return made
         return await self._store.write_once(
             action,
             route.handler,

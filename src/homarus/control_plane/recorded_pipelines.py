@@ -9,8 +9,10 @@ import msgspec
 
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Conflict, Invalid, NotFound
-from homarus.company import agents, customers, projects
-from homarus.control_plane import context_pack
+from homarus.company import agents, context_sources, customers, projects
+from homarus.company.context_pack import DEFAULT_CHARS
+from homarus.company.context_sources import Scopes
+from homarus.control_plane import shapes_resources as shapes
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
 from homarus.jobs import rules
@@ -283,12 +285,21 @@ def context(rx: Rx, call: Call[None]) -> Reply:
             "Only records choose a context; a stage's task has its own: GET /tasks/{id}/context.",
         )
     text = call.query.get("maxChars", "")
-    chars = int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else None
-    if chars is not None:
-        chars = max(1, min(chars, recorded.MAX_CONTEXT_CHARS))
-    wanted = context_pack.wanted_by(record, chars)
+    chars = record.context_max_chars or DEFAULT_CHARS
+    if text.isascii() and text.isdecimal() and len(text) <= 9:
+        chars = max(1, min(int(text), recorded.MAX_CONTEXT_CHARS))
+    tags = tuple(tag.lstrip("#").lower() for tag in record.context_tags)
+    made = context_sources.pack(
+        rx,
+        call.company,
+        scopes=Scopes(record.agent, record.customer, record.project),
+        selected=tuple(ref.lower() for ref in record.context_resources),
+        tags=tags,
+        search=record.context_query,
+        max_chars=chars,
+    )
     head = {"pipelineId": record.id, "query": record.context_query}
-    return json_reply(head | context_pack.pack(rx, call.company, wanted))
+    return json_reply(head | shapes.context_pack(made, tags))
 
 
 _TAGS: Final = ("pipelines",)

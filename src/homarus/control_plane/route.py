@@ -88,6 +88,8 @@ class Sealer(Protocol):
 
     def unseal(self, sealed: bytes, about: bytes) -> bytes: ...
 
+    def derive(self, about: bytes) -> bytes: ...
+
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the surface.
@@ -103,6 +105,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `acting`     finds the agent reference that the caller speaks for, in the decoded call
     `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
                  must not see in clear is sealed here. Action and key are made of the call before
+    `finish`     makes the reply of what the handler gave, after the commit, with the daemon's
+                 `Sealer`: what is sealed is opened there and nowhere before. Nothing of such a
+                 reply is stored, so the route is `keyed` "ignored"
     `before`     for `kind` "write": reads what takes too long for a unit, in a read transaction of
                  its own before it; the handler finds it in `call.seen`
     `target`     URI-like target of the action, with path names: `task:{id}`
@@ -129,7 +134,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     capability: str
-    handler: Callable[..., Reply]
+    handler: Callable[..., Any]
     kind: str
     summary: str
     body: Any = None
@@ -138,6 +143,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replay: Callable[..., Reply | None] | None = None
     acting: Callable[[Call[Any]], str | None] | None = None
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
+    finish: Callable[[Any, Sealer], Reply] | None = None
     before: Callable[[Rx, Call[Any]], Any] | None = None
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
@@ -184,7 +190,7 @@ def write_route(
     method: str,
     path: str,
     capability: str,
-    handler: Callable[..., Reply],
+    handler: Callable[..., Any],
     summary: str,
     **more: Any,
 ) -> Route:

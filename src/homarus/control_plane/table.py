@@ -27,9 +27,12 @@ from homarus.control_plane import (
     explain,
     gates,
     incidents,
+    integrations,
     jobs,
+    leases,
     legacy,
     main_documents,
+    notes,
     people,
     pipelines,
     preflights,
@@ -91,6 +94,9 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     profiles,
     jobs,
     legacy,
+    notes,
+    leases,
+    integrations,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

@@ -14,8 +14,8 @@ import structlog
 
 from homarus.base.action import Action
 from homarus.base.clock import Clock
-from homarus.company import sessions
-from homarus.flows import approving, due, leases, regating, spending, stopping, trusting
+from homarus.company import secrets, sessions
+from homarus.flows import approving, due, leases, lending, regating, spending, stopping, trusting
 from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
@@ -86,6 +86,8 @@ class Maintenance:
             group.create_task(_repeat("trust", SWEEP_S, self.recompute_trust))
             group.create_task(_repeat("gates", periods.lease_s, self.look_at_gates))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
+            group.create_task(_repeat("secrets", periods.lease_s, self.end_secret_leases))
+            group.create_task(_repeat("attempts", SWEEP_S, self.forget_attempts))
 
     async def anchor(self) -> None:
         """Put the last seal of each ledger beside the store (governance contract, 1)."""
@@ -158,6 +160,16 @@ class Maintenance:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""
         for company in await self._store.read(_late_sessions):
             await self._in_chunks(company, "session.monitor", "sessions", sessions.degrade_late)
+
+    async def end_secret_leases(self) -> None:
+        """End leases of secrets that are over, by whatever cause; each unit looks again."""
+        for company in await self._store.read(lending.due, MAX_COMPANIES):
+            await self._in_chunks(company, "lease.expire", "secrets", lending.settle)
+
+    async def forget_attempts(self) -> None:
+        """Forget who asked for a secret more than a year ago."""
+        for company in await self._store.read(secrets.old, MAX_COMPANIES):
+            await self._in_chunks(company, "store.sweep", "attempts", secrets.forget_old)
 
     async def recompute_trust(self) -> None:
         """Compute the scores whose week is over (governance contract, 12)."""

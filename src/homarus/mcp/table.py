@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from homarus.control_plane.notes import NOTE_PROVIDER, NOTE_TYPE
 from homarus.mcp.tool import Tool
 
-_NOTE: Final = {"resourceType": "knowledge_base", "provider": "note"}
+_NOTE: Final = {"resourceType": NOTE_TYPE, "provider": NOTE_PROVIDER}
 _NOTE_FIELDS: Final = (
     "name", "configText", "path", "displayName", "isShared",
 )  # fmt: skip
@@ -127,10 +128,11 @@ TOOLS: Final[tuple[Tool, ...]] = (
     ),
     # knowledge
     Tool(
-        name="get_knowledge_context", method="GET", path="/resources",
+        name="get_knowledge_context", method="GET", path="/resources/context",
         title="What is known here",
-        about="What the company knows that matters to an agent, project or customer.",
-        takes=("agentId", "projectId", "customerId", "isShared", "limit"),
+        about="What the company knows that matters to an agent, project or customer: a pack of "
+        "texts, the most important first.",
+        takes=("agentId", "projectId", "customerId", "resourceId", "tag", "maxChars"),
     ),
     Tool(
         name="list_knowledge", method="GET", path="/resources", title="Search knowledge",
