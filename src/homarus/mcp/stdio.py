@@ -120,17 +120,20 @@ class Lines:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
-        lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(MAX_LINES)
+        lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        room = threading.Semaphore(MAX_LINES)
 
         def read() -> None:
             for item in _items(self._descriptor):
+                room.acquire()
                 try:
-                    asyncio.run_coroutine_threadsafe(lines.put(item), loop).result()
-                except (RuntimeError, asyncio.CancelledError):
+                    loop.call_soon_threadsafe(lines.put_nowait, item)
+                except RuntimeError:
                     return  # the loop has ended
 
         threading.Thread(target=read, name="stdin", daemon=True).start()
         while (line := await lines.get()) is not None:
+            room.release()
             if isinstance(line, Exception):
                 self.failure = line
                 return
