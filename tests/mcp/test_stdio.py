@@ -114,7 +114,7 @@ def test_a_signal_ends_it_although_it_waits_for_input(
 ) -> None:
     proxy = proxies(HOMARUS_TOKEN=daemon.company_token).hello()
     proxy.process.send_signal(number)
-    assert proxy.process.wait(WAIT_S) == 0
+    assert proxy.process.wait(WAIT_S) == 0, proxy.process.stderr.read()
     assert proxy.end()[1:] == (b"", b"")
 
 

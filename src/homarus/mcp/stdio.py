@@ -40,19 +40,17 @@ Context = ServerRequestContext[Any, Any]
 
 
 async def serve(url: str, headers: Mapping[str, str]) -> None:
-    """Until the input ends, or the process is told to end. Raises `mcp.line_too_long`, OSError."""
-    own = asyncio.current_task()
-    if own is not None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(number, own.cancel)
+    """Until the input ends, or the process is told to end, which is the same: the SDK leaves in one
+    way only. Raises `mcp.line_too_long`, OSError."""
+    lines = Lines(0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, lines.end)
     sent = httpx2.Headers(dict(headers), encoding="utf-8")
     async with httpx2.AsyncClient(base_url=url, headers=sent, timeout=TIMEOUT_S) as http:
         server = _server(Daemon(http))
-        lines = Lines(0)
-        with contextlib.suppress(asyncio.CancelledError):
-            async with stdio_server(stdin=cast(Any, lines)) as (reads, writes):
-                await server.run(reads, writes, server.create_initialization_options())
+        async with stdio_server(stdin=cast(Any, lines)) as (reads, writes):
+            await server.run(reads, writes, server.create_initialization_options())
     if lines.failure is not None:
         raise lines.failure
 
@@ -116,11 +114,16 @@ class Lines:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self.failure: Exception | None = None
+
+    def end(self) -> None:
+        """As if the input ended here; called on the loop."""
+        self._lines.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
-        lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        lines = self._lines
         room = threading.Semaphore(MAX_LINES)
 
         def read() -> None:
