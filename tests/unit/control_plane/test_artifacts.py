@@ -11,7 +11,7 @@ from homarus.company import projects
 from homarus.control_plane import artifacts as routes
 from homarus.control_plane import upload
 from homarus.control_plane.artifact_create import ReferenceBody, created, uploaded
-from homarus.records import artifacts, sweep
+from homarus.records import artifacts, quota, sweep
 from homarus.records.blobs import MAX_FILE_BYTES, SWEEP_AGE_S, Blobs
 from homarus.testing.ground import Ground, ground
 from homarus.testing.streams import BOUNDARY, BodyStream, call, multipart
@@ -107,11 +107,21 @@ BAD = [
     ("no kind", multipart({}, "a.txt", b"x"), {}, "artifact.kind"),
     ("a path as name", form("../../etc/passwd"), {}, "artifact.file_name"),
     ("no name", form(""), {}, "artifact.file_name"),
+    ("an absolute path", form("/etc/passwd"), {}, "artifact.file_name"),
+    ("a drive", form("C:x"), {}, "artifact.file_name"),
+    ("NUL in the name", form("a\0.txt"), {}, "artifact.file_name"),
+    ("a device", form("nul.txt"), {}, "artifact.file_name"),
+    ("turned around", form("a\u202etxt.exe"), {}, "artifact.file_name"),
     ("field twice", GOOD.replace(b"\r\n--" + BOUNDARY.encode() + b"--",
         b"\r\n--" + BOUNDARY.encode() + b'\r\nContent-Disposition: form-data; name="kind"\r\n\r\ny'
         b"\r\n--" + BOUNDARY.encode() + b"--"), {}, "upload.malformed"),
     ("huge field", form(title="x" * 70_000), {}, "upload.too_large"),
     ("field not UTF-8", GOOD.replace(b"report", b"\xff\xfe"), {}, "upload.malformed"),
+    ("NUL in a field", form(title="a\0b"), {}, "upload.malformed"),
+    ("10,000 fields", multipart({"kind": "r"} | {f"f{n}": "" for n in range(10_000)}, "a", b"x"),
+     {}, "upload.malformed"),
+    ("two files", GOOD[: -len(BOUNDARY) - 6] + multipart({}, "b", b"y"), {},
+     "upload.malformed"),
     ("bad checksum", form(checksum="0" * 64), {}, "artifact.checksum"),
     ("bad metadata", form(metadataJson="[1]"), {}, "artifact.metadata"),
     ("deep metadata", form(metadataJson='{"a":' * 5_000), {},
@@ -157,14 +167,14 @@ async def test_a_file_over_the_bound_is_refused_while_it_arrives(bench):
 
 
 async def test_the_quota_holds_and_a_delete_gives_room_again(bench):
-    await bench.write("artifact.create", artifacts.set_quota, len(CONTENT) + 10)
+    await bench.write("storage.quota", quota.set_quota, len(CONTENT) + 10)
     row = (await bench.upload())["artifact"]
     with pytest.raises(TooLarge, match=r"artifact\.quota"):
         await bench.upload(content=b"y" * 11)
     assert bench.files() == [SHA]
     await bench.write("artifact.delete", artifacts.delete, row["id"])
     await bench.upload(content=b"y" * 11)
-    assert await bench.read(artifacts.usage, bench.company) == (11, len(CONTENT) + 10)
+    assert await bench.read(quota.usage, bench.company) == (11, len(CONTENT) + 10)
 
 
 async def test_a_refused_upload_leaves_no_content(bench):
@@ -261,9 +271,9 @@ async def test_pages_of_the_list_follow_each_other(bench):
         query = {"limit": "2", "cursor": cursor}
         page = json.loads((await bench.read(routes.listed, call(bench.company, query=query))).body)
         seen += [a["originalFilename"] for a in page["artifacts"]]
-        cursor = page.get("nextCursor", "")
+        cursor = page["nextCursor"]
     assert seen == [f"{n}.md" for n in (4, 3, 2, 1, 0)]
-    assert cursor == ""
+    assert cursor is None
 
 
 @pytest.mark.parametrize(
@@ -273,7 +283,12 @@ async def test_pages_of_the_list_follow_each_other(bench):
         ({"search": "%"}, []),
         ({"startDate": "2026-01-01"}, ["b.md", "a.md"]),
         ({"endDate": "2026-01-01"}, []),
-        ({"folderId": "x"}, []),
+        ({"folderId": "00000000-0000-7000-8000-000000000000"}, []),
+        ({"folderId": "root"}, ["b.md", "a.md"]),
+        ({"search": "all is WELL"}, ["b.md", "a.md"]),
+        ({"endDate": "2026-01-02"}, ["b.md", "a.md"]),
+        ({"endDate": "2026-01-02T03:00:00.000Z"}, ["b.md", "a.md"]),
+        ({"endDate": "2026-01-02T02:59:59.999Z"}, []),
         ({"isCanonical": "true"}, []),
     ],
 )
