@@ -17,8 +17,15 @@ from homarus.testing.ground import Ground, ManualClock, ground
 from homarus.testing.recount import recount
 
 NAMES = st.sampled_from(["a", "b", "c"])
-PICK = st.integers(0, 11)
-"""One of the folders (or files) made so far, oldest first; beyond them: none, which is the top."""
+PICK = st.integers(-3, 3)
+"""One of the folders (or files) made so far: of the oldest, or below 0 of the newest; one that is
+not there means none, which is the top."""
+FIRST = [
+    ("create", "a", 3), ("create", "b", 0), ("create", "c", 1),
+    ("create", "b", 3), ("create", "c", 3),
+    ("file", 5, 2), ("file", 6, 4), ("file", 7, 0), ("file", 8, 9),
+]  # fmt: skip
+"""a/b/c and b/c, with a file in each bottom, in `a`, and in none: what random steps begin with."""
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("create"), NAMES, PICK),
@@ -31,7 +38,7 @@ STEPS = st.lists(
         st.tuples(st.just("replace"), PICK, st.integers(0, 20)),
         st.tuples(st.sampled_from(["empty", "restart"]), PICK, PICK),
     ),
-    max_size=40,
+    max_size=30,
 )
 
 
@@ -45,7 +52,7 @@ class Model:
         self.files: dict[str, tuple[str | None, list[int]]] = {}
 
     def folder(self, n: int) -> str | None:
-        return [*self.parents, *[None] * 32][n]
+        return list(self.parents)[n] if -len(self.parents) <= n < len(self.parents) else None
 
     def above(self, folder: str | None) -> list[str]:
         found = []
@@ -62,14 +69,17 @@ class Model:
             self.above(folder)
         )
 
-    def taken(self, name: str, parent: str | None, by: str | None = None) -> bool:
-        return any(
-            self.names[one] == name and self.parents[one] == parent and one != by
-            for one in self.parents
-        )
-
-    def fits(self, parent: str | None, height: int) -> bool:
-        return len(self.above(parent)) + 1 + height <= MAX_DEPTH
+    def refusal(
+        self, name: str, parent: str | None, height: int = 0, by: str | None = None
+    ) -> str | None:
+        """Why a folder of this name and height (`by`: its id) may not be in `parent`."""
+        moved = by is None or self.parents[by] != parent
+        if by is not None and moved and by in self.above(parent):
+            return "folder.cycle"
+        if moved and len(self.above(parent)) + 1 + height > MAX_DEPTH:
+            return "folder.depth"
+        place = [one for one in self.parents if self.parents[one] == parent and one != by]
+        return "folder.exists" if name in [self.names[one] for one in place] else None
 
     def remove(self, folder: str) -> None:
         gone = {one for one in self.parents if folder in self.above(one)}
@@ -82,24 +92,20 @@ async def _step(g: Ground, model: Model, step: str, x: Any, n: int) -> None:
     folder = model.folder(n)
     match step:
         case "create":
-            may = not model.taken(x, folder) and model.fits(folder, 0)
-            row = await _tried(g, may, "folder.create", folders.create, x, folder, Scope())
+            refusal = model.refusal(x, folder)
+            row = await _tried(g, refusal, "folder.create", folders.create, x, folder, Scope())
             if row:
                 model.parents[row.id], model.names[row.id] = folder, x
         case "rename" if folder:
-            may = not model.taken(x, model.parents[folder], folder)
+            refusal = model.refusal(x, model.parents[folder], by=folder)
             change = FolderChange(name=x)
-            if await _tried(g, may, "folder.update", folders.update, folder, change):
+            if await _tried(g, refusal, "folder.update", folders.update, folder, change):
                 model.names[folder] = x
         case "move" if folder:
             into = model.folder(x)
-            may = (
-                folder not in model.above(into)
-                and not model.taken(model.names[folder], into, folder)
-                and model.fits(into, model.height(folder))
-            )
+            refusal = model.refusal(model.names[folder], into, model.height(folder), folder)
             change = FolderChange(parent=into)
-            if await _tried(g, may, "folder.update", folders.update, folder, change):
+            if await _tried(g, refusal, "folder.update", folders.update, folder, change):
                 model.parents[folder] = into
         case "remove" if folder:
             await g.write("folder.delete", folders.remove, folder)
@@ -111,12 +117,12 @@ async def _step(g: Ground, model: Model, step: str, x: Any, n: int) -> None:
             )  # fmt: skip
             row = await g.write("artifact.create", artifacts.create, new)
             model.files[row.id] = (folder, [x])
-        case "put" if x < len(model.files):
-            file = list(model.files)[x]
+        case "put" if model.files:
+            file = list(model.files)[x % len(model.files)]
             await g.write("artifact.update", artifacts.update, file, ArtifactChange(folder=folder))
             model.files[file] = (folder, model.files[file][1])
-        case "replace" if x < len(model.files):
-            file = list(model.files)[x]
+        case "replace" if model.files:
+            file = list(model.files)[x % len(model.files)]
             folder, sizes = model.files[file]
             content = Content(f"{n:064x}", n, "a/b", "f", None)
             await g.write("artifact.update", artifacts.replace, file, content)
@@ -126,14 +132,14 @@ async def _step(g: Ground, model: Model, step: str, x: Any, n: int) -> None:
             await g.write("folder.empty", emptying.some, 2)
 
 
-async def _tried(g: Ground, may: bool, capability: str, fn: Any, *args: Any) -> Any:
-    """The row, or None where the model and the store agree that it may not be."""
+async def _tried(g: Ground, refusal: str | None, capability: str, fn: Any, *args: Any) -> Any:
+    """The row; None where the store refuses for the reason that the model has."""
     try:
         row = await g.write(capability, fn, *args)
     except HomarusError as error:
-        assert not may, error
+        assert error.code == refusal, error
         return None
-    assert may, args
+    assert refusal is None, args
     return row
 
 
@@ -160,7 +166,7 @@ async def _emptied(g: Ground, model: Model) -> None:
 
 
 async def _play(steps: list[tuple[str, Any, int]]) -> None:
-    clock, model, left = ManualClock(), Model(), list(steps)
+    clock, model, left = ManualClock(), Model(), [*FIRST, *steps]
     with tempfile.TemporaryDirectory() as home:
         while True:
             async with ground(Path(home), clock) as g:
