@@ -126,7 +126,7 @@ def created(tx: Tx, call: Call[ReferenceBody]) -> Reply:
     if not (body.project_id or body.customer_id):
         raise Invalid("artifact.about", "whose is it?", "Give projectId or customerId.")
     if body.task_id and not body.project_id:
-        raise Invalid("artifact.about", "a task's artifact names its project", "Give projectId.")
+        raise Invalid("artifact.task", "a task's artifact names its project", "Give projectId.")
     if body.storage_url and not (body.sha256 and body.size_bytes):
         raise Invalid(
             "artifact.reference",

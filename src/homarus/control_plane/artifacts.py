@@ -98,12 +98,16 @@ def filters(rx: Rx, call: Call[None]) -> dict[str, Any]:
 
 
 def page(rx: Rx, call: Call[None], narrowed: dict[str, Any]) -> tuple[list[Artifact], str | None]:
-    """One page, and the cursor of the next."""
-    limit = call.limit()
-    rows = artifacts.listed(rx, call.company, limit=limit + 1, before=call.cursor(), **narrowed)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return rows, str(rows[-1].no) if more else None
+    """One page, and the cursor of the next. A search looks at so many rows a page: one may have
+    fewer rows than its limit, and a cursor."""
+    limit, before = call.limit(), call.cursor()
+    floor = artifacts.search_floor(rx, call.company, before) if narrowed["search"] else 0
+    rows = artifacts.listed(
+        rx, call.company, limit=limit + 1, before=before, floor=floor, **narrowed
+    )
+    if len(rows) > limit:
+        return rows[:limit], str(rows[limit - 1].no)
+    return rows, str(floor) if floor else None
 
 
 def folder_id(rx: Rx, company: str, ref: str) -> str:
@@ -143,7 +147,7 @@ def _file(rx: Rx, company: str, ref: str, version: str | None) -> _File:
         raise Conflict(
             "artifact.reference",
             f"{row.number} is a reference; its content is kept elsewhere",
-            "See its `storageUrl`.",
+            "See its `storageUrl`, or upload the file as an artifact of its own.",
         )
     return _File(row.sha256, row.size_bytes, row.content_type, row.filename or row.number)
 

@@ -21,6 +21,8 @@ from homarus.store.port import Row, Rx, Tx
 MAX_METADATA_BYTES: Final = 65_536
 MAX_TEXT: Final = 2_000
 MAX_OF_TASK: Final = 1_000
+MAX_SEARCHED: Final = 10_000
+"""Rows that one page of a search looks at; its cursor goes on from there."""
 
 _COLUMNS: Final = (
     "id, no, company, project, task, customer, agent, title, kind, class, importance, "
@@ -193,11 +195,13 @@ def listed(
     since_ms: int | None = None,
     until_ms: int | None = None,
     loose: bool = False,
+    floor: int = 0,
 ) -> list[Artifact]:
     """Newest first, without metadata; `filters` by the keys of `_EQUAL`; `before`: the `no` of the
-    last one seen; `loose`: only those in no folder; from `since_ms` until before `until_ms`."""
-    where = ["company=?", "deleted_ms is null", "no<?"]
-    params: list[Any] = [company, before if before is not None else 2**62]
+    last one seen, `floor` the least; `loose`: only those in no folder; from `since_ms` until before
+    `until_ms`."""
+    where = ["company=?", "deleted_ms is null", "no<?", "no>=?"]
+    params: list[Any] = [company, before if before is not None else 2**62, floor]
     for key, value in filters.items():
         where.append(f"{_EQUAL[key]}=?")
         params.append(value)
@@ -220,6 +224,14 @@ def listed(
         (*params, limit),
     )
     return [_artifact(row) for row in rows]
+
+
+def search_floor(rx: Rx, company: str, before: int | None) -> int:
+    """The least `no` that a page of a search looks at; 0: it looks at all that are left."""
+    if before is None:
+        row = rx.one("select max(no) from artifact where company=?", (company,))
+        before = 1 if row is None or row[0] is None else row[0] + 1
+    return max(0, before - MAX_SEARCHED)
 
 
 def texts(rx: Rx, artifact: str) -> tuple[str | None, str]:
@@ -376,7 +388,7 @@ def replace(tx: Tx, ref: str, content: Content) -> Artifact:
         raise Conflict(
             "artifact.reference",
             f"{row.number} is a reference; its content is kept elsewhere",
-            "Upload the file as an artifact of its own.",
+            "See its `storageUrl`, or upload the file as an artifact of its own.",
         )
     checked = _checked(msgspec.structs.asdict(content))
     name, kind = checked["filename"], checked["content_type"]
@@ -408,14 +420,22 @@ def delete(tx: Tx, artifact: str) -> Artifact:
     The content goes when no other artifact has it: at once by `purge`, else by the sweep.
     """
     row = need(tx, tx.company, artifact)
+    take_away(tx, row)
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms)
+
+
+def take_away(tx: Tx, row: Artifact) -> list[str]:
+    """Remove a live row as `delete` does; the SHA-256 of what it had stored."""
     tx.run(
-        "update artifact set deleted_ms=?, updated_ms=? where id=?", (tx.now_ms,) * 2 + (row.id,)
+        "update artifact set deleted_ms=?, updated_ms=? where id=?", (tx.now_ms, tx.now_ms, row.id)
     )
     tx.run("delete from artifact_text where artifact=?", (row.id,))
-    if row.stored:
-        quota.use(tx, -(row.size_bytes + versions.forget(tx, row.id)))
+    before = versions.forget(tx, row.id) if row.version > 1 else []
     tx.emit("artifact_deleted", row.id, {"kind": row.kind, "task": row.task})
-    return msgspec.structs.replace(row, deleted_ms=tx.now_ms)
+    if not row.stored or row.sha256 is None:
+        return []
+    quota.use(tx, -row.size_bytes - sum(version.size_bytes for version in before))
+    return [row.sha256, *(version.sha256 for version in before)]
 
 
 def referred(rx: Rx, contents: list[str]) -> set[str]:

@@ -14,8 +14,8 @@ from homarus.records import artifacts, folders, sweep
 from homarus.records.blobs import Blobs
 from homarus.store.port import Rx, Store, Tx
 
-ROWS_A_UNIT: Final = 40
-"""Measured: a unit of this size stays below 5 ms."""
+ROWS_A_UNIT: Final = 25
+"""Measured in a folder of 5,000 artifacts: such a unit takes 2 to 4 ms."""
 MAX_UNITS: Final = 100_000
 
 
@@ -34,7 +34,8 @@ def due(rx: Rx, limit: int) -> list[str]:
 
 def some(tx: Tx, limit: int) -> Emptied:
     """At most `limit` rows of what removed folders of this company hold."""
-    left, contents = limit, []
+    left = limit
+    contents: list[str] = []
     while left > 0:
         row = tx.one(
             "select id from artifact_folder where company=? and emptying=1 order by no limit 1",
@@ -43,12 +44,8 @@ def some(tx: Tx, limit: int) -> Emptied:
         if row is None:
             break
         folder = row[0]
-        for (artifact,) in tx.all(
-            "select id from artifact where folder=? and deleted_ms is null order by no limit ?",
-            (folder, left),
-        ):
-            contents += artifacts.contents(tx, tx.company, artifact)
-            artifacts.delete(tx, artifact)
+        for artifact in artifacts.listed(tx, tx.company, {"folder": folder}, limit=left):
+            contents += artifacts.take_away(tx, artifact)
             left -= 1
         for (child,) in tx.all(
             "select id from artifact_folder where parent=? and deleted_ms is null "

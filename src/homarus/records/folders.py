@@ -364,9 +364,14 @@ def _keep_heights(tx: Tx, folder: str | None) -> None:
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Column values. Raises `folder.name`, `folder.kind`, `folder.metadata`."""
     if "name" in values:
-        name = unicodedata.normalize("NFC", values["name"])
-        values["name"] = rules.file_name(name, "folder.name")
-        values["search"] = values["name"].lower()
+        name = rules.name_of(unicodedata.normalize("NFC", values["name"]))
+        if name is None:
+            raise Invalid(
+                "folder.name",
+                f"{values['name'][:60]!r} is not a plain name",
+                "Send a name without slashes or control characters, that no system reserves.",
+            )
+        values |= {"name": name, "search": name.lower()}
     if values.get("kind") is not None:
         values["kind"] = rules.word(values["kind"], "kind", "folder")
     if "metadata" in values:

@@ -36,12 +36,12 @@ _TEXTUAL: Final = re.compile(
     r"text/.*|application/(json|xml|yaml|x-yaml|toml|sql|javascript|x-ndjson|.*\+(json|xml|yaml))"
 )
 MAX_PREVIEW: Final = 2_000
-MAX_SEARCH: Final = 4_000
+MAX_SEARCH: Final = 1_500
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def file_name(text: str, code: str = "artifact.file_name") -> str:
-    """A name and nothing but a name, on any client's disk. Raises `code`."""
+def name_of(text: str) -> str | None:
+    """A name and nothing but a name, on any client's disk, without outer blanks; None: no name."""
     name = text.strip()
     bad = (
         not name
@@ -50,10 +50,16 @@ def file_name(text: str, code: str = "artifact.file_name") -> str:
         or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES
         or _RESERVED.fullmatch(name)
     )
-    if bad:
+    return None if bad else name
+
+
+def file_name(text: str) -> str:
+    """See `name_of`. Raises `artifact.file_name`."""
+    name = name_of(text)
+    if name is None:
         raise Invalid(
-            code,
-            f"{text[:60]!r} is not a plain name",
+            "artifact.file_name",
+            f"{text[:60]!r} is not a plain file name",
             "Send a name without a path or control characters, that no system reserves, "
             f"1 to {MAX_NAME_BYTES} bytes.",
         )

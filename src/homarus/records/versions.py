@@ -74,11 +74,11 @@ def keep(tx: Tx, version: Version) -> int:
     return sum(old.size_bytes for old in gone)
 
 
-def forget(tx: Tx, artifact: str) -> int:
-    """All of an artifact that is removed; their bytes."""
-    freed = sum(version.size_bytes for version in of(tx, artifact))
+def forget(tx: Tx, artifact: str) -> list[Version]:
+    """All of an artifact that is removed."""
+    gone = of(tx, artifact)
     tx.run("delete from artifact_version where artifact=?", (artifact,))
-    return freed
+    return gone
 
 
 def referred(rx: Rx, contents: list[str]) -> set[str]:

@@ -326,6 +326,25 @@ async def test_a_search_finds_title_name_kind_and_beginning(cabinet, word):
     assert len(found) == (2 if word == "note" else 1)
 
 
+async def test_a_page_of_a_search_looks_at_so_many_rows(cabinet, monkeypatch):
+    monkeypatch.setattr(artifacts, "MAX_SEARCHED", 2)
+    for n in range(5):
+        await cabinet.file(n=n, title="found" if n in (0, 4) else "other")
+    floors = [
+        await cabinet.g.read(artifacts.search_floor, cabinet.g.company, b) for b in (None, 4, 2)
+    ]
+    assert floors == [4, 2, 0]
+    found = []
+    for before, floor in ((None, 4), (4, 2), (2, 0)):
+        rows = await cabinet.g.read(
+            lambda rx, before=before, floor=floor: artifacts.listed(
+                rx, cabinet.g.company, {}, limit=9, before=before, floor=floor, search="found"
+            )
+        )
+        found.append([row.filename for row in rows])
+    assert found == [["4.txt"], [], ["0.txt"]]
+
+
 async def test_a_token_in_a_text_is_not_shown(cabinet):
     token = "ec_" + "0a" * 24
     row = await cabinet.file(preview=f"key {token} end")
