@@ -27,6 +27,7 @@ SECTIONS: Final = {
         "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
+        "folder": ("folder", "Folders of artifacts."),
         "incident": ("incident", "What went wrong and who looks after it."),
     },
     "Control": {
