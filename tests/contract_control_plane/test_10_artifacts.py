@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import pytest
 
-from tests.contract_control_plane.wire import Answer, Wire
+from tests.contract_control_plane.wire import Answer, Wire, frame
 
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 TEXT = b"# Report\n\nAll is well.\n"
@@ -925,3 +925,18 @@ def test_must_not_require_a_key_for_folders_moves_and_replacements(wire: Wire) -
         wire.delete(f"/folders/{made['id']}", key=None),
     ]
     assert [answer.status for answer in answers] == [200] * 5
+
+
+def test_observers_hear_of_files_and_folders(wire: Wire) -> None:
+    with wire.socket() as socket:
+        made = folder(wire)
+        assert frame(socket, "folder_created")["folder"] == made
+        row = upload(wire, folderId=made["id"])
+        assert frame(socket, "artifact_created")["artifact"] == row
+        replace(wire, row["id"], b"second")
+        assert frame(socket, "artifact_updated")["artifact"]["version"] == 2
+        wire.patch(f"/folders/{made['id']}", {"kind": "x"})
+        assert frame(socket, "folder_updated")["folder"]["kind"] == "x"
+        wire.delete(f"/folders/{made['id']}")
+        assert frame(socket, "folder_deleted")["folderId"] == made["id"]
+        assert frame(socket, "artifact_deleted")["artifactId"] == row["id"]

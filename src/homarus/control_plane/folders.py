@@ -203,7 +203,7 @@ async def removed(stream: Stream, call: Call[None]) -> Reply:
     """
     ref = call.path["id"]
     reply = await stream.write(_removed, ref, digest=digest([ref]))
-    with contextlib.suppress(HomarusError):
+    with contextlib.suppress(HomarusError, OSError):
         await emptying.finish(stream.store, stream.blobs, call.company)
     return reply
 
