@@ -119,7 +119,7 @@ def _changed(tx: Tx, row: Artifact, change: ArtifactChange) -> Reply:
 async def replaced(stream: Stream, call: Call[None]) -> Reply:
     """PATCH /artifacts/{id}/replace: another content for the same artifact."""
     ref = call.path["id"]
-    freed = await stream.read(_freed, call.company, ref)
+    freeing = stream.read(_freed, call.company, ref)
 
     async def record(form: upload.Form, draft: Draft, content: Content) -> Reply:
         return await stream.write(
@@ -130,7 +130,7 @@ async def replaced(stream: Stream, call: Call[None]) -> Reply:
             acting=form.fields.get("agentId") or None,
         )
 
-    return await received(stream, call, _content, record, freed=freed)
+    return await received(stream, call, _content, record, freeing)
 
 
 def _freed(rx: Rx, company: str, ref: str) -> int:

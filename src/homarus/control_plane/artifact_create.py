@@ -190,17 +190,17 @@ async def received(
     call: Call[None],
     read: Callable[[upload.Form, Draft], T],
     record: Callable[[upload.Form, Draft, T], Awaitable[Reply]],
-    *,
-    freed: int = 0,
+    freeing: Awaitable[int] | None = None,
 ) -> Reply:
     """One file from the body to disk, then the row that names it. `read` makes something of the
-    form, or refuses it before its content is kept; `record` commits the row, and gives back `freed`
-    bytes.
+    form, or refuses it before its content is kept; `record` commits the row; `freeing`: how many
+    bytes that will give back.
 
     Who may not, and what cannot fit, is refused before the body is read.
     """
     body = upload.Body(stream.chunks())
     try:
+        freed = 0 if freeing is None else await freeing
         least = upload.declared_least(stream.headers)
         await stream.read(quota.check, call.company, least - freed)
         return await _received(stream, call, body, read, record, freed)

@@ -27,6 +27,12 @@ create index artifact_folder_root on artifact_folder (company, no)
     where parent is null and deleted_ms is null;
 create index artifact_folder_child on artifact_folder (parent, no)
     where parent is not null and deleted_ms is null;
+create index artifact_folder_project on artifact_folder (project, no)
+    where project is not null and deleted_ms is null;
+create index artifact_folder_customer on artifact_folder (customer, no)
+    where customer is not null and deleted_ms is null;
+create index artifact_folder_agent on artifact_folder (agent, no)
+    where agent is not null and deleted_ms is null;
 create index artifact_folder_height on artifact_folder (parent, height)
     where parent is not null and deleted_ms is null;
 create index artifact_folder_emptying on artifact_folder (company, no) where emptying = 1;
