@@ -80,7 +80,7 @@ RUN_TIME: dict[str, str] = {
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
     "{kind}.unknown": "pipeline, playbook, template",
     "{what}.outcome": "audit, acceptance",
-    "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
+    "{noun}.{field}": "`artifact.kind`, `folder.kind`, `incident.severity`, `incident.reason_code`",
 }
 """Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""
 

@@ -29,6 +29,7 @@ SECTIONS: Final = {
         "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
+        "folder": ("folder", "Folders of artifacts."),
         "incident": ("incident", "What went wrong and who looks after it."),
         "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
         "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),

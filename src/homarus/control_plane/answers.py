@@ -1,7 +1,7 @@
 """Answers: replies and errors as HTTP (control-plane contract, 1).
 
-An error is `{"error", "code", "remedy"?, "rule"?, "receipt"?, "missingFields"?, "details"?}` with
-the status of its class. An exception that nobody foresaw says nothing of itself.
+An error is `{"error", "code", "remedy"?, "rule"?, "receipt"?, "missingFields"?, "existingFolder"?,
+"details"?}` with the status of its class. An exception that nobody foresaw says nothing of itself.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +41,7 @@ class ErrorBody(msgspec.Struct, omit_defaults=True):
     rule: str | None = None
     receipt: str | None = None
     missing_fields: list[str] | None = msgspec.field(name="missingFields", default=None)
+    existing_folder: dict[str, Any] | None = msgspec.field(name="existingFolder", default=None)
     details: dict[str, Any] | None = None
 
 
@@ -60,6 +61,7 @@ def error_body(error: HomarusError) -> ErrorBody:
         rule=details.pop("rule", None),
         receipt=details.pop("receipt", None),
         missing_fields=missing,
+        existing_folder=details.pop("existingFolder", None),
         details=details or None,
     )
 

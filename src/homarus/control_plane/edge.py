@@ -70,6 +70,8 @@ class Edge:
             await send_error(send, no_route(scope["path"]))
             return
         bound = found.methods.get(scope["method"])
+        if bound is None and scope["method"] == "HEAD":
+            bound = found.methods.get("GET")  # the server leaves the body out (RFC 9110, 9.3.2)
         if bound is None:
             await self._wrong_method(found, scope["method"], send)
             return
@@ -79,7 +81,7 @@ class Edge:
             await send_error(send, error)
             return
         if isinstance(reply, FileReply):
-            await send_file(send, reply, self._slots)
+            await send_file(send, reply, self._slots, head=scope["method"] == "HEAD")
         else:
             secret = getattr(bound.route, "finish", None) is not None
             await send_reply(send, reply, _NO_STORE if secret else None)

@@ -206,15 +206,17 @@ def write_route(
 
 
 class FileReply(msgspec.Struct, frozen=True):
-    """A file as the body of a 200: sent in chunks, with these headers and `Content-Length: size`.
+    """A file as the body: sent in chunks, with these headers and `Content-Length: size`.
 
     The surface sends `headers` as they are, opens `path` before the status line goes out (a
-    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes.
+    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes from `start` on.
     """
 
     path: Path
     size: int
     headers: tuple[tuple[str, str], ...]
+    start: int = 0
+    status: int = 200
 
 
 class Stream(Protocol):

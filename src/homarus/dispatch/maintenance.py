@@ -20,6 +20,7 @@ from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.uses import Uses
+from homarus.records import emptying
 from homarus.records import sweep as contents
 from homarus.records.blobs import Blobs
 from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
@@ -85,6 +86,7 @@ class Maintenance:
             group.create_task(_repeat("reservations", periods.lease_s, self.expire_reservations))
             group.create_task(_repeat("trust", SWEEP_S, self.recompute_trust))
             group.create_task(_repeat("gates", periods.lease_s, self.look_at_gates))
+            group.create_task(_repeat("folders", FLUSH_S, self.empty_folders))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
             group.create_task(_repeat("secrets", periods.lease_s, self.end_secret_leases))
             group.create_task(_repeat("attempts", SWEEP_S, self.forget_attempts))
@@ -128,6 +130,13 @@ class Maintenance:
         removed = await contents.sweep(self._store, self._blobs)
         if removed:
             log.info("contents_swept", removed=removed)
+
+    async def empty_folders(self) -> None:
+        """Go on removing what removed folders held, where whoever removed them was cut off."""
+        for company in await self._store.read(emptying.due, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "folder.empty", "folders", emptying.some_rows, emptying.ROWS_A_UNIT
+            )
 
     async def expire_leases(self) -> None:
         """Take back what expired; each unit checks again (control-plane contract, 18.8)."""

@@ -157,6 +157,12 @@ BUILTIN: Final = _table(
     # records
     Builtin("artifact.create", "Record an artifact", agents=True, runtimes=True),
     Builtin("artifact.delete", "Remove an artifact", agents=True, runtimes=True),
+    Builtin("artifact.update", "Change, move or replace an artifact", agents=True, runtimes=True),
+    Builtin("folder.create", "Create a folder", agents=True, runtimes=True),
+    Builtin("folder.update", "Rename or move a folder", agents=True, runtimes=True),
+    Builtin("folder.delete", "Remove a folder and what lies in it", agents=True, runtimes=True),
+    Builtin("folder.empty", "Remove what a removed folder held", operator=None, system=True),
+    Builtin("storage.quota", "Set how many bytes a company may store", operator="owner"),
     Builtin("incident.open", "Open an incident", agents=True, runtimes=True, system=True),
     Builtin("incident.update", "Change an incident", agents=True, runtimes=True),
     Builtin("incident.delete", "Remove an incident"),
