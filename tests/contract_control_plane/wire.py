@@ -62,8 +62,9 @@ class Wire:
             headers.setdefault("Idempotency-Key", key or f"wire-{next(_keys)}-{uuid4()}")
         if body is not None:
             more["json"] = body
+        encoded = {name: value.encode() for name, value in headers.items()}
         full = path[1:] if path[0] == "!" else path if path.startswith("/api/") else MOUNT + path
-        reply = self._client.request(method, full, headers=headers, **more)
+        reply = self._client.request(method, full, headers=encoded, **more)
         try:
             parsed = json.loads(reply.content) if reply.content else None
         except ValueError:
