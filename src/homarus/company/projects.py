@@ -164,14 +164,22 @@ def remember(
     return memory
 
 
-def memories(rx: Rx, project: str, *, limit: int) -> list[Memory]:
-    """Newest first."""
+def memories(rx: Rx, project: str, *, limit: int, before: str | None = None) -> list[Memory]:
+    """Newest first; `before` is the id of the last one seen. One that is gone ends the list."""
     rows = rx.all(
         "select id, company, project, content, tags, agent, created_ms from project_memory "
-        "where project=? order by created_ms desc, id desc limit ?",
-        (project, limit),
+        "where project=? and (created_ms, id)<(?,?) order by created_ms desc, id desc limit ?",
+        (project, *_place(rx, before), limit),
     )
     return [_memory(row) for row in rows]
+
+
+def _place(rx: Rx, memory_id: str | None) -> tuple[int, str]:
+    """Where a line stands in its list; None: before all of them."""
+    if memory_id is None:
+        return 2**62, ""
+    row = rx.one("select created_ms from project_memory where id=?", (memory_id,))
+    return (0 if row is None else row[0]), memory_id
 
 
 def memory(rx: Rx, memory_id: str) -> Memory | None:
