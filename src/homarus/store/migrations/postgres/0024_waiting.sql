@@ -1,0 +1,21 @@
+-- Work that waits too long: deadlines of tasks that have one, and up to where each company's tasks
+-- were looked at when they turned an hour old. Tasks without a deadline pay nothing here.
+
+create table task_deadline (
+    task text primary key,
+    company text not null,
+    due_ms bigint not null
+);
+create index task_deadline_due on task_deadline (due_ms);
+
+create table stale_watch (
+    company text primary key,
+    seq bigint not null                     -- the number of the last task that was looked at
+);
+insert into stale_watch (company, seq) select company, max(seq) from task group by company;
+insert into task_deadline (task, company, due_ms)
+    select s.task, t.company, s.sla_due_ms from task_spec s join task t on t.id = s.task
+    where s.sla_due_ms is not null and t.state in ('inbox', 'queued', 'in_progress', 'review', 'blocked');
+
+create index incident_stale on incident (company)
+    where reason_code = 'unclaimed_stale' and status <> 'resolved' and deleted_ms is null;
