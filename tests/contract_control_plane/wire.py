@@ -111,6 +111,14 @@ class Wire:
         return connect(url, additional_headers={"Authorization": f"Bearer {self.token}"})
 
 
+def as_agent(wire: Wire, person: Wire, agent: str) -> Wire:
+    """The agent itself, by a token of its own that `person` minted."""
+    body = {"kind": "agent", "name": "own", "agentId": agent}
+    minted = person.post("/api/v1/tokens", body)
+    assert minted.status == 201, minted.body
+    return Wire(wire.url, minted["secret"], wire.id)
+
+
 def spec(project: str) -> dict[str, Any]:
     """Body of a task that passes the specification check (contract, 6.2)."""
     return {
