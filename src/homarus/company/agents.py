@@ -133,7 +133,7 @@ def listed(rx: Rx, company: str, *, limit: int, before: int | None = None) -> li
     """Newest first; `before` is the `no` of the last one seen."""
     rows = rx.all(
         f"select {COLUMNS} from agent where company=? and deleted_ms is null and no<? "  # noqa: S608
-        "order by created_ms desc, no desc limit ?",
+        "order by no desc limit ?",
         (company, before if before is not None else 2**62, limit),
     )
     return [_agent(row) for row in rows]

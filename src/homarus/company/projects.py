@@ -85,10 +85,11 @@ def listed(
     rx: Rx, company: str, *, limit: int, status: str | None = None, before: int | None = None
 ) -> list[Project]:
     """Newest first; `before` is the `no` of the last one seen."""
+    only, params = (" and status=?", (status,)) if status else ("", ())
     rows = rx.all(
-        f"select {_COLUMNS} from project where company=? and deleted_ms is null "  # noqa: S608
-        "and (? = '' or status=?) and no<? order by created_ms desc, no desc limit ?",
-        (company, status or "", status or "", before if before is not None else 2**62, limit),
+        f"select {_COLUMNS} from project where company=? and deleted_ms is null{only} "  # noqa: S608
+        "and no<? order by no desc limit ?",
+        (company, *params, before if before is not None else 2**62, limit),
     )
     return [_project(row) for row in rows]
 
