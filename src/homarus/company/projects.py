@@ -95,10 +95,11 @@ def listed(
     rx: Rx, company: str, *, limit: int, status: str | None = None, before: int | None = None
 ) -> list[Project]:
     """Newest first; `before` is the `no` of the last one seen."""
+    only, params = (" and status=?", (status,)) if status else ("", ())
     rows = rx.all(
-        f"select {_COLUMNS} from project where company=? and deleted_ms is null "  # noqa: S608
-        "and (? = '' or status=?) and no<? order by created_ms desc, no desc limit ?",
-        (company, status or "", status or "", before if before is not None else 2**62, limit),
+        f"select {_COLUMNS} from project where company=? and deleted_ms is null{only} "  # noqa: S608
+        "and no<? order by no desc limit ?",
+        (company, *params, before if before is not None else 2**62, limit),
     )
     return [_project(row) for row in rows]
 
@@ -174,14 +175,22 @@ def remember(
     return memory
 
 
-def memories(rx: Rx, project: str, *, limit: int) -> list[Memory]:
-    """Newest first."""
+def memories(rx: Rx, project: str, *, limit: int, before: str | None = None) -> list[Memory]:
+    """Newest first; `before` is the id of the last one seen. One that is gone ends the list."""
     rows = rx.all(
         "select id, company, project, content, tags, agent, created_ms from project_memory "
-        "where project=? order by created_ms desc, id desc limit ?",
-        (project, limit),
+        "where project=? and (created_ms, id)<(?,?) order by created_ms desc, id desc limit ?",
+        (project, *_place(rx, before), limit),
     )
     return [_memory(row) for row in rows]
+
+
+def _place(rx: Rx, memory_id: str | None) -> tuple[int, str]:
+    """Where a line stands in its list; None: before all of them."""
+    if memory_id is None:
+        return 2**62, ""
+    row = rx.one("select created_ms from project_memory where id=?", (memory_id,))
+    return (0 if row is None else row[0]), memory_id
 
 
 def memory(rx: Rx, memory_id: str) -> Memory | None:

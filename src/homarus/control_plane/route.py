@@ -64,12 +64,12 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
             raise Invalid("request.bad_id", f"{value[:80]!r} is not an id", "Give the UUID.")
         return value.lower()
 
-    def limit(self) -> int:
+    def limit(self, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
         """`limit` of the query: default 100, at most 500; nonsense counts as not given."""
         text = self.query.get("limit", "")
         if not (text.isascii() and text.isdecimal()) or len(text) > 9:
-            return DEFAULT_LIMIT
-        return max(1, min(int(text), MAX_LIMIT))
+            return default
+        return max(1, min(int(text), most))
 
     def cursor(self) -> int | None:
         """`cursor` of the query: the `nextCursor` of the page before. Raises `request.cursor`."""
@@ -79,6 +79,15 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
         if not (text.isascii() and text.isdecimal()) or len(text) > 18:
             raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
         return int(text)
+
+    def cursor_id(self) -> str | None:
+        """The same, of a list whose cursor is the id of the last row seen."""
+        text = self.query.get("cursor")
+        if text is None or text == "":
+            return None
+        if not is_uuid(text):
+            raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
+        return text
 
 
 class Sealer(Protocol):

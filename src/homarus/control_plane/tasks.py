@@ -9,6 +9,7 @@ from homarus.control_plane import profiles, task_context, timeline
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.approvals import waiting
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.control_plane.times import opt_ms
 from homarus.flows import by_hand, claiming, creating, editing, parking, reporting
 from homarus.kernel import approvals
 from homarus.store.port import Reply, Rx, Tx
@@ -27,8 +28,8 @@ class Assignee(msgspec.Struct):
 
 
 class NewTask(msgspec.Struct, rename="camel"):
-    """POST /tasks. Spec fields are merged into `inputJson`; `skills`, `capability`, `args` are
-    ours."""
+    """POST /tasks. Spec fields are merged into `inputJson`; `slaDueAt`, `skills`, `capability`,
+    `args` are ours."""
 
     project_id: str
     task_type: str
@@ -51,6 +52,7 @@ class NewTask(msgspec.Struct, rename="camel"):
     assignee: Assignee | None = None
     assigned_agent_id: str | None = None
     allow_underspecified: bool = False
+    sla_due_at: str | int | None = None
     skills: list[str] | None = None
     capability: str | None = None
     args: dict[str, Any] | None = None
@@ -85,6 +87,7 @@ class NewTask(msgspec.Struct, rename="camel"):
             proof_types=tuple(self.proof_types_json or ()),
             max_retries=self.max_retries,
             recurring=self.recurring_task_definition_id,
+            sla_due_ms=opt_ms(self.sla_due_at, "slaDueAt"),
         )
 
 
@@ -199,6 +202,7 @@ class PatchTask(msgspec.Struct, rename="camel"):
     assignee: Assignee | msgspec.UnsetType | None = UNSET
     assigned_agent_id: str | msgspec.UnsetType | None = UNSET
     blocked_by_task_ids: list[Any] | msgspec.UnsetType = UNSET
+    sla_due_at: str | int | msgspec.UnsetType | None = UNSET
 
 
 def patch(tx: Tx, call: Call[PatchTask]) -> Reply:
@@ -218,6 +222,7 @@ def patch(tx: Tx, call: Call[PatchTask]) -> Reply:
         agent=agent,
         member=member,
         blockers=UNSET if body.blocked_by_task_ids is UNSET else tuple(body.blocked_by_task_ids),
+        sla_due_ms=UNSET if body.sla_due_at is UNSET else opt_ms(body.sla_due_at, "slaDueAt"),
     )
     task = editing.patch(tx, call.path["id"], change)
     if body.state == DONE and parking.awaits_done(tx, task):

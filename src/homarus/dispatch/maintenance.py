@@ -15,7 +15,17 @@ import structlog
 from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.company import secrets, sessions
-from homarus.flows import approving, due, leases, lending, regating, spending, stopping, trusting
+from homarus.flows import (
+    approving,
+    due,
+    leases,
+    lending,
+    regating,
+    spending,
+    stopping,
+    trusting,
+    watching,
+)
 from homarus.kernel import anchors, approvals, reservations
 from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
@@ -34,6 +44,8 @@ SWEEP_ROWS: Final = 500
 MAX_SWEEPS: Final = 2_000
 EXPIRE_ROWS: Final = 100
 EXPIRE_RESERVATIONS: Final = 25
+WATCH_S: Final = 60.0
+WATCH_ROWS: Final = 25
 MAX_EXPIRE_UNITS: Final = 100
 MAX_COMPANIES: Final = 10_000
 
@@ -87,6 +99,8 @@ class Maintenance:
             group.create_task(_repeat("trust", SWEEP_S, self.recompute_trust))
             group.create_task(_repeat("gates", periods.lease_s, self.look_at_gates))
             group.create_task(_repeat("folders", FLUSH_S, self.empty_folders))
+            group.create_task(_repeat("deadlines", periods.lease_s, self.watch_deadlines))
+            group.create_task(_repeat("unclaimed", WATCH_S, self.watch_unclaimed))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
             group.create_task(_repeat("secrets", periods.lease_s, self.end_secret_leases))
             group.create_task(_repeat("attempts", SWEEP_S, self.forget_attempts))
@@ -164,6 +178,20 @@ class Maintenance:
         """Evaluate tasks that a gate holds, when they are due (contract, 7)."""
         for company in await self._store.read(regating.due, MAX_COMPANIES):
             await self._in_chunks(company, "task.gate", "gates", regating.look)
+
+    async def watch_deadlines(self) -> None:
+        """Open incidents about tasks that are due and not done (control-plane contract, 6.7)."""
+        for company in await self._store.read(watching.late, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "task.watch", "deadlines", watching.tell_late, WATCH_ROWS
+            )
+
+    async def watch_unclaimed(self) -> None:
+        """Open incidents about tasks that nobody claims (control-plane contract, 6.7)."""
+        for company in await self._store.read(watching.unclaimed, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "task.watch", "unclaimed", watching.tell_unclaimed, WATCH_ROWS
+            )
 
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""

@@ -90,6 +90,7 @@ BUILTIN: Final = _table(
     Builtin("task.release", "Hand a claimed task back", agents=True, runtimes=True, acting=True),
     Builtin("task.move", "Move a task by hand (retry, reopen, accept)"),
     Builtin("task.expire", "Take back expired leases", operator=None, system=True),
+    Builtin("task.watch", "Tell of work that waits too long", operator=None, system=True),
     Builtin("task.dispatch", "Hand a task to an executor", operator=None, system=True),
     Builtin(
         "command.run", "Run a command capability", effect=Effect.EXEC, agents=True, system=True
