@@ -28,6 +28,7 @@ SECTIONS: Final = {
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
         "incident": ("incident", "What went wrong and who looks after it."),
+        "bridge": ("bridge", "Connect programs of this machine to a company."),
     },
     "Control": {
         "token": ("token", "Access tokens."),

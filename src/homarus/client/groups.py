@@ -145,9 +145,9 @@ class Agents(Group[Via]):
         task: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         snapshot: str | None = None,
-        key: str | None = None,
     ) -> Request[MemoryEntry]:
-        """Add an entry. `snapshot` replaces what the agent remembers as a whole."""
+        """Add an entry. `snapshot` replaces what the agent remembers as a whole. The route honours
+        no key, so this is never sent twice."""
         body = {
             "content": content,
             "kind": kind,
@@ -157,7 +157,7 @@ class Agents(Group[Via]):
             "metadataJson": metadata,
             "snapshot": snapshot,
         }
-        return post(f"/agents/{path_part(agent)}/memory", noun("entry", MemoryEntry), body, key)
+        return post_once(f"/agents/{path_part(agent)}/memory", noun("entry", MemoryEntry), body)
 
     @route
     def integrations(self, agent: str) -> Request[Integrations]:

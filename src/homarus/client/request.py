@@ -95,7 +95,8 @@ def post(path: str, read: Callable[[bytes], T], body: Any, key: str | None = Non
 
 
 def post_once(path: str, read: Callable[[bytes], T], body: Any) -> Request[T]:
-    """A write whose reply holds a secret: it honours no key and is never sent twice."""
+    """A write that honours no key (its reply holds a secret, or the contract says so): it is never
+    sent twice."""
     return Request("POST", path, read, body=given(body))
 
 

@@ -59,6 +59,7 @@ class MemoryEntry(Shape, frozen=True, kw_only=True):
     content: str = ""
     summary: str | None = None
     task_id: str | None = None
+    metadata_json: dict[str, Any] | None = None
     created_at: str = ""
 
 
