@@ -206,6 +206,7 @@ class _Life:
         finally:
             for task in (*loops, ending):
                 await _cancelled(task)
+            await self._hands.abandon()
         if at.failed.done():
             raise at.failed.result()
         for task in loops:

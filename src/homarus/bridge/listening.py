@@ -79,7 +79,7 @@ class Listener:
     async def _listen(self, stop_polling: StopPolling) -> None:
         """One socket, from its opening to its end."""
         at = self._at
-        async with at.client.events(at.journal.own.feed_seq) as events:
+        async with at.client.events(at.journal.own.feed_seq, open_s=at.settings.open_s) as events:
             await stop_polling()
             at.journal.state.reconnect_attempt = 0
             at.journal.state.backoff_sec = 0.0

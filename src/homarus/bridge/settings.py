@@ -28,6 +28,7 @@ SYNC_S: Final = 15.0
 TASK_S: Final = 3_600.0
 REPLY_S: Final = 300.0
 DRAIN_S: Final = 20.0
+OPEN_S: Final = 10.0
 LEASE_S: Final = 600
 
 
@@ -55,6 +56,7 @@ class Settings:
     task_s: float = TASK_S
     reply_s: float = REPLY_S
     drain_s: float = DRAIN_S
+    open_s: float = OPEN_S
     base_s: float = BASE_S
     cap_s: float = CAP_S
     workdir: Path = Path()
@@ -200,6 +202,6 @@ _PLAIN: Final = frozenset(
     {
         "role", "exec", "reply", "idempotent", "addressed_only", "max_tasks", "lease_s",
         "heartbeat_s", "sync_s", "task_s", "reply_s", "drain_s", "base_s", "cap_s", "workdir",
-        "passed", "once",
+        "open_s", "passed", "once",
     }
 )  # fmt: skip

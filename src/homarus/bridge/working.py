@@ -214,7 +214,6 @@ class Hands:
         at = self._at
         if work.task not in at.journal.own.tasks:
             return
-        at.tell("lease_lost", task=work.number or work.task)
         handle = self._programs.get(work.task)
         running = self._running.get(work.task)
         if handle is not None:
@@ -224,6 +223,7 @@ class Hands:
                 running.cancel()
             await asyncio.wait([running])
         await self._let_go(work)
+        at.tell("lease_lost", task=work.number or work.task)
 
     # -- one task --------------------------------------------------------------------------------
 
@@ -489,6 +489,14 @@ class Hands:
             await asyncio.wait(left, timeout=ENDED_S)
         for work in [*at.journal.own.tasks.values()]:
             await _attempt(self._settle(work), at)
+
+    async def abandon(self) -> None:
+        """Nothing of this bridge runs on. What was not settled stays in the journal."""
+        left = [*self._running.values()]
+        for running in left:
+            running.cancel()
+        if left:
+            await asyncio.wait(left)
 
     async def _settle(self, work: Work) -> None:
         """The last word about a task of a bridge that leaves."""

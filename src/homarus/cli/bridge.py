@@ -48,6 +48,8 @@ PROGRAMS: Final = ("exec", "reply")
               help="Seconds that a reply's program may run; default 300.")
 @click.option("--drain", "drain_s", type=click.FloatRange(0, 3_600),
               help="Seconds that programs get to finish when the bridge is ended; default 20.")
+@click.option("--socket-wait", "open_s", type=click.FloatRange(0.1, 120),
+              help="Seconds that a socket may take to open; default 10.")
 @click.option("--workdir", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Where programs run; default here.")
 @click.option("--pass-env", "passed", multiple=True, metavar="NAME",
