@@ -89,8 +89,14 @@ class Scene:
         ]
         policy = {"baseDelayMs": 50, "maxDelayMs": 300}
         (self.place / "bridge.config.json").write_text(json.dumps({"reconnectPolicy": policy}))
+        log = self.place / "bridge.log"
+        self.begun = log.stat().st_size if log.exists() else 0
         env = {"HOMARUS_TOKEN": self.token, "HOMARUS_FAILPOINT": point}
-        return Child(["homarus.cli.main", "bridge", *options], self.place / "bridge.log", env)
+        return Child(["homarus.cli.main", "bridge", *options], log, env)
+
+    def said(self) -> bytes:
+        """What the bridge of now has said."""
+        return (self.place / "bridge.log").read_bytes()[self.begun :]
 
     def give(self, number: int) -> None:
         for n in range(number):
@@ -145,6 +151,8 @@ class Scene:
         return found
 
     def end(self) -> int:
+        """In an orderly way, once it listens; how it ended."""
+        seen(lambda: b'"connected"' in self.said(), WAIT_S)
         self.bridge.stop()
         return self.bridge.wait(WAIT_S)
 

@@ -1,6 +1,5 @@
 """Programs of a bridge: what they see, what their end means, what is left of them."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -131,7 +130,7 @@ async def test_its_output_is_bounded() -> None:
     assert result.truncated
 
 
-async def test_what_a_killed_bridge_left_running_is_ended(tmp_path: Path) -> None:
+def test_what_a_killed_bridge_left_running_is_ended(tmp_path: Path) -> None:
     journal = tmp_path / "j.json"
     env = environment({"PATH": "/bin:/usr/bin"}, journal)
     code = "import signal; signal.signal(15, signal.SIG_IGN); print(1, flush=True); signal.pause()"
@@ -139,9 +138,9 @@ async def test_what_a_killed_bridge_left_running_is_ended(tmp_path: Path) -> Non
         [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, start_new_session=True
     ) as left:
         assert left.stdout is not None
-        await asyncio.to_thread(left.stdout.readline)
-        assert await asyncio.to_thread(end_leftovers, tmp_path / "other.json") == 0
+        left.stdout.readline()
+        assert end_leftovers(tmp_path / "other.json") == 0
         assert left.poll() is None
-        assert await asyncio.to_thread(end_leftovers, journal) == 1
+        assert end_leftovers(journal) == 1
         left.wait(5)
         assert not psutil.pid_exists(left.pid)
