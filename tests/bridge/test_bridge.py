@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from homarus.base.ids import new_id
 from homarus.bridge.bridge import Bridge
 from homarus.testing.daemon import Daemon
 from tests.governance.test_ordinary_clients import said
 from tests.support.bridged import ANSWERS, Place, Recorder, place
+from tests.support.front import front
 
 REPLY = (sys.executable, "-c", ANSWERS)
 
@@ -274,6 +276,40 @@ async def test_the_token_reaches_no_program(here: Place, monkeypatch: pytest.Mon
     assert here.token not in str(output)
     assert "leaseToken" not in output[0]
     assert here.token not in (here.folder / "bridge-state.json").read_text()
+
+
+async def test_resources_are_leased_for_their_task_and_given_back(here: Place) -> None:
+    """Contract, 11: with secrets for the program, never in the journal; renewed and released."""
+    ids = [new_id(), new_id()]
+    leased = {
+        "resource": {"id": ids[0], "name": "mailbox"}, "configText": "host", "secretText": "s3cr3t",
+        "lease": {"id": "lease-1", "expiresAt": "2030-01-01T00:00:00.000Z"},
+    }  # fmt: skip
+    answers = {
+        f"/resources/{ids[0]}/lease": (200, leased),
+        f"/resources/{ids[1]}/lease": (403, {"error": "no", "code": "resource.scope"}),
+        "/leases/lease-1/renew": (200, {"lease": {"id": "lease-1"}}),
+        "/leases/lease-1/release": (200, {"ok": True}),
+    }
+    code = (
+        "import json, sys, time; given = json.load(sys.stdin)['resources']; time.sleep(0.7); "
+        "print(json.dumps({'output': given}))"
+    )
+    task = await here.task(inputJson={"resourceIds": ids})
+    with front(here.daemon.url, answers) as made:
+        settings = here.settings(
+            url=made.url, exec=(sys.executable, "-c", code), heartbeat_s=0.2, once=True
+        )
+        await Bridge(settings, Recorder()).run()
+    first, second = (await here.seen(task))["outputJson"]
+    assert (first["configText"], first["secretText"]) == ("host", "s3cr3t")
+    assert second == {"id": ids[1], "refused": "resource.scope"}
+    asked = [path for path, _ in made.asked]
+    assert asked[:2] == [f"/resources/{ref}/lease" for ref in ids]
+    assert asked.count("/leases/lease-1/renew") >= 1
+    assert asked[-1] == "/leases/lease-1/release"
+    assert made.asked[0][1]["taskId"] == task
+    assert "s3cr3t" not in (here.folder / "bridge-state.json").read_text()
 
 
 async def test_resources_that_are_not_leased_do_not_hold_it_up(here: Place) -> None:

@@ -1,6 +1,7 @@
 """`homarus bridge` as a command: how it ends, and what it says."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from homarus.bridge.journal import Journal
+from homarus.bridge.journal import STARTED, Journal
 from homarus.demo.children import Child
 from homarus.testing.waiting import seen
 from tests.support.commands import Running, homarus, running
@@ -78,8 +79,6 @@ def test_it_ends_as_asked(running: Running, tmp_path: Path, number: signal.Signa
         at(running, tmp_path / "j.json", "--reply", "--", sys.executable, "-c", ""), log, {}
     )
     seen(lambda: log.exists() and '"connected"' in log.read_text(), 30)
-    import os
-
     os.kill(child.pid, number)
     assert child.wait(30) == 0, child.tail()
     told = lines(log)
@@ -90,3 +89,31 @@ def test_it_ends_as_asked(running: Running, tmp_path: Path, number: signal.Signa
     company = (running.home / "run" / "company.token").read_text().strip()
     assert company not in log.read_text()
     assert company not in (tmp_path / "j.json").read_text()
+
+
+def test_a_second_interrupt_ends_it_at_once(running: Running, tmp_path: Path) -> None:
+    """Its program ends with it; the task stays its own until the next life looks after it."""
+    pid = tmp_path / "pid"
+    code = (
+        "import os, sys, time; sys.stdin.read(); "
+        f"open({str(tmp_path / 'new')!r}, 'w').write(str(os.getpid())); "
+        f"os.rename({str(tmp_path / 'new')!r}, {str(pid)!r}); time.sleep(60)"
+    )
+    with running.client() as api:
+        project = api.post("/projects", {"goal": "g"})["project"]["id"]
+        body = {"projectId": project, "taskType": "some_work", "title": "t"}
+        task = api.post("/tasks", body | {"allowUnderspecified": True})["task"]["id"]
+        log = tmp_path / "log"
+        program = ("--drain", "600", "--exec", "--", sys.executable, "-c", code)
+        child = Child(at(running, tmp_path / "j.json", *program), log, {})
+        seen(pid.exists, 30)
+        os.kill(child.pid, signal.SIGINT)
+        seen(lambda: '"draining"' in log.read_text(), 30)
+        os.kill(child.pid, signal.SIGINT)
+        assert child.wait(30) == 130, child.tail()
+        assert not Path(f"/proc/{pid.read_text()}").exists()
+        with Journal(tmp_path / "j.json") as journal:
+            assert journal.own.tasks[task].phase == STARTED
+        again = Child(at(running, tmp_path / "j.json", "--once"), log, {})
+        assert again.wait(30) == 0, again.tail()
+        assert api.get(f"/tasks/{task}")["task"]["canonicalState"] == "review"

@@ -243,7 +243,8 @@ class _Life:
         if at.journal.lost:
             await self._again(self._hands.adopt)
             await self._again(self._ears.backlog)
-            at.journal.lost = ""
+            at.journal.lost, at.journal.own.adopted = "", True
+            at.journal.save()
         if at.settings.once:
             await self._again(self._listener.catch_up)
         while True:

@@ -88,10 +88,12 @@ class Operation(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class Own(msgspec.Struct, rename="camel"):
-    """What stands below `homarus`. `feed_seq`: of the socket; `message_seq`: of messages."""
+    """What stands below `homarus`. `adopted`: what an earlier life may have left was looked after.
+    `feed_seq`: of the socket; `message_seq`: of messages."""
 
     url: str = ""
     company: str = ""
+    adopted: bool = False
     feed_seq: int | None = None
     message_seq: int | None = None
     tasks: dict[str, Work] = {}
@@ -145,8 +147,9 @@ class Window:
 class Journal:
     """One bridge's file, locked for as long as it is open.
 
-    `lost`: why what an earlier life knew is not known ("" when it is): `missing`, `torn` or
-    `foreign`. An unreadable file is kept beside, under another name.
+    `lost`: why what an earlier life knew is not known ("" when it is): `missing`, `torn`, `foreign`
+    (another version's, or the original's), or `unfinished` (killed before that was looked after).
+    An unreadable file is kept beside, under another name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -239,7 +242,7 @@ class Journal:
             return State(), {}, "torn"
         names = {field.encode_name for field in msgspec.structs.fields(State)}
         kept = {name: value for name, value in fields.items() if name not in names}
-        lost = "" if "homarus" in fields else "foreign"
+        lost = "" if state.homarus.adopted else "unfinished" if "homarus" in fields else "foreign"
         return state, kept, lost
 
     def _set_aside(self, why: str) -> None:

@@ -34,8 +34,7 @@ FEED_SAVE: Final = 50
 
 
 class Listener:
-    """`polling`: whether messages come by long polling now. `connected`: set while a socket is
-    open."""
+    """`polling`: whether messages come by long polling now."""
 
     def __init__(self, station: Station, hands: Hands, ears: Ears, look: asyncio.Event) -> None:
         self._at = station
@@ -44,7 +43,6 @@ class Listener:
         self._look = look
         self._unsaved = 0
         self.polling = False
-        self.connected = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled, or until the token is refused."""
@@ -56,7 +54,7 @@ class Listener:
                 except HomarusError as error:
                     self._told(error)
                 finally:
-                    self.connected.clear()
+                    self._at.connected.clear()
             delay_s = rules.reconnect_delay_s(
                 state.reconnect_attempt, random.random(),  # noqa: S311 - jitter
                 self._at.settings.base_s, self._at.settings.cap_s,
@@ -85,7 +83,7 @@ class Listener:
             at.journal.state.backoff_sec = 0.0
             at.journal.save()
             at.tell("connected", seq=events.start.seq)
-            self.connected.set()
+            at.connected.set()
             self._look.set()
             async for event in events:
                 await self.heard(event)

@@ -44,6 +44,13 @@ def next_waiting(
     return min(waiting, key=lambda task: (-task.priority, task.created_at, task.id), default=None)
 
 
+def may_bring_work(task: dict[str, Any], agent: str) -> bool:
+    """Whether a task's frame is a reason to look: it waits, or what waited for it may go on."""
+    if task.get("state") in FINAL:
+        return True
+    return task.get("state") in _WAITING and task.get("assignedAgentId") in (None, agent)
+
+
 def has_room(active: int, limit: int) -> bool:
     """Queue pressure's other half: fewer tasks in hand than the bridge may have."""
     return active < limit

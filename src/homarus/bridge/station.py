@@ -40,7 +40,7 @@ def is_transient(error: HomarusError) -> bool:
 @dataclass(slots=True)
 class Station:
     """`work` and `talk`: the programs for tasks and replies. `stops`: those in force, as last seen.
-    `failed`: set with the error that ends the bridge."""
+    `connected`: set while an event socket is open. `failed`: the error that ends the bridge."""
 
     settings: Settings
     client: AsyncClient
@@ -51,6 +51,7 @@ class Station:
     work: Program | None = None
     talk: Program | None = None
     stops: list[Stop] = field(default_factory=list)
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
     failed: "asyncio.Future[HomarusError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )

@@ -9,7 +9,7 @@ Without a program for tasks nothing is ever reported: the task is handed back, a
 """
 
 import asyncio
-from collections.abc import Container, Coroutine
+from collections.abc import Container
 from typing import Any, Final
 
 from homarus.base.errors import Conflict, HomarusError, NotFound, Refused
@@ -23,11 +23,13 @@ from homarus.client.groups import Resources, Tasks
 from homarus.client.shapes import Event, LeasedResource, Task
 
 MAX_LISTED: Final = 500
-"""Tasks of a list that are looked at for one to claim."""
+FEW: Final = 20
+"""Tasks of a list that are looked at for one to claim: a few of the newest, then many."""
 MAX_RESOURCES: Final = 20
 """Resources that are leased for one task."""
-STOP_LOOK_S: Final = 2.0
-"""How often STOP and lease are looked at while a program runs; the socket tells sooner."""
+WATCH_S: Final = 10.0
+BLIND_WATCH_S: Final = 2.0
+"""How often STOP and lease are looked at while a program runs; the socket, if any, tells sooner."""
 MAX_TROUBLES: Final = 5
 """Looks at which a task may be refused before the bridge gives it up; its lease then runs out."""
 ENDED_S: Final = programs.TERM_GRACE_S + KILL_WAIT_S + 3 * DRAIN_WAIT_S
@@ -63,6 +65,10 @@ class Hands:
         """Nothing is running, and nothing waits to be taken up again."""
         return not self._running and not self._at.journal.own.tasks
 
+    @property
+    def _has_room(self) -> bool:
+        return rules.has_room(self.load, self._at.settings.max_tasks)
+
     # -- one look --------------------------------------------------------------------------------
 
     async def look(self) -> None:
@@ -73,7 +79,7 @@ class Hands:
         await self._see_what_is_held()
         for work in [*at.journal.own.tasks.values()]:
             self._take_up(work)
-        while not self._leaving and rules.has_room(self.load, at.settings.max_tasks):
+        while not self._leaving and self._has_room:
             if not await self._claim_one():
                 break
         self._heed_stops()
@@ -83,9 +89,7 @@ class Hands:
         at = self._at
         if rules.stopped_by(at.stops, at.agent.id) is not None:
             return False
-        listed = await at.client.tasks.list(state="inbox", limit=MAX_LISTED)
-        passed_over: Container[str] = at.journal.handed_back if at.work is None else ()
-        found = rules.next_waiting(listed, at.agent.id, passed_over)
+        found = await self._waiting()
         if found is None:
             return False
         named = found.id if at.work is None else None
@@ -94,6 +98,17 @@ class Hands:
         at.journal.save()
         failpoint("bridge.claiming")
         return await self._send_claim(key)
+
+    async def _waiting(self) -> Task | None:
+        """A task that waits. Which one is claimed the daemon decides, so any will do."""
+        at = self._at
+        passed_over: Container[str] = at.journal.handed_back if at.work is None else ()
+        for limit in (FEW, MAX_LISTED):
+            listed = await at.client.tasks.list(state="inbox", limit=limit)
+            found = rules.next_waiting(listed, at.agent.id, passed_over)
+            if found is not None or len(listed) < limit:
+                return found
+        return None
 
     async def _repeat_claims(self) -> None:
         """Claims whose answer was not heard: the same key gives the same task."""
@@ -177,7 +192,8 @@ class Hands:
             return
         work = at.journal.own.tasks.get(str(task.get("id")))
         if work is None or work.phase == FINISHED:
-            self._look.set()
+            if rules.may_bring_work(task, at.agent.id) and self._has_room:
+                self._look.set()
             return
         if task.get("state") == "in_progress" and task.get("assignedAgentId") == at.agent.id:
             return
@@ -346,7 +362,7 @@ class Hands:
         """While a program runs: end it when its lease is lost or STOP is set, socket or not."""
         at = self._at
         while True:
-            await asyncio.sleep(STOP_LOOK_S)
+            await asyncio.sleep(WATCH_S if at.connected.is_set() else BLIND_WATCH_S)
             try:
                 at.stops = await at.client.runtime.stops()
                 now = await at.client.tasks.get(work.task)
@@ -488,7 +504,12 @@ class Hands:
         if left:
             await asyncio.wait(left, timeout=ENDED_S)
         for work in [*at.journal.own.tasks.values()]:
-            await _attempt(self._settle(work), at)
+            try:
+                await self._settle(work)
+            except HomarusError as error:
+                at.trouble("leaving", error)
+                if is_transient(error):  # the journal has the rest
+                    return
 
     async def abandon(self) -> None:
         """Nothing of this bridge runs on. What was not settled stays in the journal."""
@@ -507,13 +528,6 @@ class Hands:
             await self._report(work)
             return
         await self._release(work, f"The bridge of {at.agent.name} was ended; nothing is reported.")
-
-
-async def _attempt(what: Coroutine[Any, Any, None], at: Station) -> None:
-    try:
-        await what
-    except HomarusError as error:
-        at.trouble("leaving", error)
 
 
 def _plain(leased: LeasedResource) -> dict[str, Any]:

@@ -16,44 +16,98 @@ PROGRAMS: Final = ("exec", "reply")
 
 
 @click.command("bridge", cls=Command, shows=("home", "url", "token", "company", "json"))
-@click.option("--agent-name", "--agent", "agent_name", metavar="NAME",
-              help="The agent, by its exact name; made when there is none "
-              "[HOMARUS_AGENT, EMPEROR_AGENT_NAME].")
+@click.option(
+    "--agent-name",
+    "--agent",
+    "agent_name",
+    metavar="NAME",
+    help="The agent, by its exact name; made when there is none "
+    "[HOMARUS_AGENT, EMPEROR_AGENT_NAME].",
+)
 @click.option("--agent-id", metavar="ID", help="The agent, by id [HOMARUS_AGENT_ID].")
 @click.option("--role", help="The role of an agent that is made.")
-@click.option("--runtime-id", metavar="ID",
-              help="Name of this machine [HOMARUS_RUNTIME_ID, EMPEROR_RUNTIME_ID].")
+@click.option(
+    "--runtime-id",
+    metavar="ID",
+    help="Name of this machine [HOMARUS_RUNTIME_ID, EMPEROR_RUNTIME_ID].",
+)
 @click.option("--session-id", metavar="ID", help="Name of the session; default bridge:RUNTIME.")
 @click.option("--api-base-url", hidden=True)
-@click.option("--config", metavar="FILE", help="A bridge.config.json.",
-              type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--bridge-state-path", "journal", metavar="FILE",
-              help="Its journal [EMPEROR_CLAW_BRIDGE_STATE_PATH].")
-@click.option("--exec", "has_exec", is_flag=True,
-              help="A program for tasks follows: --exec -- PROGRAM ARG...")
-@click.option("--reply", "has_reply", is_flag=True,
-              help="A program for replies follows: --reply -- PROGRAM ARG...")
-@click.option("--idempotent", is_flag=True, default=None,
-              help="Its programs may be run again after a crash.")
-@click.option("--addressed-only", is_flag=True, default=None,
-              help="Answer only what is said to the agent, or names it.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="A bridge.config.json.",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+@click.option(
+    "--bridge-state-path",
+    "journal",
+    metavar="FILE",
+    help="Its journal [EMPEROR_CLAW_BRIDGE_STATE_PATH].",
+)
+@click.option(
+    "--exec", "has_exec", is_flag=True, help="A program for tasks follows: --exec -- PROGRAM ARG..."
+)
+@click.option(
+    "--reply",
+    "has_reply",
+    is_flag=True,
+    help="A program for replies follows: --reply -- PROGRAM ARG...",
+)
+@click.option(
+    "--idempotent", is_flag=True, default=None, help="Its programs may be run again after a crash."
+)
+@click.option(
+    "--addressed-only",
+    is_flag=True,
+    default=None,
+    help="Answer only what is said to the agent, or names it.",
+)
 @click.option("--max-tasks", type=click.IntRange(1, 100), help="Tasks at a time; default 1.")
-@click.option("--lease", "lease_s", type=click.IntRange(5, 3_600),
-              help="Seconds that a claim lasts without a heartbeat; default 600.")
+@click.option(
+    "--lease",
+    "lease_s",
+    type=click.IntRange(5, 3_600),
+    help="Seconds that a claim lasts without a heartbeat; default 600.",
+)
 @click.option("--heartbeat", "heartbeat_s", type=click.FloatRange(0.1, 600), help="Seconds; 30.")
 @click.option("--sync", "sync_s", type=click.FloatRange(0.1, 600), help="Seconds; 15.")
-@click.option("--task-limit", "task_s", type=click.FloatRange(0.1, 604_800),
-              help="Seconds that a task's program may run; default 3600.")
-@click.option("--reply-limit", "reply_s", type=click.FloatRange(0.1, 86_400),
-              help="Seconds that a reply's program may run; default 300.")
-@click.option("--drain", "drain_s", type=click.FloatRange(0, 3_600),
-              help="Seconds that programs get to finish when the bridge is ended; default 20.")
-@click.option("--socket-wait", "open_s", type=click.FloatRange(0.1, 120),
-              help="Seconds that a socket may take to open; default 10.")
-@click.option("--workdir", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Where programs run; default here.")
-@click.option("--pass-env", "passed", multiple=True, metavar="NAME",
-              help="A variable that programs see too; may be repeated.")
+@click.option(
+    "--task-limit",
+    "task_s",
+    type=click.FloatRange(0.1, 604_800),
+    help="Seconds that a task's program may run; default 3600.",
+)
+@click.option(
+    "--reply-limit",
+    "reply_s",
+    type=click.FloatRange(0.1, 86_400),
+    help="Seconds that a reply's program may run; default 300.",
+)
+@click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(0, 3_600),
+    help="Seconds that programs get to finish when the bridge is ended; default 20.",
+)
+@click.option(
+    "--socket-wait",
+    "open_s",
+    type=click.FloatRange(0.1, 120),
+    help="Seconds that a socket may take to open; default 10.",
+)
+@click.option(
+    "--workdir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where programs run; default here.",
+)
+@click.option(
+    "--pass-env",
+    "passed",
+    multiple=True,
+    metavar="NAME",
+    help="A variable that programs see too; may be repeated.",
+)
 @click.option("--once", is_flag=True, default=None, help="End when nothing is left to do.")
 @click.argument("programs", nargs=-1, type=click.UNPROCESSED)
 @pass_context

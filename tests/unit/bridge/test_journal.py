@@ -61,6 +61,7 @@ def test_what_is_saved_is_found_again(tmp_path: Path) -> None:
         journal.frames.add("task:t:done:x")
         journal.handed_back.add("u")
         journal.own.feed_seq, journal.own.message_seq = 7, 3
+        journal.own.adopted = True
         journal.save()
     with Journal(path) as journal:
         assert journal.lost == ""
@@ -192,6 +193,7 @@ class Lives(RuleBasedStateMachine):
             [*own.operations],
             list(self.journal.state.recent_message_ids),
             own.feed_seq,
+            own.adopted,
         )
 
     @rule(key=st.sampled_from("abc"), token=st.integers(1, 9))
@@ -220,6 +222,10 @@ class Lives(RuleBasedStateMachine):
         self.journal.own.feed_seq = seq
 
     @rule()
+    def adopt(self) -> None:
+        self.journal.own.adopted = True
+
+    @rule()
     def save(self) -> None:
         self.journal.save()
         self.saved, self.was_saved = self.fields(), True
@@ -230,7 +236,10 @@ class Lives(RuleBasedStateMachine):
         self.journal.close()
         (self.path.parent / f".{self.path.name}.new").write_bytes(draft)
         self.journal = Journal(self.path)
-        assert self.journal.lost == ("" if self.was_saved else "missing")
+        adopted = self.journal.own.adopted
+        assert self.journal.lost == (
+            "" if adopted else "unfinished" if self.was_saved else "missing"
+        )
         assert self.fields() == self.saved
 
     @precondition(lambda self: self.was_saved)

@@ -10,6 +10,7 @@ from homarus.bridge.rules import (
     fingerprint,
     has_room,
     is_held,
+    may_bring_work,
     names,
     next_waiting,
     reconnect_delay_s,
@@ -80,6 +81,22 @@ def task(id_: str = "t", state: str = "inbox", **more: Any) -> Task:
 def test_what_is_waiting(tasks: list[Task], expected: str | None) -> None:
     found = next_waiting(tasks, ME, {"seen"})
     assert (found and found.id) == expected
+
+
+@pytest.mark.parametrize(
+    "frame, expected",
+    [
+        ({"state": "inbox"}, True),
+        ({"state": "inbox", "assignedAgentId": ME}, True),
+        ({"state": "inbox", "assignedAgentId": OTHER}, False),
+        ({"state": "in_progress"}, False),
+        ({"state": "review"}, False),
+        ({"state": "done", "assignedAgentId": OTHER}, True),
+        ({}, False),
+    ],
+)
+def test_which_frames_are_a_reason_to_look(frame: dict[str, Any], expected: bool) -> None:
+    assert may_bring_work(frame, ME) is expected
 
 
 @pytest.mark.parametrize(
