@@ -192,6 +192,38 @@ async def test_a_lost_lease_ends_the_program(here: Place) -> None:
     assert (await here.seen(task))["canonicalState"] == "blocked"
 
 
+@pytest.mark.parametrize("idempotent", [False, True])
+async def test_a_task_that_was_lost_in_the_middle_comes_back(here: Place, idempotent: bool) -> None:
+    """Its program ran here once: a person looks at it before it runs again."""
+    task = await here.task()
+    async with here.bridge(exec=sleeper(here.folder), drain_s=0.0, idempotent=idempotent) as tell:
+        await runs(here.folder)
+        await here.call("POST", f"/tasks/{task}/move", {"state": "blocked", "reason": "wait"})
+        await tell.until("lease_lost")
+    async with here.bridge(exec=here.does(), idempotent=idempotent):
+        await here.call("POST", f"/tasks/{task}/move", {"state": "queued"})
+        await here.becomes(task, "done" if idempotent else "review")
+        assert here.done() == ([task] if idempotent else [])
+        if not idempotent:
+            await here.call("POST", f"/tasks/{task}/move", {"state": "queued"})
+            await here.becomes(task, "done")
+            assert here.done() == [task]
+
+
+async def test_stop_ends_the_program_for_replies(here: Place) -> None:
+    async with here.bridge(reply=sleeper(here.folder)) as tell:
+        await here.say("hello")
+        pid = await runs(here.folder)
+        stop = await here.call("POST", "/stops", {"scope": "agent", "subject": "tally"})
+        async with asyncio.timeout(10):
+            while alive(pid):  # noqa: ASYNC110 - another process tells nobody
+                await asyncio.sleep(0.02)
+        assert tell.count("answered") == 0
+        await here.call("DELETE", f"/stops/{stop['stop']['id']}")
+        (text,) = await here.replies(1)
+    assert "interrupted" in text
+
+
 @pytest.mark.parametrize("scope", ["company", "agent", "project", "task", "trace"])
 async def test_stop_ends_the_program(here: Place, scope: str) -> None:
     task = await here.task()

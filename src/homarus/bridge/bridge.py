@@ -32,7 +32,7 @@ from homarus.client.shapes import Agent
 
 PATIENCE: Final = Retry(attempts=20, first_s=0.1, cap_s=2.0, patience_s=15.0)
 """How long one request waits for a daemon that is away; then the next look tries it again."""
-MIN_LOOK_S: Final = 0.1
+MIN_LOOK_S: Final = 0.02
 """Between two looks that frames asked for."""
 GOODBYE_S: Final = 5.0
 """For the end of the session when the daemon does not answer."""
@@ -186,7 +186,6 @@ class _Life:
         self._hands = Hands(station, self._look)
         self._ears = Ears(station)
         self._listener = Listener(station, self._hands, self._ears, self._look)
-        self._looks = 0
 
     async def live(self) -> None:
         """Raises the error that ended it."""
@@ -252,7 +251,6 @@ class _Life:
             try:
                 await self._hands.look()
                 at.journal.state.last_sync_at = iso_ms(time.time_ns() // 1_000_000)
-                self._looks += 1
             except HomarusError as error:
                 at.trouble("look", error)
                 if at.settings.once:
@@ -264,7 +262,8 @@ class _Life:
 
     async def _nothing_left(self) -> bool:
         """For `once`: the look found nothing to claim, nothing is in hand, all is answered."""
-        await self._ears.quiet.wait()
+        if rules.stopped_by(self._at.stops, self._at.agent.id) is None:
+            await self._ears.quiet.wait()
         return self._hands.idle
 
     async def _again(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -89,7 +89,8 @@ class Operation(msgspec.Struct, rename="camel", omit_defaults=True):
 
 class Own(msgspec.Struct, rename="camel"):
     """What stands below `homarus`. `adopted`: what an earlier life may have left was looked after.
-    `feed_seq`: of the socket; `message_seq`: of messages."""
+    `feed_seq`: of the socket; `message_seq`: of messages. `interrupted`: tasks lost while their
+    program ran."""
 
     url: str = ""
     company: str = ""
@@ -100,6 +101,7 @@ class Own(msgspec.Struct, rename="camel"):
     letters: list[Letter] = []
     operations: dict[str, Operation] = {}
     handed_back: list[str] = []
+    interrupted: list[str] = []
 
 
 class State(msgspec.Struct, rename="camel"):
@@ -133,6 +135,11 @@ class Window:
     def __contains__(self, key: object) -> bool:
         return key in self._seen
 
+    def discard(self, key: str) -> None:
+        if key in self._seen:
+            self._seen.discard(key)
+            self._keys.remove(key)
+
     def add(self, key: str) -> bool:
         """False: it was there."""
         if key in self._seen:
@@ -161,9 +168,7 @@ class Journal:
         except OSError as error:
             self.close()
             raise _unusable(path, error) from error
-        self.messages = Window(self.state.recent_message_ids)
-        self.frames = Window(self.state.recent_task_fingerprints)
-        self.handed_back = Window(self.state.homarus.handed_back)
+        self._open_windows()
 
     def __enter__(self) -> Self:
         return self
@@ -194,9 +199,13 @@ class Journal:
         """Begin anew, for another company or agent; the file is kept beside."""
         self._set_aside("other")
         self.state, self._foreign, self.lost = State(), {}, "missing"
+        self._open_windows()
+
+    def _open_windows(self) -> None:
         self.messages = Window(self.state.recent_message_ids)
         self.frames = Window(self.state.recent_task_fingerprints)
-        self.handed_back = Window(self.state.homarus.handed_back)
+        self.handed_back = Window(self.own.handed_back)
+        self.interrupted = Window(self.own.interrupted)
 
     @staticmethod
     def _take(path: Path) -> int:

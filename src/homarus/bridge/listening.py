@@ -103,6 +103,7 @@ class Listener:
             await self._hands.frame(event)
         elif event.type in STOP_FRAMES:
             await self._hands.stop_changed()
+            self._ears.heed_stops()
         if event.seq is not None:
             at.journal.own.feed_seq = event.seq
             self._unsaved += 1

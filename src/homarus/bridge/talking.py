@@ -37,6 +37,7 @@ MEMORY_CHARS: Final = 4_000
 MAX_TROUBLES: Final = 5
 """Times that a message may be refused before it is put away unanswered."""
 PAUSE_S: Final = 2.0
+STOP: Final = "stop."
 INTERRUPTED: Final = (
     "I was interrupted while I answered this, and do not know how far I came. Please ask again."
 )
@@ -161,7 +162,7 @@ class Ears:
             return True
         except HomarusError as error:
             at.trouble("message", error)
-            if is_transient(error) or is_fatal(error):
+            if is_transient(error) or is_fatal(error) or error.code.startswith(STOP):
                 return False
             self._troubles[letter.id] = self._troubles.get(letter.id, 0) + 1
             if not isinstance(error, NotFound) and self._troubles[letter.id] < MAX_TROUBLES:
@@ -278,13 +279,21 @@ class Ears:
         }
 
     async def _keep_typing(self, letter: Letter) -> None:
+        """While the program runs: show it, and see that STOP is not set."""
         at = self._at
         while True:
             await asyncio.sleep(TYPING_S)
             try:
+                at.stops = await at.client.runtime.stops()
+                self.heed_stops()
                 await at.client.talk.status(letter.thread, at.agent.id, typing=True)
             except HomarusError:
                 continue
+
+    def heed_stops(self) -> None:
+        """STOP over the agent ends the program that writes a reply."""
+        if rules.stopped_by(self._at.stops, self._at.agent.id) is not None:
+            self.end_program()
 
     # -- leaving ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from homarus.client.shapes import Event, LeasedResource, Task
 MAX_LISTED: Final = 500
 FEW: Final = 20
 """Tasks of a list that are looked at for one to claim: a few of the newest, then many."""
+MEMORIES: Final = 100
 MAX_RESOURCES: Final = 20
 """Resources that are leased for one task."""
 WATCH_S: Final = 10.0
@@ -62,8 +63,9 @@ class Hands:
 
     @property
     def idle(self) -> bool:
-        """Nothing is running, and nothing waits to be taken up again."""
-        return not self._running and not self._at.journal.own.tasks
+        """Nothing is running, and nothing but STOP keeps from being taken up again."""
+        left = self._at.journal.own.tasks.values()
+        return not self._running and all(self._stopped(work) for work in left)
 
     @property
     def _has_room(self) -> bool:
@@ -140,6 +142,9 @@ class Hands:
         work = own.tasks.get(claim.id) or Work(claim.id, claim.lease_token)
         work.token = claim.lease_token
         work.number, work.project, work.trace = claim.number, claim.project_id, claim.trace_id
+        if claim.id in at.journal.interrupted:  # its program ran here once, nobody knows how far
+            work.phase = STARTED
+            at.journal.interrupted.discard(claim.id)
         own.tasks[claim.id] = work
         at.journal.save()
         at.tell("claimed", task=claim.number or claim.id, title=claim.title)
@@ -238,6 +243,8 @@ class Hands:
             if handle is None:
                 running.cancel()
             await asyncio.wait([running])
+        if work.phase == STARTED and not at.settings.idempotent:
+            at.journal.interrupted.add(work.task)
         await self._let_go(work)
         at.tell("lease_lost", task=work.number or work.task)
 
@@ -305,6 +312,8 @@ class Hands:
         context = await at.client.tasks.context(work.task)
         task = context.pop("task")
         resources = await self._lease_resources(work, task)
+        if self._leaving or self._stopped(work):
+            return False
         work.phase = STARTED
         at.journal.save()
         failpoint("bridge.started")
@@ -394,13 +403,10 @@ class Hands:
                     at.tell("not_accepted", task=work.number, state=state, code=error.code)
                     continue
                 raise
-            except HomarusError as error:
-                if error.code != KEPT_FOR_A_PERSON:
-                    raise
-                at.tell("waits_for_approval", task=work.number or work.task)
-            else:
-                at.tell("reported", task=work.number or work.task, state=state)
+            at.tell("reported", task=work.number or work.task, state=state)
             break
+        else:
+            at.tell("given_up", task=work.number or work.task)
         failpoint("bridge.reported")
         await self._let_go(work)
         await at.checkpoint("idle")
@@ -408,13 +414,13 @@ class Hands:
     async def _nobody(self, work: Work) -> None:
         """No program for tasks: remember, note and hand back; never a result."""
         at = self._at
-        if work.task not in at.journal.handed_back:
-            at.journal.handed_back.add(work.task)
-            at.journal.save()
+        memory = await at.client.agents.memory(at.agent.id, limit=MEMORIES)
+        if not any(e.kind == "task_claim" and e.task_id == work.task for e in memory.entries):
             await at.client.agents.remember(
                 at.agent.id, f"{work.number or work.task}: {NOBODY}", kind="task_claim",
                 session=at.session, task=work.task,
             )  # fmt: skip
+        at.journal.handed_back.add(work.task)
         handoff = {
             "fromRole": at.agent.role or "operator",
             "toRole": "operator",
@@ -503,6 +509,7 @@ class Hands:
         left = [*self._running.values()]
         if left:
             await asyncio.wait(left, timeout=ENDED_S)
+        await self.abandon()
         for work in [*at.journal.own.tasks.values()]:
             try:
                 await self._settle(work)
