@@ -67,7 +67,7 @@ OFFLINE = {
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon."""
-REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app"})
+REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app", "bridge"})
 """What any command may use: it asks the daemon, or is the daemon."""
 
 
@@ -110,6 +110,7 @@ STARTS_PROCESSES = {
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
+    "homarus.bridge.programs": "an outside agent's programs, for what it claimed through the door",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
     "homarus.demo.checks": "asks `homarus audit verify`",
     "homarus.demo.jobs.git_activity": "a job, inside the sandbox",
