@@ -17,7 +17,7 @@ from homarus import __version__
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Conflict, HomarusError, NotFound
 from homarus.base.ids import new_id
-from homarus.bridge import programs, rules
+from homarus.bridge import leasing, programs, rules
 from homarus.bridge.journal import Journal
 from homarus.bridge.listening import Listener
 from homarus.bridge.programs import Program
@@ -286,7 +286,7 @@ class _Life:
         while True:
             try:
                 await at.client.agents.heartbeat(at.agent.id, self._hands.load)
-                await self._hands.renew_resources()
+                await leasing.renew(at)
             except HomarusError as error:
                 at.trouble("heartbeat", error)
             at.journal.save()

@@ -9,25 +9,20 @@ Without a program for tasks nothing is ever reported: the task is handed back, a
 """
 
 import asyncio
-from collections.abc import Container
 from typing import Any, Final
 
 from homarus.base.errors import Conflict, HomarusError, NotFound, Refused
 from homarus.base.failpoint import failpoint
-from homarus.base.ids import is_uuid, new_id
 from homarus.base.process import DRAIN_WAIT_S, KILL_WAIT_S, ProcessHandle
-from homarus.bridge import programs, rules
-from homarus.bridge.journal import CLAIMED, FINISHED, STARTED, Operation, Outcome, Work
+from homarus.bridge import claiming, leasing, programs, rules
+from homarus.bridge.journal import CLAIMED, FINISHED, STARTED, Outcome, Work
 from homarus.bridge.station import Station, is_fatal, is_transient
-from homarus.client.groups import Resources, Tasks
-from homarus.client.shapes import Event, LeasedResource, Task
+from homarus.client.shapes import Event, Task
 
 MAX_LISTED: Final = 500
-FEW: Final = 20
-"""Tasks of a list that are looked at for one to claim: a few of the newest, then many."""
+"""Tasks in progress that a list is asked for."""
 MEMORIES: Final = 100
-MAX_RESOURCES: Final = 20
-"""Resources that are leased for one task."""
+"""Entries that are looked at for one of this task."""
 WATCH_S: Final = 10.0
 BLIND_WATCH_S: Final = 2.0
 """How often STOP and lease are looked at while a program runs; the socket, if any, tells sooner."""
@@ -50,9 +45,9 @@ NOBODY: Final = (
 class Hands:
     """Everything about the tasks in hand. One per bridge; belongs to its event loop."""
 
-    def __init__(self, station: Station, dashed: asyncio.Event) -> None:
+    def __init__(self, station: Station, look: asyncio.Event) -> None:
         self._at = station
-        self._look = dashed
+        self._look = look
         self._running: dict[str, asyncio.Task[None]] = {}
         self._programs: dict[str, ProcessHandle] = {}
         self._leaving = False
@@ -77,79 +72,16 @@ class Hands:
         """See what is still ours, go on with it, claim while there is room. Raises HomarusError."""
         at = self._at
         at.stops = await at.client.runtime.stops()
-        await self._repeat_claims()
+        await claiming.repeat(at)
         await self._see_what_is_held()
         for work in [*at.journal.own.tasks.values()]:
             self._take_up(work)
         while not self._leaving and self._has_room:
-            if not await self._claim_one():
+            claimed = await claiming.next_task(at)
+            if claimed is None:
                 break
+            self._take_up(claimed)
         self._heed_stops()
-
-    async def _claim_one(self) -> bool:
-        """Claim under queue pressure: False when nothing waits, or nothing fits."""
-        at = self._at
-        if rules.stopped_by(at.stops, at.agent.id) is not None:
-            return False
-        found = await self._waiting()
-        if found is None:
-            return False
-        named = found.id if at.work is None else None
-        key = f"claim:{new_id()}"
-        at.journal.own.operations[key] = Operation(at.agent.id, named, at.settings.lease_s)
-        at.journal.save()
-        failpoint("bridge.claiming")
-        return await self._send_claim(key)
-
-    async def _waiting(self) -> Task | None:
-        """A task that waits. Which one is claimed the daemon decides, so any will do."""
-        at = self._at
-        passed_over: Container[str] = at.journal.handed_back if at.work is None else ()
-        for limit in (FEW, MAX_LISTED):
-            listed = await at.client.tasks.list(state="inbox", limit=limit)
-            found = rules.next_waiting(listed, at.agent.id, passed_over)
-            if found is not None or len(listed) < limit:
-                return found
-        return None
-
-    async def _repeat_claims(self) -> None:
-        """Claims whose answer was not heard: the same key gives the same task."""
-        for key in [*self._at.journal.own.operations]:
-            await self._send_claim(key)
-
-    async def _send_claim(self, key: str) -> bool:
-        at, own = self._at, self._at.journal.own
-        asked = own.operations[key]
-        request = Tasks.claim.request(asked.agent, task=asked.task, lease_s=asked.lease_s, key=key)
-        try:
-            claim = await at.client.send(request)
-        except HomarusError as error:
-            if is_transient(error):
-                raise
-            if asked.task is not None:
-                at.journal.handed_back.add(asked.task)
-            del own.operations[key]
-            at.journal.save()
-            if is_fatal(error):
-                raise
-            at.tell("not_claimed", code=error.code, error=error.message)
-            return False
-        failpoint("bridge.claimed")
-        del own.operations[key]
-        if claim is None:
-            at.journal.save()
-            return False
-        work = own.tasks.get(claim.id) or Work(claim.id, claim.lease_token)
-        work.token = claim.lease_token
-        work.number, work.project, work.trace = claim.number, claim.project_id, claim.trace_id
-        if claim.id in at.journal.interrupted:  # its program ran here once, nobody knows how far
-            work.phase = STARTED
-            at.journal.interrupted.discard(claim.id)
-        own.tasks[claim.id] = work
-        at.journal.save()
-        at.tell("claimed", task=claim.number or claim.id, title=claim.title)
-        self._take_up(work)
-        return True
 
     async def _see_what_is_held(self) -> None:
         """What the daemon no longer has as ours is dropped; the journal knows no better."""
@@ -311,7 +243,7 @@ class Hands:
             return False
         context = await at.client.tasks.context(work.task)
         task = context.pop("task")
-        resources = await self._lease_resources(work, task)
+        resources = await leasing.lease(at, work, task)
         if self._leaving or self._stopped(work):
             return False
         work.phase = STARTED
@@ -446,53 +378,11 @@ class Hands:
         if at.journal.own.tasks.pop(work.task, None) is None:
             return
         at.journal.save()
-        await self._release_resources(work)
+        await leasing.release(at, work)
 
     @staticmethod
     def _key(about: str, work: Work) -> str:
         return f"task-{about}:{work.task}:{work.token}"
-
-    # -- resources -------------------------------------------------------------------------------
-
-    async def _lease_resources(self, work: Work, task: dict[str, Any]) -> list[dict[str, Any]]:
-        """What the task names (`inputJson.resourceIds`), with secrets where this token may."""
-        at = self._at
-        named = (task.get("inputJson") or {}).get("resourceIds")
-        ids = [ref for ref in named if isinstance(ref, str) and is_uuid(ref)] if isinstance(
-            named, list
-        ) else []  # fmt: skip
-        found = []
-        for ref in ids[:MAX_RESOURCES]:
-            request = Resources.lease.request(
-                ref, at.agent.id, task=work.task, session=at.session, reason=f"task {work.number}"
-            )
-            try:
-                leased = await at.client.send(request)
-            except HomarusError as error:
-                at.tell("not_leased", resource=ref, code=error.code)
-                found.append({"id": ref, "refused": error.code})
-                continue
-            if leased.lease is not None:
-                work.leases.append(leased.lease.id)
-            found.append(_plain(leased))
-        return found
-
-    async def renew_resources(self) -> None:
-        at = self._at
-        for work in [*at.journal.own.tasks.values()]:
-            for lease in work.leases:
-                try:
-                    await at.client.resources.renew(lease, at.agent.id)
-                except HomarusError as error:
-                    at.tell("not_renewed", lease=lease, code=error.code)
-
-    async def _release_resources(self, work: Work) -> None:
-        at = self._at
-        for lease in work.leases:
-            try:
-                await at.client.resources.release(lease, at.agent.id)
-            except HomarusError as error:
-                at.tell("not_released", lease=lease, code=error.code)
 
     # -- leaving ---------------------------------------------------------------------------------
 
@@ -535,16 +425,3 @@ class Hands:
             await self._report(work)
             return
         await self._release(work, f"The bridge of {at.agent.name} was ended; nothing is reported.")
-
-
-def _plain(leased: LeasedResource) -> dict[str, Any]:
-    """As a program gets it. Never written to the journal."""
-    resource = leased.resource
-    return {
-        "id": resource.id,
-        "name": resource.name,
-        "provider": resource.provider,
-        "resourceType": resource.resource_type,
-        "configText": leased.config_text,
-        "secretText": leased.secret_text,
-    }
