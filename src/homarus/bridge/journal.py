@@ -154,9 +154,9 @@ class Window:
 class Journal:
     """One bridge's file, locked for as long as it is open.
 
-    `lost`: why what an earlier life knew is not known ("" when it is): `missing`, `torn`, `foreign`
-    (another version's, or the original's), or `unfinished` (killed before that was looked after).
-    An unreadable file is kept beside, under another name.
+    `lost`: why what an earlier life had in hand is not known ("" when it is): `missing`, `torn`,
+    `foreign` (another version's), `taken_over` (the original's, or the companion's empty one) or
+    `unfinished` (killed before it was looked after). Torn and foreign files are kept beside.
     """
 
     def __init__(self, path: Path) -> None:
@@ -251,7 +251,9 @@ class Journal:
             return State(), {}, "torn"
         names = {field.encode_name for field in msgspec.structs.fields(State)}
         kept = {name: value for name, value in fields.items() if name not in names}
-        lost = "" if state.homarus.adopted else "unfinished" if "homarus" in fields else "foreign"
+        lost = (
+            "" if state.homarus.adopted else "unfinished" if "homarus" in fields else "taken_over"
+        )
         return state, kept, lost
 
     def _set_aside(self, why: str) -> None:

@@ -109,7 +109,7 @@ def test_a_journal_of_the_original_is_taken_over(tmp_path: Path) -> None:
     }  # fmt: skip
     path.write_text(json.dumps(theirs))
     with Journal(path) as journal:
-        assert journal.lost == "foreign", "what it had in hand is not known"
+        assert journal.lost == "taken_over", "what it had in hand is not known"
         assert (journal.state.last_agent_id, journal.state.last_runtime_id) == ("a", "r")
         assert "msg:1" in journal.messages
         journal.save()
