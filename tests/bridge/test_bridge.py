@@ -10,6 +10,7 @@ import pytest
 
 from homarus.base.ids import new_id
 from homarus.bridge.bridge import Bridge
+from homarus.control_plane import table
 from homarus.testing.daemon import Daemon
 from tests.governance.test_ordinary_clients import said
 from tests.support.bridged import ANSWERS, Place, Recorder, place
@@ -342,6 +343,30 @@ async def test_resources_are_leased_for_their_task_and_given_back(here: Place) -
     assert asked[-1] == "/leases/lease-1/release"
     assert made.asked[0][1]["taskId"] == task
     assert "s3cr3t" not in (here.folder / "bridge-state.json").read_text()
+
+
+LENDS = any(route.path == "/resources/{id}/lease" for route in table.routes())
+
+
+@pytest.mark.skipif(not LENDS, reason="this daemon lends no secrets")
+async def test_a_secret_is_lent_for_the_length_of_the_task(here: Place) -> None:
+    """The same against the daemon's own leases, with a token of scope mcp_danger."""
+    minted = await here.call(
+        "POST", "/tokens", {"kind": "runtime", "name": "lends", "scope": "mcp_danger"}
+    )
+    here.token = minted["secret"]
+    mailbox = {
+        "name": "mailbox", "resourceType": "mailbox", "provider": "imap", "scopeType": "project",
+        "scopeId": here.project, "configText": "host", "secretText": "s3cr3t",
+    }  # fmt: skip
+    made = (await here.call("POST", "/resources", mailbox))["resource"]["id"]
+    code = "import json, sys; print(json.dumps({'output': json.load(sys.stdin)['resources']}))"
+    task = await here.task(inputJson={"resourceIds": [made]})
+    async with here.bridge(exec=(sys.executable, "-c", code)) as tell:
+        (row,) = (await here.becomes(task, "done"))["outputJson"]
+    assert (row["configText"], row["secretText"]) == ("host", "s3cr3t")
+    assert (await here.call("GET", "/leases?state=open"))["leases"] == []
+    assert [one["event"] for one in tell.told if one["event"].startswith("not_")] == []
 
 
 async def test_resources_that_are_not_leased_do_not_hold_it_up(here: Place) -> None:
