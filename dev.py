@@ -40,6 +40,7 @@ SYSTEM_TOOLS = {
     "bubblewrap": ("bubblewrap", "the sandbox"),
     "postgresql": ("postgresql", "the PostgreSQL engine"),
     "chromium": ("chromium", "the dashboard in a browser"),
+    "nodejs": ("nodejs", "the launchers that clients download"),
 }
 
 
@@ -235,7 +236,11 @@ def find_tool(name):
             if os.path.exists(os.path.join(folder, "initdb")):
                 return folder
         return None
-    names = {"bubblewrap": ("bwrap",), "chromium": ("chromium", "chromium-browser")}[name]
+    names = {
+        "bubblewrap": ("bwrap",),
+        "chromium": ("chromium", "chromium-browser"),
+        "nodejs": ("node", "nodejs"),
+    }[name]
     for program in names:
         if shutil.which(program):
             return shutil.which(program)

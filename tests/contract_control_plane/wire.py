@@ -18,6 +18,8 @@ MOUNT: Final = "/api/mcp"
 TIMEOUT_S: Final = 40.0
 FRAME_WAIT_S: Final = 10.0
 MAX_FRAMES: Final = 500
+NOBODY: Final = "01900000-0000-7000-8000-000000000000"
+"""An id that nothing has; parameters of cases must be the same in every process."""
 
 _keys = itertools.count(1)
 

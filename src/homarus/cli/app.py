@@ -15,6 +15,7 @@ SECTIONS: Final = {
         "status": ("status", "The company in a few lines."),
         "doctor": ("doctor", "What this machine and this home can do."),
         "dashboard": ("dashboard", "Open the live page in a browser."),
+        "companion": ("companion", "Connect this machine to a control plane; see to it."),
     },
     "Work": {
         "company": ("company", "Companies of this daemon."),
@@ -23,11 +24,15 @@ SECTIONS: Final = {
         "route": ("route", "Gates of a task, its brief, audit and acceptance."),
         "card": ("card", "Project cards: what new capabilities are mounted on."),
         "pipeline": ("pipeline", "Pipelines: stages in order, and their runs."),
+        "job": ("job", "Work that comes again: list, show, run."),
         "task": ("task", "Tasks: create, claim, report, follow."),
         "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
+        "folder": ("folder", "Folders of artifacts."),
         "incident": ("incident", "What went wrong and who looks after it."),
+        "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
+        "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),
     },
     "Control": {
         "token": ("token", "Access tokens."),

@@ -100,7 +100,13 @@ class Client:
         return self._json("DELETE", _with_query(path, query), None, key or new_id())
 
     def upload(
-        self, path: str, fields: Mapping[str, str], file: Path, *, key: str | None = None
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        file: Path,
+        *,
+        key: str | None = None,
+        method: str = "POST",
     ) -> dict[str, Any]:
         """Send a file as multipart field `file`, read in chunks.
 
@@ -108,7 +114,7 @@ class Client:
         """
         key = key or new_id()
         form = Form(fields, file, key)
-        return _parsed(*self._exchange("POST", path, form, form.content_type, key))
+        return _parsed(*self._exchange(method, path, form, form.content_type, key))
 
     def pages(
         self, path: str, noun: str, *, limit: int | None = None, **query: Any

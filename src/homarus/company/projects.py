@@ -81,6 +81,16 @@ def goals(rx: Rx, company: str, wanted: set[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def by_goal(rx: Rx, company: str, goal: str) -> Project | None:
+    """The newest one of exactly this goal."""
+    row = rx.one(
+        f"select {_COLUMNS} from project where company=? and goal=? and deleted_ms is null "  # noqa: S608
+        "order by no desc limit 1",
+        (company, goal),
+    )
+    return None if row is None else _project(row)
+
+
 def need(rx: Rx, company: str, project: str) -> Project:
     """Raises `project.unknown`."""
     row = by_id(rx, company, project)
@@ -207,3 +217,9 @@ def memory(rx: Rx, memory_id: str) -> Memory | None:
 def _memory(row: Row) -> Memory:
     memory, company, project, content, tags, agent, at_ms = row
     return Memory(memory, company, project, content, tuple(json.loads(tags)), agent, at_ms)
+
+
+def customer_of(rx: Rx, company: str, project: str) -> str | None:
+    """For whom a project is or was: of a removed one too, whose results keep their scope."""
+    row = rx.one("select customer from project where id=? and company=?", (project, company))
+    return None if row is None else row[0]

@@ -1,11 +1,11 @@
-"""Documents about the surface, made when first asked for: OpenAPI, the page, its style."""
+"""Documents that anybody may read, made when first asked for: OpenAPI, the page, downloads."""
 
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from homarus.control_plane import docs_page, openapi
+from homarus.control_plane import docs_page, downloads, openapi
 from homarus.control_plane.match import AnyRoute
 
 JSON: Final = b"application/json"
@@ -22,6 +22,7 @@ class Documents:
             "/api/docs": (HTML, lambda: docs_page.page(routes)),
             "/api/docs/": (HTML, lambda: docs_page.page(routes)),
             "/api/docs.css": (CSS, lambda: docs_page.STYLE),
+            **downloads.FILES,
         }
         self._made: dict[str, tuple[bytes, bytes]] = {}
 

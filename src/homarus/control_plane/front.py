@@ -3,7 +3,9 @@
 /api/mcp/*  /api/v1/*     the edge          /api/mcp/ws     event sockets
 /health /healthz /ready /readyz /api/health /api/version    anybody may ask
 /api/openapi.json /api/docs                                 the surface, described
-others                                      mounts by first segment (dashboard)
+/.well-known/oauth-*  /authorize  /api/oauth/*              programs that ask for a token
+/downloads/* /install.sh /install.ps1 /docs                 for machines to be connected
+others                                      mounts by first segment (dashboard, MCP)
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,10 +13,18 @@ from typing import Any, Final
 
 import msgspec
 
-from homarus.control_plane.answers import Receive, Scope, Send, send_error, send_reply, send_text
+from homarus.control_plane.answers import (
+    Receive,
+    Scope,
+    Send,
+    send_error,
+    send_moved,
+    send_reply,
+    send_text,
+)
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge, no_route
-from homarus.control_plane.match import MOUNTS
+from homarus.control_plane.route import MOUNTS
 from homarus.store.port import Reply
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -23,6 +33,7 @@ SOCKET_PATHS: Final = frozenset(f"{mount}/ws{slash}" for mount in MOUNTS for sla
 _API: Final = "/api/"
 _EDGE: Final = tuple(f"{mount}/" for mount in MOUNTS)
 _READS: Final = frozenset({"GET", "HEAD"})
+_MOVED: Final = {"/docs": "/api/docs", "/docs/": "/api/docs"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,12 +47,14 @@ class Front:
         health: Facts,
         documents: Documents,
         mounts: Mapping[str, App],
+        exact: Mapping[str, App] | None = None,
     ) -> None:
         self._edge = edge
         self._sockets = sockets
         self._health = health
         self._documents = documents
         self._mounts = dict(mounts)
+        self._exact = dict(exact or {})
         self._open: Final[dict[str, Callable[[], Reply]]] = {
             "/health": _live,
             "/healthz": _live,
@@ -63,14 +76,20 @@ class Front:
         if path.startswith(_EDGE):
             await self._edge(scope, receive, send)
             return
-        if path.startswith(_API):
-            document = self._documents.get(path)
-            if document is not None and scope["method"] in _READS:
-                await send_text(send, document[1], document[0])
-                return
-            if path not in self._open:
-                await self._edge(scope, receive, send)
-                return
+        exact = self._exact.get(path)
+        if exact is not None:
+            await exact(scope, receive, send)
+            return
+        document = self._documents.get(path)
+        if document is not None and scope["method"] in _READS:
+            await send_text(send, document[1], document[0])
+            return
+        if path in _MOVED and scope["method"] in _READS:
+            await send_moved(send, _MOVED[path])
+            return
+        if path.startswith(_API) and path not in self._open:
+            await self._edge(scope, receive, send)
+            return
         answer = self._open.get(path)
         if answer is not None and scope["method"] in _READS:
             await send_reply(send, answer())

@@ -1,11 +1,11 @@
-"""Runtime nodes, agent sessions, agent memory, integrations (control-plane contract, 4)."""
+"""Runtime nodes, agent sessions, agent memory (control-plane contract, 4)."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from homarus.company import agents, integrations, memory, projects, runtimes, sessions, summary
+from homarus.company import agents, memory, projects, runtimes, sessions, summary
 from homarus.control_plane import shapes_sessions as shapes
 from homarus.control_plane import shapes_work
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
@@ -159,12 +159,6 @@ def remember(tx: Tx, call: Call[MemoryBody]) -> Reply:
     return json_reply({"entry": shapes.entry(entry), "snapshot": shapes.snapshot(snapshot)}, 201)
 
 
-def listed_integrations(rx: Rx, call: Call[None]) -> Reply:
-    agent = agents.need(rx, call.company, call.id()).id
-    rows = integrations.listed(rx, agent)
-    return json_reply({"integrations": [shapes.integration(row) for row in rows]})
-
-
 def _of_path(call: Call[Any]) -> str | None:
     return call.path["id"]
 
@@ -196,10 +190,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     write_route(
         "POST", "/agents/{id}/memory", "memory.write", remember, "Add to an agent's memory",
         body=MemoryBody, target="agent:{id}", status=201, **_AGENT,
-    ),
-    read_route(
-        "/agents/{id}/integrations", listed_integrations,
-        "An agent's integrations, without their secrets", tags=_TAGS,
     ),
 )  # fmt: skip
 

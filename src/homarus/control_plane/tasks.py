@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from homarus.company import agents, customers, projects
+from homarus.control_plane import profiles, task_context, timeline
 from homarus.control_plane import shapes_work as shapes
-from homarus.control_plane import task_context, timeline
 from homarus.control_plane.approvals import waiting
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.times import opt_ms
@@ -150,7 +150,7 @@ def _detail(rx: Rx, company: str, ref: str) -> dict[str, Any]:
         {"kind": i.kind, "value": i.value, "evidence": i.evidence}
         for i in sql.done_items(rx, task.id)
     ]
-    return shapes.task_detail(
+    return _scope(rx, company, task) | shapes.task_detail(
         task,
         spec,
         sql.result_of(rx, task.id),
@@ -166,6 +166,12 @@ def show(rx: Rx, call: Call[None]) -> Reply:
     return json_reply({"task": _detail(rx, call.company, call.path["id"])})
 
 
+def _scope(rx: Rx, company: str, task: Task) -> dict[str, Any]:
+    """Whose work it is; notes and results carry it, so that nobody has to ask for the project."""
+    customer = projects.customer_of(rx, company, task.project)
+    return {"projectId": task.project, "customerId": customer}
+
+
 def context(rx: Rx, call: Call[None]) -> Reply:
     """What an agent needs to start: the task, its time line, what its project remembers.
 
@@ -173,14 +179,15 @@ def context(rx: Rx, call: Call[None]) -> Reply:
     """
     task = sql.need(rx, call.company, call.path["id"])
     memories = projects.memories(rx, task.project, limit=_MEMORIES)
+    scope = _scope(rx, call.company, task)
     return json_reply(
         {
             "task": _detail(rx, call.company, task.id),
-            "notes": timeline.of_task(rx, call.company, task.id),
+            "notes": [event | scope for event in timeline.of_task(rx, call.company, task.id)],
             "projectMemory": [shapes.project_memory(m) for m in memories],
             "resources": task_context.resources_for(rx, call.company, task),
             "relatedThreads": task_context.threads_of(rx, call.company, task),
-            "agentProfile": None,
+            "agentProfile": profiles.of_task(rx, task),
             "dispatch": task_context.dispatch_of(rx, call.company, task),
         }
     )
@@ -331,14 +338,17 @@ class NoteBody(msgspec.Struct, rename="camel"):
 
 def add_note(tx: Tx, call: Call[NoteBody]) -> Reply:
     note, memory = editing.note(tx, call.path["id"], call.body.note, call.body.handoff)
-    event = timeline.note_event(tx, note)
+    task = sql.need(tx, tx.company, note.task)
+    event = timeline.note_event(tx, note) | _scope(tx, tx.company, task)
     more = {} if memory is None else {"memory": shapes.project_memory(memory)}
     return json_reply({"message": "Note added", "event": event} | more)
 
 
 def notes(rx: Rx, call: Call[None]) -> Reply:
     task = sql.need(rx, call.company, call.path["id"])
-    return json_reply({"events": timeline.of_task(rx, call.company, task.id)})
+    scope = _scope(rx, call.company, task)
+    events = [event | scope for event in timeline.of_task(rx, call.company, task.id)]
+    return json_reply({"events": events})
 
 
 class ResultBody(msgspec.Struct, rename="camel"):
@@ -366,7 +376,7 @@ def result(tx: Tx, call: Call[ResultBody]) -> Reply:
     if body.state == DONE and parking.awaits_done(tx, task):
         return waiting(tx, task)
     stored = sql.result_of(tx, task.id)
-    shape = shapes.task(task, sql.spec_of(tx, task.id), stored)
+    shape = shapes.task(task, sql.spec_of(tx, task.id), stored) | _scope(tx, tx.company, task)
     return json_reply({"message": "Result recorded", "task": shape})
 
 
@@ -389,6 +399,7 @@ def complete(tx: Tx, call: Call[Complete]) -> Reply:
     if parking.awaits_done(tx, task):
         return waiting(tx, task)
     shape = shapes.task(task, sql.spec_of(tx, task.id), sql.result_of(tx, task.id))
+    shape |= _scope(tx, tx.company, task)
     return json_reply({"message": "Task completed", "task": shape})
 
 
