@@ -69,6 +69,18 @@ def by_id(rx: Rx, company: str, project: str) -> Project | None:
     return None if row is None else _project(row)
 
 
+def goals(rx: Rx, company: str, wanted: set[str]) -> dict[str, str]:
+    """The goals of those of these ids that are there, in one query."""
+    if not wanted:
+        return {}
+    rows = rx.all(
+        "select id, goal from project where company=? and deleted_ms is null "  # noqa: S608
+        f"and id in ({','.join('?' * len(wanted))})",
+        (company, *sorted(wanted)),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def by_goal(rx: Rx, company: str, goal: str) -> Project | None:
     """The newest one of exactly this goal."""
     row = rx.one(

@@ -12,10 +12,12 @@ create index project_memory_list on project_memory (project, created_ms, id);
 create index incident_status on incident (company, status, no) where deleted_ms is null;
 create index incident_severity on incident (company, severity, no) where deleted_ms is null;
 create index incident_project on incident (project, no) where project is not null;
+create index incident_of_task on incident (task, no) where task is not null;
 create index incident_stale on incident (company)
     where reason_code = 'unclaimed_stale' and status <> 'resolved' and deleted_ms is null;
 create index approval_project on approval (project, no) where project is not null;
 create index approval_agent on approval (agent, no) where agent is not null;
+create index conversation_type on conversation (company, type, no);
 create index budget_list on budget (company, id);
 
 -- Work that waits too long: deadlines of tasks that have one, and up to where each company's tasks
