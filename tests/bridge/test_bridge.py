@@ -295,7 +295,9 @@ async def test_a_result_that_a_person_accepts_frees_the_bridge(here: Place) -> N
     assert here.done() == [first, second]
 
 
-async def test_the_token_reaches_no_program(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_weak_spot_21_the_token_reaches_no_program(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weak spot 21: neither by environment nor by what is read."""
     for name in ("HOMARUS_TOKEN", "EMPEROR_CLAW_API_TOKEN", "PASSED", "LC_TOKEN"):
         monkeypatch.setenv(name, here.token)

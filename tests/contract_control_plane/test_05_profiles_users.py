@@ -169,28 +169,7 @@ def test_weak_spot_27_faces_come_in_pages(wire: Wire) -> None:
     assert wire.get(f"{path}&cursor=x").status == 400
 
 
-# -- project memory, prices ----------------------------------------------------------------
-
-
-def test_weak_spot_22_memory_of_a_removed_project_is_gone(wire: Wire) -> None:
-    project = wire.project()["id"]
-    path = f"/projects/{project}/memory"
-    assert wire.post(path, {"content": "remember"}, key=None).status == 201
-    wire.delete(f"/projects/{project}")
-    assert wire.get(path).status == 404
-    assert wire.post(path, {"content": "again"}, key=None).status == 404
-
-
-def test_weak_spot_22_prices_are_an_owners_and_of_one_company(
-    wire: Wire, person: Wire, found: Callable[..., Wire]
-) -> None:
-    price = {"provider": "p", "model": "m", "inputPricePer1k": 100, "outputPricePer1k": 200}
-    assert wire.post("/pricing", price, key=None).status == 403
-    assert person.post("/pricing", price, key=None).status == 200
-    assert "m" in {row["model"] for row in wire.get("/pricing")["pricing"]}
-    other = found()
-    assert "m" not in {row["model"] for row in other.get("/pricing")["pricing"]}
-    other.close()
+# -- project memory -----------------------------------------------------------------------
 
 
 def test_weak_spot_27_project_memory_is_bounded(wire: Wire) -> None:
