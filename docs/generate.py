@@ -64,14 +64,23 @@ RUN_TIME: dict[str, str] = {
     "limits, targets, schema",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
+    "oauth.{word}": "invalid_request, invalid_scope, invalid_grant, invalid_target, "
+    "invalid_redirect_uri, invalid_client_metadata, unsupported_response_type, "
+    "unsupported_grant_type",
+    "integration.{field}": "provider, name",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
+    "pipeline.{field}": "name, kind, purpose, doc, runtime_ref, context_query, trigger, "
+    "trigger_config, status, context, context_resources, context_tags, extra, steps, nothing, "
+    "run_status, run_text",
+    "profile.{field}": "display_name, signature, memory_seed",
     "resource.{field}": "provider, type, name, status",
     "skill.{code}": "text, files",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
+    "{kind}.unknown": "pipeline, playbook, template",
     "{what}.outcome": "audit, acceptance",
-    "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
+    "{noun}.{field}": "`artifact.kind`, `folder.kind`, `incident.severity`, `incident.reason_code`",
 }
 """Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""
 
@@ -332,6 +341,22 @@ def api() -> str:
     return "\n".join(parts)
 
 
+def tools() -> str:
+    """Every MCP tool with the route that it is a face of, in the table's order."""
+    from homarus.control_plane import table as surface
+    from homarus.mcp.table import TOOLS
+    from homarus.mcp.tool import bind_tools
+
+    rows = []
+    for name, bound in bind_tools(TOOLS, surface.routes()).items():
+        row = bound.tool
+        must = bound.schema["required"]
+        arguments = ", ".join(f"{each}*" if each in must else each for each in bound.places)
+        kind = "reads" if bound.reads else "changes" if row.destructive else "adds"
+        rows.append((f"`{name}`", row.about, f"`{row.method} {row.path}`", kind, arguments or "–"))
+    return table(("tool", "what it does", "route", "kind", "arguments"), rows)
+
+
 def key_rule(route: "AnyRoute") -> str:
     if route.kind == "read":
         return ""
@@ -496,6 +521,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "rules": rules,
     "settings": settings,
     "tasks": tasks,
+    "tools": tools,
 }
 
 

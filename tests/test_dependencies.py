@@ -19,6 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Modules that may import their extra at the top, because others import *them* inside functions.
 ADAPTERS = {
     "homarus.store.postgres": "postgres",
+    "homarus.mcp.server": "mcp",
+    "homarus.mcp.stdio": "mcp",
 }
 # Budget of the core install (docs/adr and pyproject: a small core), platform markers counted in.
 CORE_DISTRIBUTIONS_MAX = 38

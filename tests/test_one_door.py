@@ -92,6 +92,12 @@ class Sealer:
     def seal(self, clear: bytes, about: bytes) -> bytes:
         return b""
 
+    def unseal(self, sealed: bytes, about: bytes) -> bytes:
+        return b""
+
+    def derive(self, about: bytes) -> bytes:
+        return b""
+
 
 def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -> Edge:
     facts = SqlFacts()
@@ -108,8 +114,8 @@ def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -
 
 async def call(edge: Edge, route: AnyRoute) -> int:
     """One request as a client would send it; the status of the answer."""
-    path = "/api/v1" + route.path
-    for name in ("id", "sid", "aid", "pid", "rid"):
+    path = route.mounts[-1] + route.path
+    for name in ("id", "sid", "aid", "pid", "rid", "cid", "iid"):
         path = path.replace("{" + name + "}", COMPANY)
     sent: list[Any] = []
 
@@ -174,6 +180,20 @@ def judged_as(route: Route) -> str:
     return route.capability if route.names is None else "a"
 
 
+def variants(routes: tuple[AnyRoute, ...]) -> list[tuple[AnyRoute, AnyRoute]]:
+    """`(what is called, what it must be judged as)`: a forking route once for each of its forks,
+    pinned to that one whatever the body says."""
+    found: list[tuple[AnyRoute, AnyRoute]] = []
+    for route in routes:
+        forks = getattr(route, "forks", ())
+        found += [(pinned(route, fork), fork) for fork in forks] or [(route, route)]  # type: ignore[arg-type]
+    return found
+
+
+def pinned(route: Route, fork: Route) -> Route:
+    return msgspec.structs.replace(route, pick=lambda rx, call: fork)
+
+
 async def walk(routes: tuple[AnyRoute, ...], home: Path) -> list[str]:
     """One line per request that reached an effect otherwise than by one judged unit of its route.
 
@@ -181,9 +201,10 @@ async def walk(routes: tuple[AnyRoute, ...], home: Path) -> list[str]:
     after it (sweep a content), never before it; one that reads never asks for a unit at all.
     """
     found = []
-    for route in routes:
+    for served, route in variants(routes):
         store = RecordingStore()
-        status = await call(edge_over(store, routes, home), route)
+        offered = routes if served is route else (served,)
+        status = await call(edge_over(store, offered, home), served)
         asked = [action.capability for action in store.units]
         name = f"{route.method} {route.path}: {status}, units {asked}"
         if route.kind == "read":
@@ -242,6 +263,20 @@ async def test_a_planted_side_path_fails_the_walk(planted: AnyRoute, tmp_path: P
     assert (await walk((*table.routes(), planted), tmp_path) == []) is honest
 
 
+def test_a_planted_fork_that_writes_is_found() -> None:
+    fork = write_route("POST", "", "read", json_reply, "Side path")
+    planted = write_route(
+        "POST",
+        "/side",
+        "task.create",
+        json_reply,
+        "Forks",
+        forks=(fork,),
+        pick=lambda rx, call: fork,
+    )
+    assert side_paths((planted,))
+
+
 def test_a_planted_read_that_writes_is_found() -> None:
     planted = Route(
         method="POST", path="/side", capability="task.create", summary="Side path",
@@ -259,7 +294,7 @@ def test_a_planted_capability_is_found() -> None:
 def side_paths(routes: tuple[AnyRoute, ...]) -> list[str]:
     """Routes that do not write although their method or their capability's effect does."""
     found = []
-    for route in routes:
+    for _, route in variants(routes):
         builtin = BUILTIN.get(route.capability)
         effect = "" if builtin is None else builtin.effect.name
         reads = route.capability in ("read", "audit.read") or effect == "READ"
@@ -273,7 +308,7 @@ def side_paths(routes: tuple[AnyRoute, ...]) -> list[str]:
 
 
 def unknown_capabilities(routes: tuple[AnyRoute, ...]) -> list[str]:
-    return sorted({route.capability for route in routes} - BUILTIN.keys())
+    return sorted({route.capability for _, route in variants(routes)} - BUILTIN.keys())
 
 
 def test_reads_read_and_writes_write() -> None:

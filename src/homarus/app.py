@@ -1,6 +1,6 @@
 """The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
 
-    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard -> front -> workers
+    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard, mcp -> front -> workers
 
 No globals: each part gets what it needs by constructor. The process around it is `service/`.
 """
@@ -21,6 +21,7 @@ from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import Front
+from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
@@ -31,8 +32,10 @@ from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
+from homarus.kernel.uses import Uses
 from homarus.mainspace.guard import Guard
 from homarus.mainspace.guard import Periods as GuardPeriods
+from homarus.mcp.mount import Mount
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store
 from homarus.web import site
@@ -55,7 +58,8 @@ class App:
         self.kernel = kernel
         self.store = store
         run_folder = settings.home / "run"
-        self.door = Door(store, clock)
+        uses = Uses()
+        self.door = Door(store, clock, uses=uses)
         self.feed = Feed(store)
         self.blobs = Blobs(settings.home / "blobs")
         routes = table.routes()
@@ -70,10 +74,26 @@ class App:
             table.frames(),
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
         )
-        self.site = site.build(store, kernel.admit, master.link_key, settings.host)
+        self.site = site.build(
+            store, kernel.admit, master.link_key, settings.host, settings.public_url
+        )
+        self.oauth = OAuth(store, settings.public_url)
+        self.mcp = Mount(
+            self.edge,
+            self.door,
+            routes,
+            loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
+        )
         self.asgi = Front(
-            self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
+            self.edge,
+            self.sockets,
+            self.health,
+            Documents(routes),
+            {"app": self.site, "mcp": self.mcp},
+            dict.fromkeys(self.oauth.paths(), self.oauth),
         )
         self.maintenance = Maintenance(
             store,
@@ -82,6 +102,7 @@ class App:
             run_folder,
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
             self.blobs,
+            uses,
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.calls = Calls(store, settings.home)
@@ -136,6 +157,7 @@ class App:
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         try:
+            await self.maintenance.note_uses()
             await self.maintenance.anchor()
         finally:
             await self.store.stop()

@@ -71,11 +71,12 @@ def _entry(row: Row) -> Entry:
     return Entry(*values)
 
 
-def entries(rx: Rx, agent: str, *, limit: int) -> list[Entry]:
-    """The newest `limit`, oldest first."""
+def entries(rx: Rx, agent: str, *, limit: int, before: int | None = None) -> list[Entry]:
+    """The newest `limit` (of those before `no` `before`), oldest first."""
     rows = rx.all(
-        f"select {_ENTRY} from agent_memory_entry where agent=? order by no desc limit ?",  # noqa: S608
-        (agent, limit),
+        f"select {_ENTRY} from agent_memory_entry where agent=? and no<? "  # noqa: S608
+        "order by no desc limit ?",
+        (agent, 2**62 if before is None else before, limit),
     )
     return [_entry(row) for row in reversed(rows)]
 

@@ -10,6 +10,7 @@ environment. Nothing else reads configuration.
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -44,6 +45,10 @@ class Settings:
     port: int = _setting(DEFAULT_PORT, "Main port; 0 takes a free one.")
     allow_remote: bool = _setting(
         False, "Permit a `host` that other machines reach. Every caller needs a token either way."
+    )
+    public_url: str = _setting(
+        "",
+        "Address that people and programs call, where a proxy stands before it; empty: as called.",
     )
     store: str = _setting("sqlite", "`sqlite`, or the URL of a PostgreSQL database.")
     log_level: str = _setting("info", "Least level in the log file: debug, info, warning, error.")
@@ -177,6 +182,7 @@ def _converted(name: str, value: Any, kind: Any, where: str, *, strict: bool) ->
         ) from error
 
 
+_PUBLIC_URL: Final = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _PERIODS: Final = (
     "drain_s", "anchor_s", "lease_watch_s", "session_watch_s", "document_watch_s",
     "document_hash_s",
@@ -194,6 +200,12 @@ def _check(settings: Settings) -> None:
     for name in ("max_connections", "max_sockets"):
         if not 1 <= getattr(settings, name) <= 1_000_000:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "1 to 1000000.")
+    if settings.public_url and not _PUBLIC_URL.fullmatch(settings.public_url):
+        raise Invalid(
+            "settings.value",
+            f"public_url {settings.public_url!r} is no address",
+            "`https://name`, or `http://name:port`, without a path.",
+        )
     if not is_loopback(settings.host) and not settings.allow_remote:
         raise Invalid(
             "settings.bind",

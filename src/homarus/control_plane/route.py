@@ -28,6 +28,9 @@ from homarus.store.port import Reply, Rx, Store
 B = TypeVar("B")
 T = TypeVar("T")
 
+MOUNTS: Final = ("/api/mcp", "/api/v1")
+ROOT: Final = ("/api",)
+"""Mounts of a route that the original has beside `/api/mcp`."""
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
 MAX_LIMIT: Final = 500
@@ -61,12 +64,12 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
             raise Invalid("request.bad_id", f"{value[:80]!r} is not an id", "Give the UUID.")
         return value.lower()
 
-    def limit(self) -> int:
+    def limit(self, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
         """`limit` of the query: default 100, at most 500; nonsense counts as not given."""
         text = self.query.get("limit", "")
         if not (text.isascii() and text.isdecimal()) or len(text) > 9:
-            return DEFAULT_LIMIT
-        return max(1, min(int(text), MAX_LIMIT))
+            return default
+        return max(1, min(int(text), most))
 
     def cursor(self) -> int | None:
         """`cursor` of the query: the `nextCursor` of the page before. Raises `request.cursor`."""
@@ -77,11 +80,24 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
             raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
         return int(text)
 
+    def cursor_id(self) -> str | None:
+        """The same, of a list whose cursor is the id of the last row seen."""
+        text = self.query.get("cursor")
+        if text is None or text == "":
+            return None
+        if not is_uuid(text):
+            raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
+        return text
+
 
 class Sealer(Protocol):
-    """What seals small secrets: `kernel.keys.MasterKey`."""
+    """What seals small secrets and opens them: `kernel.keys.MasterKey`."""
 
     def seal(self, clear: bytes, about: bytes) -> bytes: ...
+
+    def unseal(self, sealed: bytes, about: bytes) -> bytes: ...
+
+    def derive(self, about: bytes) -> bytes: ...
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +114,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `acting`     finds the agent reference that the caller speaks for, in the decoded call
     `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
                  must not see in clear is sealed here. Action and key are made of the call before
+    `finish`     makes the reply of what the handler gave, after the commit, with the daemon's
+                 `Sealer`: what is sealed is opened there and nowhere before. Nothing of such a
+                 reply is stored, so the route is `keyed` "ignored"
     `before`     for `kind` "write": reads what takes too long for a unit, in a read transaction of
                  its own before it; the handler finds it in `call.seen`
     `target`     URI-like target of the action, with path names: `task:{id}`
@@ -115,12 +134,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                  "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
                  the instance; "path" the company that `{id}` of the path names
     `also`       further statuses of success
+    `mounts`     what `path` is below of: both, or `/api` itself (ROOT)
+    `forks`      the routes that this one may turn out to be, where the body says which
+    `pick`       finds it among `forks`, by the decoded call and rows; it is judged, keyed and run
+                 in this one's place, and this one's own handler never is
     """
 
     method: str
     path: str
     capability: str
-    handler: Callable[..., Reply]
+    handler: Callable[..., Any]
     kind: str
     summary: str
     body: Any = None
@@ -129,6 +152,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replay: Callable[..., Reply | None] | None = None
     acting: Callable[[Call[Any]], str | None] | None = None
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
+    finish: Callable[[Any, Sealer], Reply] | None = None
     before: Callable[[Rx, Call[Any]], Any] | None = None
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
@@ -145,11 +169,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     scope: str = "caller"
     also: tuple[int, ...] = ()
+    mounts: tuple[str, ...] = MOUNTS
+    forks: tuple["Route", ...] = ()
+    pick: Callable[[Rx, Call[Any]], "Route"] | None = None
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:
     """A reply whose body is any msgspec-encodable value."""
     return Reply(status=status, body=_encode(body))
+
+
+class TextReply(Reply, frozen=True):
+    """A reply of a reading route whose body is plain text in UTF-8."""
 
 
 def read_route(path: str, handler: Callable[..., Reply], summary: str, **more: Any) -> Route:
@@ -168,7 +199,7 @@ def write_route(
     method: str,
     path: str,
     capability: str,
-    handler: Callable[..., Reply],
+    handler: Callable[..., Any],
     summary: str,
     **more: Any,
 ) -> Route:
@@ -184,15 +215,17 @@ def write_route(
 
 
 class FileReply(msgspec.Struct, frozen=True):
-    """A file as the body of a 200: sent in chunks, with these headers and `Content-Length: size`.
+    """A file as the body: sent in chunks, with these headers and `Content-Length: size`.
 
     The surface sends `headers` as they are, opens `path` before the status line goes out (a
-    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes.
+    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes from `start` on.
     """
 
     path: Path
     size: int
     headers: tuple[tuple[str, str], ...]
+    start: int = 0
+    status: int = 200
 
 
 class Stream(Protocol):
@@ -200,13 +233,14 @@ class Stream(Protocol):
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
-    in lower case.
+    in lower case; `sealer` opens what was sealed.
     """
 
     home: Path
     store: Store
     blobs: Blobs
     headers: Mapping[str, str]
+    sealer: Sealer
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `request.disconnected` when the client goes away.
@@ -266,3 +300,4 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     scope: str = "caller"
+    mounts: tuple[str, ...] = MOUNTS

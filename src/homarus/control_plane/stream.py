@@ -69,6 +69,7 @@ class EdgeStream:
         self.home = means.home
         self.blobs = means.blobs
         self.store = means.store
+        self.sealer = means.sealer
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
         }
@@ -129,22 +130,23 @@ class EdgeStream:
             self._slots.give()
 
 
-async def send_file(send: Send, reply: FileReply, slots: StreamSlots) -> None:
-    """Exactly `size` bytes of the file; a missing or short one is 503 before the status line."""
+async def send_file(send: Send, reply: FileReply, slots: StreamSlots, *, head: bool) -> None:
+    """Exactly `size` bytes of the file; a missing or short one is 503 before the status line.
+    `head`: the headers only, as of a HEAD request."""
     try:
         await slots.take()
     except HomarusError as error:
         await send_error(send, error)
         return
     try:
-        await _send_file(send, reply)
+        await _send_file(send, reply, head)
     finally:
         slots.give()
 
 
-async def _send_file(send: Send, reply: FileReply) -> None:
+async def _send_file(send: Send, reply: FileReply, head: bool) -> None:
     try:
-        file = await asyncio.to_thread(_open, reply.path, reply.size)
+        file = await asyncio.to_thread(_open, reply.path, reply.start, reply.size)
     except OSError:
         await send_error(
             send,
@@ -158,8 +160,8 @@ async def _send_file(send: Send, reply: FileReply) -> None:
     headers = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in reply.headers]
     headers.append((b"content-length", str(reply.size).encode()))
     with file:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        left = reply.size
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        left = 0 if head else reply.size
         while left:
             chunk = await asyncio.to_thread(file.read, min(left, CHUNK_BYTES))
             if not chunk:
@@ -169,7 +171,9 @@ async def _send_file(send: Send, reply: FileReply) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _open(path: Path, size: int) -> Any:
-    if path.stat().st_size < size:
+def _open(path: Path, start: int, size: int) -> Any:
+    if path.stat().st_size < start + size:
         raise OSError("short")
-    return path.open("rb")
+    file = path.open("rb")
+    file.seek(start)
+    return file

@@ -175,6 +175,7 @@ def _noted(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
         "type": "task_note_added",
         "taskId": task.id,
         "projectId": task.project,
+        "customerId": projects.customer_of(rx, company, task.project),
         "event": _entry(company, event, shapes.note(note)),
     }
     memory = projects.memory(rx, event.data["m"]) if "m" in event.data else None

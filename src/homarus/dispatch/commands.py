@@ -19,6 +19,7 @@ from homarus.flows.calling import check_arguments
 from homarus.kernel import registry
 from homarus.kernel.argv import Template
 from homarus.kernel.limits import RANGES, Limits
+from homarus.records import rules
 from homarus.records.blobs import Blobs
 
 MAX_FILES: Final = 20
@@ -73,7 +74,7 @@ def collect(blobs: Blobs, out: Path) -> tuple[running.Produced, ...]:
             while chunk := file.read(CHUNK_BYTES):
                 draft.write(chunk)
         size = draft.size
-        name = entry.name.encode("utf-8", "replace").decode()
+        name = rules.safe_name(entry.name.encode("utf-8", "replace").decode())
         produced.append(running.Produced(name, draft.keep(), size))
     return tuple(produced)
 

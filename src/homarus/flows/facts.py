@@ -27,8 +27,11 @@ class SqlFacts:
     """`homarus.kernel.facts.Facts` over the store's own rows."""
 
     def agent(self, rx: Rx, company: str, ref: str) -> AgentFacts | None:
-        """A live agent by exact name or by id; no name looks like an id (contract, 4.2)."""
-        row = rx.one(_AGENT + ("id=?" if is_uuid(ref) else "name=?"), (company, ref))
+        """A live agent by exact name, or by id in any case; no name looks like an id (contract,
+        4.2)."""
+        lower = ref.lower()
+        by_id = is_uuid(lower)
+        row = rx.one(_AGENT + ("id=?" if by_id else "name=?"), (company, lower if by_id else ref))
         if row is None:
             return None
         skills = agents.skills_of(row[4])
