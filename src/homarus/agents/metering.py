@@ -1,5 +1,5 @@
-"""What a request to a model may cost at most, before it is sent (design, 1: money is reserved before
-it is spent).
+"""What a request to a model may cost at most, before it is sent (design, 1: money is reserved
+before it is spent).
 
 Providers count tokens each in their own way, and none without a request. So the input is estimated
 on the high side: a token is at least four bytes of UTF-8, which is four characters of English, two

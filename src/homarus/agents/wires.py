@@ -224,9 +224,9 @@ def _cut_off(answered: Answered) -> Answered:
         if isinstance(part, Text) and left > 0:
             kept.append(Text(part.text[:left]))
             left -= len(part.text)
-    return Answered(
-        AssistantMessage(tuple(kept)), answered.usage, Stop.LENGTH, answered.model, answered.id
-    )
+    # The count of the output comes at the end, and this answer was not heard to its end.
+    usage = Usage(answered.usage.input, 0, answered.usage.cached)
+    return Answered(AssistantMessage(tuple(kept)), usage, Stop.LENGTH, answered.model, answered.id)
 
 
 REMEDIES: Final = {
