@@ -40,6 +40,8 @@ SYSTEM_TOOLS = {
     "bubblewrap": ("bubblewrap", "the sandbox"),
     "postgresql": ("postgresql", "the PostgreSQL engine"),
     "chromium": ("chromium", "the dashboard in a browser"),
+    "nodejs": ("nodejs", "the launchers that clients download"),
+    "npm": ("npm", "the wires to models, against a stub by others"),
 }
 
 
@@ -235,7 +237,12 @@ def find_tool(name):
             if os.path.exists(os.path.join(folder, "initdb")):
                 return folder
         return None
-    names = {"bubblewrap": ("bwrap",), "chromium": ("chromium", "chromium-browser")}[name]
+    names = {
+        "bubblewrap": ("bwrap",),
+        "chromium": ("chromium", "chromium-browser"),
+        "nodejs": ("node", "nodejs"),
+        "npm": ("npm",),
+    }[name]
     for program in names:
         if shutil.which(program):
             return shutil.which(program)
@@ -263,9 +270,17 @@ def install_system_tools():
             "Missing: {}. This needs root and apt-get; elsewhere install them with "
             "your system's package tool.".format(", ".join(packages))
         )
-    say("apt-get install " + " ".join(packages))
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     subprocess.check_call(["apt-get", "update", "-qq"], env=environment)
+    apt_install([name for name in packages if name != "npm"], environment)
+    if "npm" in packages and find_tool("npm") is None:  # some builds of nodejs bring it along
+        apt_install(["npm"], environment)
+
+
+def apt_install(packages, environment):
+    if not packages:
+        return
+    say("apt-get install " + " ".join(packages))
     subprocess.check_call(
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends"] + packages,
         env=environment,

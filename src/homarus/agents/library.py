@@ -221,8 +221,13 @@ class Exchange:
 
     @property
     def why_ended(self) -> str | None:
-        """The library's word; None: nobody said, so the stream was cut."""
-        return None if self._stream is None else self._stream.finish_reason
+        """The library's word; None: nobody said, so the stream was cut. A reason that the library
+        does not know is an end all the same."""
+        if self._stream is None:
+            return None
+        told = (self._stream.provider_details or {}).get("finish_reason")
+        known = {None: None, "incomplete": "length"}
+        return self._stream.finish_reason or known.get(told, "stop")
 
     def answered(self, stop: Stop | None = None) -> port.Answered:
         """The answer as it stands. `stop`: why it ends here, where that is our doing."""
