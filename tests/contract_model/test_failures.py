@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import traceback
 from typing import Any
 
@@ -21,6 +22,8 @@ from homarus.testing.model_server import (
     Stall,
 )
 from tests.contract_model.talk import KEY, ask, asking, wired
+from tests.support.scripted_http import Answer as Http
+from tests.support.scripted_http import scripted
 
 FAULTS: list[tuple[str, Reply, set[Fault], str]] = [
     # name, what the provider does, fault, what had come by then
@@ -94,6 +97,18 @@ async def test_silence_ends_the_stream_and_the_connection(
     assert came.failure is not None
     assert (came.failure.fault, came.text) == (Fault.STALLED, text)
     await asyncio.to_thread(server.wait, lambda s: s.left == 1)
+
+
+async def test_a_slow_reader_is_no_silence(server: ModelServer, dialect: Dialect) -> None:
+    """What its consumer takes between two events is not counted."""
+    server.add(Say("12345678" * 3))
+    url = server.base_url(dialect.value)
+    async with wired(dialect, url, first_event_s=10, next_event_s=0.2) as wire:
+        stream = wire.stream(asking())
+        await anext(stream)
+        await asyncio.to_thread(threading.Event().wait, 0.3)
+        events = [event async for event in stream]
+    assert events[-1].message.text == "12345678" * 3
 
 
 async def test_an_address_where_nobody_listens(dialect: Dialect) -> None:
@@ -183,6 +198,17 @@ async def test_a_wrong_key(dialect: Dialect) -> None:
             failure = (await ask(wire, asking())).failure
     assert failure is not None
     assert (failure.fault, KEY in str(failure)) == (Fault.KEY, False)
+
+
+async def test_a_redirect_is_not_followed(dialect: Dialect) -> None:
+    with scripted(Http()) as elsewhere:
+        moved = Http(status=307, headers={"Location": f"{elsewhere.url}/v1/x"})
+        with scripted(moved) as server:
+            async with wired(dialect, server.url) as wire:
+                failure = (await ask(wire, asking())).failure
+        assert elsewhere.asked == []
+    assert failure is not None
+    assert (failure.fault, "307" in failure.message) == (Fault.REQUEST, True)
 
 
 async def test_nothing_of_the_environment_goes_out(

@@ -29,6 +29,9 @@ from homarus.agents.port import Fault, Stop, Usage
 
 CONNECT_S: Final = 10.0
 WRITE_S: Final = 60.0
+MAX_CONNECTIONS: Final = 512
+MAX_IDLE: Final = 64
+"""Of one endpoint; who finds none free within CONNECT_S fails as unreachable."""
 MAX_WIRE_BYTES: Final = 64 * 1024 * 1024
 """Of one reply, as it comes over the wire."""
 MAX_MODELS: Final = 64
@@ -64,7 +67,10 @@ class Line:
         self.endpoint = endpoint
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT_S, pool=CONNECT_S, write=WRITE_S),
-            follow_redirects=False,
+            limits=httpx2.Limits(
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE
+            ),
+            follow_redirects=False,  # the key would go along
             trust_env=not endpoint.is_loopback,
             event_hooks={"request": [self._address], "response": [_bound]},
         )
@@ -538,6 +544,9 @@ def failure(error: Exception) -> Verdict:
     if not isinstance(error, wrong.ModelAPIError):
         return Verdict(_odd(error), said)
     status = error.status_code if isinstance(error, wrong.ModelHTTPError) else None
+    redirect = getattr(error.__cause__, "status_code", 0)
+    if status is None and 300 <= redirect < 400:
+        return Verdict(Fault.REQUEST, "it redirects, and the key goes nowhere else", redirect)
     return Verdict(_fault(error, status, said), said, status, error.retry_after)
 
 

@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from homarus.agents.endpoint import Dialect, Endpoint
-from homarus.agents.port import ModelPort
 from homarus.agents.wires import Wire
 from homarus.company import models
 from homarus.company.models import Keyed, Model
@@ -29,7 +28,7 @@ class Opened(msgspec.Struct, frozen=True):
     """A configured model and its connection. Prices go by `model.model`."""
 
     model: Model
-    port: ModelPort
+    port: Wire
 
 
 class Providers:

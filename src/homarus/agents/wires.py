@@ -9,7 +9,8 @@ thread when it is first needed. Nothing is tried twice here: that is the loop's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from contextlib import aclosing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -47,10 +48,13 @@ _LIBRARY: Final = "homarus.agents.library"
 T = TypeVar("T")
 
 
-async def ready() -> Any:
-    """The module that knows the library, imported in a thread. Raises `model.library`."""
+def load() -> Any:
+    """The module that knows the library: half a second the first time, so call it in a thread.
+
+    Raises `model.library`.
+    """
     try:
-        return await asyncio.to_thread(import_module, _LIBRARY)
+        return import_module(_LIBRARY)
     except ImportError as error:
         raise Unavailable(
             "model.library",
@@ -73,6 +77,7 @@ class Wire:
         self._endpoint = endpoint
         self._first_event_s = first_event_s
         self._next_event_s = next_event_s
+        self._library: Any = None
         self._line: Line | None = None
         self._making = asyncio.Lock()
         self._under_way = 0
@@ -81,15 +86,20 @@ class Wire:
     def __repr__(self) -> str:
         return f"Wire({self._endpoint!r})"
 
+    async def prepare(self, model: str) -> None:
+        """Load what the first request would wait for. Raises `model.library`."""
+        await self._open_line(model)
+        await self._close_if_idle()
+
     async def stream(self, request: ModelRequest) -> AsyncIterator[Event]:
         """Raises ModelFailure, `model.library`."""
-        library = await ready()
-        line = await self._open_line(library, request.model)
+        library, line = await self._open_line(request.model)
         self._under_way += 1
         exchange: Exchange = library.Exchange(line, request)
         try:
-            async for event in self._events(library, exchange, request):
-                yield event
+            async with aclosing(self._events(library, exchange, request)) as events:
+                async for event in events:
+                    yield event
         finally:
             self._under_way -= 1
             await self._end(exchange)
@@ -103,7 +113,7 @@ class Wire:
 
     async def _events(
         self, library: Any, exchange: "Exchange", request: ModelRequest
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         now = asyncio.get_running_loop().time
         last = now() + ANSWER_S
         until = now() + self._first_event_s
@@ -111,18 +121,19 @@ class Wire:
         await self._step(library, exchange, request, exchange.open(), until)
         while chars <= MAX_REPLY_CHARS:
             piece = await self._step(library, exchange, request, exchange.next(), until)
-            until = min(now() + self._next_event_s, last)
             if piece is None:
-                async for event in self._whole(exchange, request):
+                for event in self._whole(exchange, request):
                     yield event
                 return
             room = MAX_REPLY_CHARS - chars
             chars += piece.chars
             if piece.delta is not None and room > 0:
                 yield Delta(piece.delta.text[:room], piece.delta.thinking)
+            # From here on: what the consumer took for its part is no silence of the provider.
+            until = min(now() + self._next_event_s, last)
         yield _cut_off(exchange.answered(Stop.LENGTH))
 
-    async def _whole(self, exchange: "Exchange", request: ModelRequest) -> AsyncIterator[Event]:
+    def _whole(self, exchange: "Exchange", request: ModelRequest) -> Iterator[Event]:
         if exchange.why_ended is None:
             raise self._failure(Fault.SERVER, request, "the stream was cut", usage=exchange.usage)
         if exchange.why_ended == "error":
@@ -189,17 +200,20 @@ class Wire:
 
     # -- connections -----------------------------------------------------------------------
 
-    async def _open_line(self, library: Any, model: str) -> "Line":
+    async def _open_line(self, model: str) -> tuple[Any, "Line"]:
+        """The library and the connections, loaded in threads where it is the first time."""
         if self._closing:
             raise Unavailable("model.closed", "the model's connection is closed", "Ask again.")
         async with self._making:
+            if self._library is None:
+                self._library = await asyncio.to_thread(load)
             line = self._line
             if line is None:
-                made: Line = await asyncio.to_thread(library.Line, self._endpoint)
+                made: Line = await asyncio.to_thread(self._library.Line, self._endpoint)
                 line = self._line = made
             if not line.knows(model):
                 await asyncio.to_thread(line.model, model)
-            return line
+            return self._library, line
 
     async def _end(self, exchange: "Exchange") -> None:
         try:

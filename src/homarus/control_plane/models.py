@@ -21,7 +21,6 @@ from homarus.agents.port import (
     UserMessage,
 )
 from homarus.agents.providers import Opened
-from homarus.agents.wires import ready
 from homarus.base.action import Action, Effect, Outcome
 from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError, NotOffered
@@ -130,8 +129,8 @@ async def test(stream: Stream, call: Call[None]) -> Reply:
         raise NotOffered("model.none_here", "this daemon asks no models", "Ask another one.")
     # Not judged: as a test of its own this would be a second one, without its cost.
     row = await stream.store.read(models.need, call.company, call.path["name"])
-    await ready()
     first = (await stream.models.chain(call.company, row.name))[0]
+    await first.port.prepare(row.model)
     request = ModelRequest(
         model=row.model,
         system="",
