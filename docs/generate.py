@@ -64,6 +64,7 @@ RUN_TIME: dict[str, str] = {
     "limits, targets, schema",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
+    "model.{value}": "busy, server, stalled, overflow, key, request, malformed, unreachable",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
     "resource.{field}": "provider, type, name, status",

@@ -7,6 +7,8 @@ import pytest
 from homarus.agents.endpoint import Dialect
 from homarus.agents.port import (
     AssistantMessage,
+    Fault,
+    Image,
     Text,
     Thinking,
     ToolCall,
@@ -85,6 +87,17 @@ async def test_images_go_in(server: Any, wire: Any, of: str) -> None:
     came = await ask(wire, asking(*messages))
     assert came.text == "a dot"
     assert PIXEL.data in str(server.requests[0].body)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [Image("image/png", "no base64!"), Text("half of a pair: \ud83d")],
+    ids=["image", "text"],
+)
+async def test_what_cannot_be_sent(server: Any, wire: Any, part: Any) -> None:
+    came = await ask(wire, asking(UserMessage((Text("a"), part))))
+    assert came.failure is not None
+    assert (came.failure.fault, server.requests) == (Fault.REQUEST, [])
 
 
 @pytest.mark.parametrize(

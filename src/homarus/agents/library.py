@@ -7,6 +7,7 @@ what each failure means.
 """
 
 import base64
+import binascii
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -423,7 +424,9 @@ def _content(parts: Sequence[port.Text | port.Image]) -> Any:
     return [
         part.text
         if isinstance(part, port.Text)
-        else m.BinaryContent(data=base64.b64decode(part.data), media_type=part.media_type)
+        else m.BinaryContent(
+            data=base64.b64decode(part.data, validate=True), media_type=part.media_type
+        )
         for part in parts
     ]
 
@@ -552,8 +555,8 @@ def failure(error: Exception) -> Verdict:
 
 def _odd(error: Exception) -> Fault:
     """Errors that are none of a provider's."""
-    if isinstance(error, wrong.UserError):
-        return Fault.REQUEST
+    if isinstance(error, wrong.UserError | UnicodeEncodeError | binascii.Error):
+        return Fault.REQUEST  # it never went out
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return Fault.UNREACHABLE
     if isinstance(error, httpx2.TransportError | httpx2.StreamError):
