@@ -76,6 +76,21 @@ async def test_usage_as_the_provider_counted_it(server: Any, wire: Any, cached: 
     assert came.answered.usage == Usage(input=100, output=20, cached=cached)
 
 
+@pytest.mark.filterwarnings("ignore:Failed to extract usage")
+@pytest.mark.parametrize(
+    "told, counted",
+    [((-5, 20), Usage()), ((5, -20), Usage()), ((5, 10**15), Usage(5, 1_000_000_000))],
+)
+async def test_counts_that_cannot_be(
+    server: Any, wire: Any, told: tuple[int, int], counted: Usage
+) -> None:
+    """No count is settled by its estimate (`metering.used`)."""
+    server.add(Answer((Say("42"),), told))
+    came = await ask(wire, asking())
+    assert came.answered is not None
+    assert came.answered.usage == counted
+
+
 async def test_what_the_request_carries(server: Any, wire: Any, dialect: Dialect) -> None:
     server.add(Say("42"))
     await ask(wire, asking(temperature=0.5, max_output_tokens=77, tool_choice="required"))

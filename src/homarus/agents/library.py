@@ -37,6 +37,8 @@ MAX_WIRE_BYTES: Final = 64 * 1024 * 1024
 """Of one reply, as it comes over the wire."""
 MAX_MODELS: Final = 64
 """Model ids that one connection keeps ready."""
+MAX_COUNT: Final = 1_000_000_000
+"""Tokens that one answer can have used."""
 MIN_THINKING_TOKENS: Final = 1_024
 """What messages-dialect models take at least, where thinking has a budget."""
 
@@ -281,11 +283,16 @@ def _said(text: str, *, thinking: bool) -> Piece:
 def _usage(stream: StreamedResponse) -> Usage:
     used = stream.usage
     return Usage(
-        input=used.input_tokens,
-        output=used.output_tokens,
-        cached=used.cache_read_tokens,
-        thinking=used.details.get("reasoning_tokens", 0),
+        input=_count(used.input_tokens),
+        output=_count(used.output_tokens),
+        cached=_count(used.cache_read_tokens),
+        thinking=_count(used.details.get("reasoning_tokens", 0)),
     )
+
+
+def _count(told: object) -> int:
+    """A provider's number, as far as it can be one: budgets are settled with it."""
+    return min(max(told, 0), MAX_COUNT) if isinstance(told, int) else 0
 
 
 def _stop(why: str | None, parts: Sequence[object]) -> Stop:
