@@ -68,6 +68,7 @@ RUN_TIME: dict[str, str] = {
     "invalid_redirect_uri, invalid_client_metadata, unsupported_response_type, "
     "unsupported_grant_type",
     "integration.{field}": "provider, name",
+    "model.{value}": "busy, server, stalled, overflow, key, request, malformed, unreachable",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
     "pipeline.{field}": "name, kind, purpose, doc, runtime_ref, context_query, trigger, "

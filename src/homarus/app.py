@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from homarus import __version__
+from homarus.agents.providers import Providers
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
 from homarus.config.settings import Settings, is_loopback
@@ -62,8 +63,11 @@ class App:
         self.door = Door(store, clock, uses=uses)
         self.feed = Feed(store)
         self.blobs = Blobs(settings.home / "blobs")
+        self.models = Providers(store, master)
         routes = table.routes()
-        means = Means(store, kernel.admit, self.feed, self.blobs, master, settings.home)
+        means = Means(
+            store, kernel.admit, self.feed, self.blobs, master, settings.home, models=self.models
+        )
         self.edge = Edge(means, self.door, routes)
         self.sockets = Sockets(
             store,
@@ -156,6 +160,7 @@ class App:
             return
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
+        await self.models.close()
         try:
             await self.maintenance.note_uses()
             await self.maintenance.anchor()

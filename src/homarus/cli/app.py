@@ -41,6 +41,7 @@ SECTIONS: Final = {
         "change": ("change", "Change the company's rules: propose, approve, switch."),
         "document": ("document", "Documents of the main space."),
         "budget": ("budget", "What may be spent, what was, and prices."),
+        "model": ("model", "Models that agents are answered by."),
         "approval": ("approval", "What waits for a person's yes, and the answers."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
         "trust": ("trust", "How far an agent is trusted, and why."),

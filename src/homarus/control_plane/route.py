@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from homarus.agents.providers import Providers
 from homarus.base.action import Estimate
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
@@ -233,9 +234,11 @@ class Stream(Protocol):
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
-    in lower case; `sealer` opens what was sealed.
+    in lower case; `sealer` opens what was sealed; `models` the connections to configured models,
+    where this daemon has any.
     """
 
+    models: Providers | None
     home: Path
     store: Store
     blobs: Blobs
@@ -260,12 +263,14 @@ class Stream(Protocol):
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,
+        estimate: Estimate | None = None,
     ) -> Reply:
         """`fn(tx, *args)` through the one door, under the request's key when it has one.
 
         `digest`: 32 bytes that stand for the body: the receipt's `arguments`, and what tells the
         same key with another body apart (a multipart body's own bytes change with its boundary).
-        `acting`, `task`: the agent and task named in the body, as in `Route`.
+        `acting`, `task`: the agent and task named in the body, `estimate`: what it may cost, all
+        as in `Route`.
         """
         ...
 

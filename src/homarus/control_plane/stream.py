@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from homarus.base.action import Action
+from homarus.agents.providers import Providers
+from homarus.base.action import Action, Estimate
 from homarus.base.errors import Busy, HomarusError, Unavailable
 from homarus.control_plane.answers import Receive, Send, send_error
 from homarus.control_plane.feed import Feed
@@ -52,6 +53,7 @@ class Means(msgspec.Struct, frozen=True):
     blobs: Blobs
     sealer: Sealer
     home: Path
+    models: Providers | None = None
 
 
 class EdgeStream:
@@ -70,6 +72,7 @@ class EdgeStream:
         self.blobs = means.blobs
         self.store = means.store
         self.sealer = means.sealer
+        self.models = means.models
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
         }
@@ -105,6 +108,7 @@ class EdgeStream:
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,
+        estimate: Estimate | None = None,
     ) -> Reply:
         before = self._action
         action = Action(
@@ -116,6 +120,7 @@ class EdgeStream:
             task=task,
             trace=before.trace,
             arguments=digest,
+            estimate=estimate,
         )
         if self._key is None:
             return await self.store.write(action, fn, *args)

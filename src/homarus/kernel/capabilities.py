@@ -137,6 +137,9 @@ BUILTIN: Final = _table(
     ),
     Builtin("budget.settle", "Settle a reservation", system=True, **_BY_AGENT),
     Builtin("budget.expire", "Give back what nobody settled", operator=None, system=True),
+    Builtin("model.add", "Add or change a configured model", operator="owner"),
+    Builtin("model.remove", "Remove a configured model", operator="owner"),
+    Builtin("model.test", "Ask a configured model for a word", effect=Effect.MODEL),
     # agents that this daemon runs (design, 6, 7)
     Builtin("turn.accept", "Say something to an agent that runs here", agents=True, runtimes=True),
     Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
