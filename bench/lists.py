@@ -24,7 +24,7 @@ from homarus.store.port import Params, Row, Rx
 ROWS, QUICK_ROWS = 100_000, 10_000
 EACH, QUICK_EACH = 30, 10
 ROUNDS = 3
-SHOWN = 8
+SHOWN = 30
 STATEMENTS, SQL = 2, 160
 LINES = "/audit/export"
 """A stream of lines for machines: it has no page."""
@@ -80,7 +80,7 @@ def questions(seed: Seeded) -> list[tuple[str, bool]]:
         listing = isinstance(route, Route) and route.method == "GET" and "limit" in route.query
         if not listing or route.path == LINES:
             continue
-        path = _filled(route.path, seed)
+        path = route.mounts[0] + _filled(route.path, seed)
         found.append((path, False))
         for name in route.query:
             found += [(f"{path}?{name}={quote(value)}", True) for value in _values(name, seed)]
@@ -88,7 +88,7 @@ def questions(seed: Seeded) -> list[tuple[str, bool]]:
 
 
 def _filled(path: str, seed: Seeded) -> str:
-    kind = {"threads": "thread", "projects": "project", "tasks": "task"}
+    kind = {"threads": "thread", "projects": "project", "tasks": "task", "customers": "customer"}
     return re.sub(r"\{\w+\}", lambda _: seed.common[kind.get(path.split("/")[1], "agent")], path)
 
 
@@ -111,7 +111,7 @@ async def _walk(running: Daemon, seed: Seeded, each: int) -> tuple[list[Asked], 
     )
     found, refused = [], 0
     for path, filtered in questions(seed):
-        request = f"GET /api/mcp{path} {head}".encode()
+        request = f"GET {path} {head}".encode()
         status, _ = await connection.ask(request)
         if status != 200:
             refused += 1
@@ -178,7 +178,9 @@ def _handle(rx: Rx, seed: Seeded, path: str) -> list[str]:
     bare, _, query = path.partition("?")
     token = tokens.by_secret(rx, (seed.home / "run" / "owner.token").read_text("ascii").strip())
     for route in routes():
-        if route.method != "GET" or _filled(route.path, seed) != bare or token is None:
+        if route.method != "GET" or token is None:
+            continue
+        if route.mounts[0] + _filled(route.path, seed) != bare:
             continue
         named = re.findall(r"\{(\w+)\}", route.path)
         values = [part for part in bare.split("/") if part in seed.common.values()]

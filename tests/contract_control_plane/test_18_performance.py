@@ -133,11 +133,8 @@ async def test_weak_spot_27_no_list_scans_or_sorts_a_table_that_grows(
 def test_weak_spot_27_every_list_ends_at_its_limit(
     wire: Wire, person: Wire, full: dict[str, str], route: Route
 ) -> None:
-    path = re.sub(r"\{\w+\}", lambda _: full["agent"], route.path)
-    if route.path.startswith("/projects"):
-        path = route.path.format(id=full["project"])
-    if route.path.startswith("/threads/"):
-        path = route.path.format(id=full["thread"])
+    kind = {"projects": "project", "threads": "thread"}.get(route.path.split("/")[1], "agent")
+    path = route.mounts[0] + re.sub(r"\{\w+\}", lambda _: full[kind], route.path)
     reply = person.get(f"{path}?limit=1&intent=write")
     if reply.status in (400, 404):  # it is about one thing, which is not there or must be named
         assert "{" in route.path or "taskId" in route.query
