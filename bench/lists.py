@@ -24,7 +24,7 @@ from homarus.store.port import Params, Row, Rx
 ROWS, QUICK_ROWS = 100_000, 10_000
 EACH, QUICK_EACH = 30, 10
 ROUNDS = 3
-SHOWN = 30
+SHOWN = 6
 STATEMENTS, SQL = 2, 160
 LINES = "/audit/export"
 """A stream of lines for machines: it has no page."""

@@ -218,8 +218,8 @@ def folders(rx: Rx, company: str, scopes: tuple[str, ...] = ()) -> list[tuple[st
     """
     only = f" and scope in ({','.join('?' * len(scopes))})" if scopes else ""
     rows = rx.all(
-        "select path, count(*) from resource where company=? and deleted_ms is null "  # noqa: S608
-        f"and path<>''{only} group by path order by path limit ?",
+        f"select path, sum(n) from resource_folder where company=?{only} "  # noqa: S608
+        "group by path order by path limit ?",
         (company, *scopes, MAX_FOLDERS),
     )
     found: dict[str, int] = {}
@@ -227,8 +227,26 @@ def folders(rx: Rx, company: str, scopes: tuple[str, ...] = ()) -> list[tuple[st
         parts = str(path).split("/")
         for depth in range(1, len(parts)):
             found.setdefault("/".join(parts[:depth]), 0)
-        found[path] = found.get(path, 0) + count
+        found[path] = found.get(path, 0) + int(count)
     return sorted(found.items())
+
+
+def _put_into(tx: Tx, path: str, scope: str | None) -> None:
+    """One resource more directly in a folder."""
+    if path:
+        tx.run(
+            "insert into resource_folder(company, path, scope, n) values(?,?,?,1) "
+            "on conflict(company, path, scope) do update set n=resource_folder.n+1",
+            (tx.company, path, scope or ""),
+        )
+
+
+def _take_out(tx: Tx, path: str, scope: str | None) -> None:
+    """The inverse; the last one takes the folder with it."""
+    place = (tx.company, path, scope or "")
+    where = "where company=? and path=? and scope=?"
+    if path and not tx.run(f"delete from resource_folder {where} and n=1", place):  # noqa: S608
+        tx.run(f"update resource_folder set n=n-1 {where}", place)  # noqa: S608
 
 
 def folder(text: str | None) -> str:
@@ -310,6 +328,7 @@ def create(tx: Tx, scope_type: str, scope: str | None, change: ResourceChange) -
         f"insert into resource({', '.join(values)}) values({','.join('?' * len(values))})",
         tuple(values.values()),
     )
+    _put_into(tx, values.get("path", ""), scope)
     if isinstance(change.config, Text):
         note_rows.keep(tx, resource, 1, values["name"], values["config"])
         note_rows.write(tx, resource, change.config.facets)
@@ -338,6 +357,9 @@ def update(tx: Tx, resource: str, change: ResourceChange) -> Resource:
     values["updated_ms"] = tx.now_ms
     sets = ", ".join(f"{column}=?" for column in values)
     tx.run(f"update resource set {sets} where id=?", (*values.values(), resource))  # noqa: S608
+    if values.get("path", before.path) != before.path:
+        _take_out(tx, before.path, before.scope)
+        _put_into(tx, values["path"], before.scope)
     tx.emit("resource_updated", resource, {"fields": fields})
     return need(tx, tx.company, resource)
 
@@ -375,6 +397,7 @@ def delete(tx: Tx, resource: str) -> Resource:
     """Soft; its secrets are forgotten at once. Raises `resource.unknown`."""
     row = need(tx, tx.company, resource)
     tx.run("update resource set deleted_ms=?, secret_sealed=null where id=?", (tx.now_ms, resource))
+    _take_out(tx, row.path, row.scope)
     secrets.forget(tx, resource)
     note_rows.write(tx, resource, None)
     tx.emit("resource_deleted", resource)
