@@ -22,6 +22,9 @@ MAX_CONFIG: Final = 500_000
 MAX_FOLDERS: Final = 1_000
 MAX_PAGE_CHARS: Final = 4_000_000
 """Characters of text in one page of a list; a page ends early rather than pass it."""
+FEW: Final = 2_000
+"""What is below a folder is looked up there while it is no more than this; else it is picked from
+the newest of all."""
 ACTIVE: Final = "active"
 
 _COLUMNS: Final = (
@@ -135,13 +138,15 @@ def like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
+def _where(rx: Rx, company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
     where: list[str] = []
     params: list[Any] = []
+    # What is in a scope is found by the scope's own index, whatever else is asked of it.
+    plain = "" if not chosen.scopes or chosen.and_company else "||''"
     for column in ("scope_type", "type", "provider", "name", "display_name", "status", "path"):
         value = getattr(chosen, column)
         if value is not None:
-            where.append(f"{column}=?")
+            where.append(f"{column}{plain}=?")
             params.append(value)
     if chosen.is_shared is not None:
         where.append("is_shared=1" if chosen.is_shared else "is_shared=0")
@@ -156,8 +161,9 @@ def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
     if scopes:
         where.append(f"({' or '.join(scopes)})")
     if chosen.prefix is not None:
-        where.append("(path=? or path like ? escape '\\')")
-        params += [chosen.prefix, like(chosen.prefix) + "/%"]
+        below, its = _below(rx, company, chosen.prefix)
+        where.append(below)
+        params += its
     if chosen.search is not None:
         pattern = f"%{like(chosen.search.lower())}%"
         columns = ("name", "coalesce(display_name,'')", "coalesce(config,'')")
@@ -167,6 +173,23 @@ def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
         where.append("id in (select t.resource from resource_tag t where t.company=? and t.tag=?)")
         params += [company, chosen.tag]
     return where, params
+
+
+def _below(rx: Rx, company: str, prefix: str) -> tuple[str, list[Any]]:
+    """The condition of being in this folder or below it, and its parameters."""
+    inside, its = "({0}path=? or {0}path like ? escape '\\')", [prefix, like(prefix) + "/%"]
+    folders = inside.format("f.")
+    held = rx.one(
+        f"select coalesce(sum(f.n), 0) from resource_folder f where f.company=? and {folders}",  # noqa: S608
+        (company, *its),
+    )
+    if held is not None and held[0] > FEW:
+        return inside.format(""), list(its)
+    return (
+        "id in (select r.id from resource_folder f join resource r on r.company=f.company "  # noqa: S608
+        f"and r.path=f.path and r.deleted_ms is null where f.company=? and {folders})",
+        [company, *its],
+    )
 
 
 def listed(
@@ -179,7 +202,7 @@ def listed(
     text_chars: int = MAX_CONFIG,
 ) -> list[Resource]:
     """Newest first; `before` is the `no` of the last one seen. Texts are cut at `text_chars`."""
-    where, params = _where(company, chosen)
+    where, params = _where(rx, company, chosen)
     extra = "".join(f" and {condition}" for condition in where)
     rows = rx.all(
         f"select {_COLUMNS} from resource where company=? and deleted_ms is null and no<?{extra} "  # noqa: S608
@@ -194,7 +217,7 @@ def page(
 ) -> tuple[list[Resource], int | None]:
     """At most `limit` of them with whole texts, no more than MAX_PAGE_CHARS in all (but one at
     least), and the `before` of the next page (None: it was the last)."""
-    where, params = _where(company, chosen)
+    where, params = _where(rx, company, chosen)
     extra = "".join(f" and {condition}" for condition in where)
     sizes = rx.all(
         "select no, coalesce(length(config), 0) from resource "  # noqa: S608
