@@ -167,7 +167,9 @@ OFFLINE = {
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon. `mcp` hands messages on to the daemon."""
-REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app", "companion"})
+REMOTE = frozenset(
+    {"base", "bridge", "client", "cli", "companion", "config", "demo", "app", "service"}
+)
 """What any command may use: it asks the daemon, or is the daemon."""
 
 
@@ -210,6 +212,7 @@ STARTS_PROCESSES = {
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
+    "homarus.bridge.programs": "an outside agent's programs, for what it claimed through the door",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
     "homarus.demo.checks": "asks `homarus audit verify`",
     "homarus.demo.jobs.git_activity": "a job, inside the sandbox",

@@ -62,7 +62,7 @@ SAME_TIER = frozenset(
 )
 
 # Packages that know less than their tier would let them.
-ONLY = {"client": frozenset({"base"})}
+ONLY = {"client": frozenset({"base"}), "bridge": frozenset({"base", "client"})}
 
 # The engines open the database; only the store itself and what builds the process name them.
 STORE_ENGINES = ("homarus.store.sqlite", "homarus.store.postgres")

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract_control_plane.wire import Wire, frame
+from tests.contract_control_plane.wire import NOBODY, Wire, frame
 
 AGENT = {
     "id", "companyId", "name", "role", "avatarUrl", "skillsJson", "memory", "modelPolicyJson",
@@ -194,7 +194,7 @@ def test_a_body_names_an_agent_by_id_or_by_name(wire: Wire, of: str) -> None:
     assert wire.post("/tasks/claim", {"agentId": ref}).status == 200
 
 
-@pytest.mark.parametrize("ref", ["nobody", str(uuid4()), "", "x" * 5000, "\u0000"])
+@pytest.mark.parametrize("ref", ["nobody", NOBODY, "", "x" * 5000, "\u0000"])
 def test_an_unknown_agent_is_404_or_400(wire: Wire, ref: str) -> None:
     assert beat(wire, ref).status in (400, 404)
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract_control_plane.wire import Answer, Wire
+from tests.contract_control_plane.wire import NOBODY, Answer, Wire
 
 ENTRY = {
     "id", "companyId", "agentId", "sessionId", "projectId", "taskId", "kind", "content", "summary",
@@ -118,7 +118,7 @@ def test_entries_that_are_refused(wire: Wire, agent: str, body: dict[str, Any]) 
     assert reply.status == 400 and reply["error"]
 
 
-@pytest.mark.parametrize("of", [str(uuid4()), "nobody"])
+@pytest.mark.parametrize("of", [NOBODY, "nobody"])
 def test_an_unknown_agent_remembers_nothing(wire: Wire, of: str) -> None:
     assert wire.get(f"/agents/{of}/memory").status in (400, 404)
     assert remember(wire, of).status in (400, 404)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract_control_plane.wire import Answer, Wire
+from tests.contract_control_plane.wire import NOBODY, Answer, Wire
 
 SESSION = {
     "id", "companyId", "agentId", "runtimeNodeId", "openclawSessionId", "sessionType", "channel",
@@ -118,7 +118,7 @@ def test_starts_that_are_refused(wire: Wire, agent: str, body: dict[str, Any]) -
     assert reply.status == 400 and reply["error"]
 
 
-@pytest.mark.parametrize("agent_id", [str(uuid4()), "nobody"])
+@pytest.mark.parametrize("agent_id", [NOBODY, "nobody"])
 def test_an_unknown_agent_has_no_session(wire: Wire, agent_id: str) -> None:
     assert start(wire, agent_id).status in (400, 404)
 
@@ -214,7 +214,7 @@ def test_quirk_another_agents_session_is_unknown(wire: Wire, agent: str, word: s
     assert (reply.status, reply["code"]) == (404, "session.unknown")
 
 
-@pytest.mark.parametrize("session", ["x", str(uuid4())])
+@pytest.mark.parametrize("session", ["x", NOBODY])
 @pytest.mark.parametrize("word", ["checkpoint", "end"])
 def test_quirk_an_unknown_session_is_no_fault(
     wire: Wire, agent: str, word: str, session: str

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract_control_plane.wire import Answer, Wire, frame
+from tests.contract_control_plane.wire import NOBODY, Answer, Wire, frame
 
 APPROVAL = {
     "id", "companyId", "projectId", "requesterAgentId", "actionType", "status", "rationale",
@@ -68,8 +68,8 @@ def test_the_one_that_is_pending_answers_for_the_same_task(desk: Desk) -> None:
         {},
         {"taskIds": "x"},
         {"taskIds": [5]},
-        {"taskIds": [str(uuid4())]},
-        {"projectId": str(uuid4()), "taskIds": []},
+        {"taskIds": [NOBODY]},
+        {"projectId": NOBODY, "taskIds": []},
         {"taskIds": [], "confidence": "high"},
     ],
 )

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract_control_plane.wire import Answer, Wire, frame
+from tests.contract_control_plane.wire import NOBODY, Answer, Wire, frame
 
 THREAD = {
     "id", "companyId", "type", "title", "projectId", "taskId", "incidentId", "createdByType",
@@ -70,8 +70,8 @@ def test_other_threads_are_about_something(wire: Wire) -> None:
         {"type": "direct"},
         {"type": "direct", "agentId": "nobody"},
         {"type": "x" * 500},
-        {"type": "task", "taskId": str(uuid4())},
-        {"type": "project", "projectId": str(uuid4())},
+        {"type": "task", "taskId": NOBODY},
+        {"type": "project", "projectId": NOBODY},
     ],
 )
 def test_threads_that_are_refused(wire: Wire, body: dict[str, Any]) -> None:
@@ -232,7 +232,7 @@ def test_the_metadata_keeps_chat_and_type(wire: Wire) -> None:
     assert (kept["chatId"], kept["threadType"]) == ("c-1", "team")
 
 
-@pytest.mark.parametrize("body", [{"thread_id": str(uuid4())}, {"agentId": "nobody"},
+@pytest.mark.parametrize("body", [{"thread_id": NOBODY}, {"agentId": "nobody"},
                                   {"targetAgentId": "nobody"}])  # fmt: skip
 def test_sends_to_nowhere(wire: Wire, body: dict[str, Any]) -> None:
     given = {"text": "t", "agentId": wire.agent()["id"]} | body
@@ -298,7 +298,7 @@ def test_a_status_is_told(wire: Wire, person: Wire) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"threadId": str(uuid4())},
+        {"threadId": NOBODY},
         {"threadId": None},
         {"agentId": "nobody"},
         {"typing": "yes"},

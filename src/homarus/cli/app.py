@@ -33,6 +33,7 @@ SECTIONS: Final = {
         "incident": ("incident", "What went wrong and who looks after it."),
         "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
         "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),
+        "bridge": ("bridge", "Connect programs of this machine to a company."),
     },
     "Control": {
         "token": ("token", "Access tokens."),
