@@ -178,16 +178,16 @@ def _where(rx: Rx, company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
 def _below(rx: Rx, company: str, prefix: str) -> tuple[str, list[Any]]:
     """The condition of being in this folder or below it, and its parameters."""
     inside, its = "({0}path=? or {0}path like ? escape '\\')", [prefix, like(prefix) + "/%"]
-    folders = inside.format("f.")
+    within = inside.format("f.")
     held = rx.one(
-        f"select coalesce(sum(f.n), 0) from resource_folder f where f.company=? and {folders}",  # noqa: S608
+        f"select coalesce(sum(f.n), 0) from resource_folder f where f.company=? and {within}",  # noqa: S608
         (company, *its),
     )
     if held is not None and held[0] > FEW:
         return inside.format(""), list(its)
     return (
         "id in (select r.id from resource_folder f join resource r on r.company=f.company "  # noqa: S608
-        f"and r.path=f.path and r.deleted_ms is null where f.company=? and {folders})",
+        f"and r.path=f.path and r.deleted_ms is null where f.company=? and {within})",
         [company, *its],
     )
 
