@@ -141,6 +141,7 @@ def _copy_all(path: Path, count: int) -> None:
             "where company_no=1",
             (count,),
         )
+        conn.execute("update resource_folder set n=n+? where path='common'", (count,))
         conn.execute("commit")
         conn.execute("analyze")
     finally:

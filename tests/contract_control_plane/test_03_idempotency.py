@@ -213,6 +213,70 @@ def test_must_not_ask_for_a_key(office: Office, case: Case) -> None:
     assert reply.status in (200, 201), reply.body
 
 
+# The rest of the table, by route alone: the key is looked for before anything else is.
+
+ENFORCED_ROUTES = (
+    "POST /projects/{x}/recurring-tasks",
+    "PATCH /projects/{x}/recurring-tasks/{x}",
+    "DELETE /projects/{x}/recurring-tasks/{x}",
+    "POST /projects/{x}/recurring-tasks/{x}/spawn",
+    "POST /agents/{x}/integrations",
+    "POST /customers/{x}/resources",
+    "POST /artifacts/upload",
+    "POST /pipelines",
+    "PATCH /pipelines/{x}",
+    "DELETE /pipelines/{x}",
+    "POST /pipelines/{x}/runs",
+    "POST /playbooks",
+    "DELETE /playbooks/{x}",
+    "POST /schedules",
+    "PATCH /schedules/{x}",
+    "DELETE /schedules/{x}",
+    "DELETE /tactics/{x}",
+    "DELETE /templates/{x}",
+    "POST /skills/promote",
+)
+FREE_ROUTES = (
+    "POST /projects/{x}/agent-profiles",
+    "PATCH /projects/{x}/agent-profiles/{x}",
+    "DELETE /projects/{x}/agent-profiles/{x}",
+    "POST /actions/{x}/steps",
+    "PATCH /artifacts/{x}/move",
+    "PATCH /artifacts/{x}/replace",
+    "DELETE /artifacts/{x}/delete",
+    "POST /folders",
+    "PATCH /folders/{x}",
+    "DELETE /folders/{x}",
+    "PATCH /resources/{x}",
+    "DELETE /resources/{x}",
+    "POST /projects/{x}/resources",
+    "PATCH /projects/{x}/resources/{x}",
+    "DELETE /projects/{x}/resources/{x}",
+    "POST /resources/{x}/lease",
+    "POST /agents/{x}/integrations/{x}/lease",
+    "DELETE /agents/{x}/integrations",
+)
+
+
+def without_a_key(wire: Wire, route: str) -> Answer:
+    method, path = route.split()
+    body = None if method == "DELETE" else {}
+    return wire.call(method, path.replace("{x}", str(uuid4())), body, key=None)
+
+
+@pytest.mark.parametrize("route", ENFORCED_ROUTES)
+def test_the_key_is_enforced_before_all_else(wire: Wire, route: str) -> None:
+    reply = without_a_key(wire, route)
+    assert (reply.status, reply["code"]) == (400, "idempotency.missing")
+
+
+@pytest.mark.parametrize("route", FREE_ROUTES)
+def test_must_not_ask_for_a_key_here_either(wire: Wire, route: str) -> None:
+    reply = without_a_key(wire, route)
+    assert reply.status in (400, 403, 404), reply.body
+    assert reply["code"] not in ("idempotency.missing", "route.unknown")
+
+
 # -- 3.1 -------------------------------------------------------------------------------------
 
 

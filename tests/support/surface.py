@@ -115,6 +115,8 @@ class Surface:
         try:
             decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
             call: Call[Any] = Call(company, token, values, query or {}, decoded, raw)
+            if route.pick is not None:
+                route = await self.store.read(route.pick, call)
             reply = await self._reply(route, call, key)
         except msgspec.ValidationError as error:
             return Answer(400, {"code": "request.schema"}, str(error))

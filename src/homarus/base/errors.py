@@ -17,9 +17,10 @@
 `remedy` says what to do. `details` holds plain JSON values. Codes: docs/reference/errors.md.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from homarus.base.action import Consequence
+if TYPE_CHECKING:
+    from homarus.base.action import Consequence
 
 
 class HomarusError(Exception):
@@ -30,7 +31,7 @@ class HomarusError(Exception):
     """
 
     status: ClassVar[int] = 500
-    consequences: tuple[Consequence, ...] = ()
+    consequences: tuple["Consequence", ...] = ()
 
     def __init__(self, code: str, message: str, remedy: str = "", **details: Any) -> None:
         super().__init__(message)

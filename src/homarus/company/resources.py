@@ -22,6 +22,9 @@ MAX_CONFIG: Final = 500_000
 MAX_FOLDERS: Final = 1_000
 MAX_PAGE_CHARS: Final = 4_000_000
 """Characters of text in one page of a list; a page ends early rather than pass it."""
+FEW: Final = 2_000
+"""What is below a folder is looked up there while it is no more than this; else it is picked from
+the newest of all."""
 ACTIVE: Final = "active"
 
 _COLUMNS: Final = (
@@ -135,13 +138,15 @@ def like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
+def _where(rx: Rx, company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
     where: list[str] = []
     params: list[Any] = []
+    # What is in a scope is found by the scope's own index, whatever else is asked of it.
+    plain = "" if not chosen.scopes or chosen.and_company else "||''"
     for column in ("scope_type", "type", "provider", "name", "display_name", "status", "path"):
         value = getattr(chosen, column)
         if value is not None:
-            where.append(f"{column}=?")
+            where.append(f"{column}{plain}=?")
             params.append(value)
     if chosen.is_shared is not None:
         where.append("is_shared=1" if chosen.is_shared else "is_shared=0")
@@ -156,8 +161,9 @@ def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
     if scopes:
         where.append(f"({' or '.join(scopes)})")
     if chosen.prefix is not None:
-        where.append("(path=? or path like ? escape '\\')")
-        params += [chosen.prefix, like(chosen.prefix) + "/%"]
+        below, its = _below(rx, company, chosen.prefix)
+        where.append(below)
+        params += its
     if chosen.search is not None:
         pattern = f"%{like(chosen.search.lower())}%"
         columns = ("name", "coalesce(display_name,'')", "coalesce(config,'')")
@@ -167,6 +173,23 @@ def _where(company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
         where.append("id in (select t.resource from resource_tag t where t.company=? and t.tag=?)")
         params += [company, chosen.tag]
     return where, params
+
+
+def _below(rx: Rx, company: str, prefix: str) -> tuple[str, list[Any]]:
+    """The condition of being in this folder or below it, and its parameters."""
+    inside, its = "({0}path=? or {0}path like ? escape '\\')", [prefix, like(prefix) + "/%"]
+    within = inside.format("f.")
+    held = rx.one(
+        f"select coalesce(sum(f.n), 0) from resource_folder f where f.company=? and {within}",  # noqa: S608
+        (company, *its),
+    )
+    if held is not None and held[0] > FEW:
+        return inside.format(""), list(its)
+    return (
+        "id in (select r.id from resource_folder f join resource r on r.company=f.company "  # noqa: S608
+        f"and r.path=f.path and r.deleted_ms is null where f.company=? and {within})",
+        [company, *its],
+    )
 
 
 def listed(
@@ -179,7 +202,7 @@ def listed(
     text_chars: int = MAX_CONFIG,
 ) -> list[Resource]:
     """Newest first; `before` is the `no` of the last one seen. Texts are cut at `text_chars`."""
-    where, params = _where(company, chosen)
+    where, params = _where(rx, company, chosen)
     extra = "".join(f" and {condition}" for condition in where)
     rows = rx.all(
         f"select {_COLUMNS} from resource where company=? and deleted_ms is null and no<?{extra} "  # noqa: S608
@@ -194,7 +217,7 @@ def page(
 ) -> tuple[list[Resource], int | None]:
     """At most `limit` of them with whole texts, no more than MAX_PAGE_CHARS in all (but one at
     least), and the `before` of the next page (None: it was the last)."""
-    where, params = _where(company, chosen)
+    where, params = _where(rx, company, chosen)
     extra = "".join(f" and {condition}" for condition in where)
     sizes = rx.all(
         "select no, coalesce(length(config), 0) from resource "  # noqa: S608
@@ -218,8 +241,8 @@ def folders(rx: Rx, company: str, scopes: tuple[str, ...] = ()) -> list[tuple[st
     """
     only = f" and scope in ({','.join('?' * len(scopes))})" if scopes else ""
     rows = rx.all(
-        "select path, count(*) from resource where company=? and deleted_ms is null "  # noqa: S608
-        f"and path<>''{only} group by path order by path limit ?",
+        f"select path, sum(n) from resource_folder where company=?{only} "  # noqa: S608
+        "group by path order by path limit ?",
         (company, *scopes, MAX_FOLDERS),
     )
     found: dict[str, int] = {}
@@ -227,8 +250,26 @@ def folders(rx: Rx, company: str, scopes: tuple[str, ...] = ()) -> list[tuple[st
         parts = str(path).split("/")
         for depth in range(1, len(parts)):
             found.setdefault("/".join(parts[:depth]), 0)
-        found[path] = found.get(path, 0) + count
+        found[path] = found.get(path, 0) + int(count)
     return sorted(found.items())
+
+
+def _put_into(tx: Tx, path: str, scope: str | None) -> None:
+    """One resource more directly in a folder."""
+    if path:
+        tx.run(
+            "insert into resource_folder(company, path, scope, n) values(?,?,?,1) "
+            "on conflict(company, path, scope) do update set n=resource_folder.n+1",
+            (tx.company, path, scope or ""),
+        )
+
+
+def _take_out(tx: Tx, path: str, scope: str | None) -> None:
+    """The inverse; the last one takes the folder with it."""
+    place = (tx.company, path, scope or "")
+    where = "where company=? and path=? and scope=?"
+    if path and not tx.run(f"delete from resource_folder {where} and n=1", place):  # noqa: S608
+        tx.run(f"update resource_folder set n=n-1 {where}", place)  # noqa: S608
 
 
 def folder(text: str | None) -> str:
@@ -310,6 +351,7 @@ def create(tx: Tx, scope_type: str, scope: str | None, change: ResourceChange) -
         f"insert into resource({', '.join(values)}) values({','.join('?' * len(values))})",
         tuple(values.values()),
     )
+    _put_into(tx, values.get("path", ""), scope)
     if isinstance(change.config, Text):
         note_rows.keep(tx, resource, 1, values["name"], values["config"])
         note_rows.write(tx, resource, change.config.facets)
@@ -338,6 +380,9 @@ def update(tx: Tx, resource: str, change: ResourceChange) -> Resource:
     values["updated_ms"] = tx.now_ms
     sets = ", ".join(f"{column}=?" for column in values)
     tx.run(f"update resource set {sets} where id=?", (*values.values(), resource))  # noqa: S608
+    if values.get("path", before.path) != before.path:
+        _take_out(tx, before.path, before.scope)
+        _put_into(tx, values["path"], before.scope)
     tx.emit("resource_updated", resource, {"fields": fields})
     return need(tx, tx.company, resource)
 
@@ -375,6 +420,7 @@ def delete(tx: Tx, resource: str) -> Resource:
     """Soft; its secrets are forgotten at once. Raises `resource.unknown`."""
     row = need(tx, tx.company, resource)
     tx.run("update resource set deleted_ms=?, secret_sealed=null where id=?", (tx.now_ms, resource))
+    _take_out(tx, row.path, row.scope)
     secrets.forget(tx, resource)
     note_rows.write(tx, resource, None)
     tx.emit("resource_deleted", resource)

@@ -25,6 +25,7 @@ def recount(rx: Rx, company: str) -> list[str]:
         *_lanes(rx, company),
         *_money(rx, company),
         *_files(rx, company),
+        *_folders(rx, company),
         *_feeds(rx, company),
     ]
 
@@ -86,6 +87,20 @@ def _projects(rx: Rx, company: str) -> Iterator[str]:
         rows = rx.all("select agent, n from project_active where project=?", (project,))
         if dict(rows) != counted:
             yield f"project {project}: active={dict(rows)}, but at work are {counted}"
+
+
+def _folders(rx: Rx, company: str) -> Iterator[str]:
+    stored = rx.all(
+        "select path, scope, n from resource_folder where company=? order by path, scope",
+        (company,),
+    )
+    counted = rx.all(
+        "select path, coalesce(scope, ''), count(*) from resource where company=? "
+        "and deleted_ms is null and path<>'' group by path, coalesce(scope, '') order by 1, 2",
+        (company,),
+    )
+    if [tuple(row) for row in stored] != [tuple(row) for row in counted]:
+        yield f"folders of resources: {stored}, but there are {counted}"
 
 
 def _lanes(rx: Rx, company: str) -> Iterator[str]:

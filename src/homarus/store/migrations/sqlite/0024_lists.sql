@@ -19,6 +19,25 @@ create index approval_project on approval (project, no) where project is not nul
 create index approval_agent on approval (agent, no) where agent is not null;
 create index conversation_type on conversation (company, type, no);
 create index budget_list on budget (company, id);
+drop index resource_path;
+create index resource_path on resource (company, path, no) where deleted_ms is null;
+create index resource_status on resource (company, status, no) where deleted_ms is null;
+create index resource_type on resource (company, type, no) where deleted_ms is null;
+create index resource_provider on resource (company, provider, no) where deleted_ms is null;
+create index resource_name on resource (company, name, no) where deleted_ms is null;
+
+-- How many resources are directly in a folder, by scope ('': the company's own): what the tree of
+-- folders is made of.
+create table resource_folder (
+    company text not null,
+    path text not null,
+    scope text not null,
+    n integer not null,
+    primary key (company, path, scope)
+) without rowid;
+insert into resource_folder (company, path, scope, n)
+    select company, path, coalesce(scope, ''), count(*) from resource
+    where deleted_ms is null and path <> '' group by company, path, coalesce(scope, '');
 
 -- Work that waits too long: deadlines of tasks that have one, and up to where each company's tasks
 -- were looked at when they turned an hour old. Tasks without a deadline pay nothing here.
