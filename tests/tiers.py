@@ -34,7 +34,7 @@ TOP_TIER = 7
 SAME_TIER = frozenset(
     {
         ("config", "base"),
-        ("dispatch", "agents"),
+        ("agents", "dispatch"),
         ("dispatch", "backends"),
         ("agents", "backends"),
         ("control_plane", "openapi"),

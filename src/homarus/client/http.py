@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from homarus.base.errors import HomarusError, Invalid, TooLarge
 from homarus.base.ids import new_id
+from homarus.client import events
 from homarus.client.errors import Unreachable, from_reply
 from homarus.client.multipart import Form
 from homarus.client.retry import BUSY_STATUSES, SAFE_METHODS, Attempts, Retry
@@ -138,6 +139,17 @@ class Client:
             self.close()
             raise self._unreachable(error) from error
         return total
+
+    def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
+        """Server-sent events `(event, data)` of a stream, until it ends. Raises
+        `client.unreachable` when it is cut; whoever asks again gets what it still needs."""
+        response = self._open("GET", _with_query(path, query))
+        try:
+            yield from events.parse(response)
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._unreachable(error) from error
+        finally:
+            self.close()
 
     # --- one exchange -----------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Settings:
         1.0, "How often files of the main space are looked at for changes."
     )
     document_hash_s: float = _setting(60.0, "How often they are compared by SHA-256.")
+    max_turns: int = _setting(32, "Turns of agents that run at one time; more wait.")
     max_connections: int = _setting(4_096, "Open connections; more are answered 503.")
     max_sockets: int = _setting(1_000, "Open event sockets; more are answered 503.")
 
@@ -191,7 +192,7 @@ def _check(settings: Settings) -> None:
     for name in _PERIODS:
         if not 0.05 <= getattr(settings, name) <= 86_400:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "0.05 to 86400.")
-    for name in ("max_connections", "max_sockets"):
+    for name in ("max_connections", "max_sockets", "max_turns"):
         if not 1 <= getattr(settings, name) <= 1_000_000:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "1 to 1000000.")
     if not is_loopback(settings.host) and not settings.allow_remote:

@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from homarus.agents.live import Live
 from homarus.base.action import Estimate
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
@@ -42,7 +43,8 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     `company` id of the company it concerns; `token` the caller's access token (no secret);
     `path` values of the `{names}`; `query` the last value of each; `body` decoded as the route's
     body type (None where it has none); `raw` the body's bytes; `base_url` of this daemon as the
-    caller reached it, without a trailing slash; `seen` what the route's `before` read.
+    caller reached it, without a trailing slash; `seen` what the route's `before` read; `key` the
+    caller's idempotency key, empty where it gave none or the route honours none.
     """
 
     company: str
@@ -53,6 +55,7 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     raw: bytes = b""
     base_url: str = ""
     seen: Any = None
+    key: str = ""
 
     def id(self, name: str = "id") -> str:
         """A path id that must be a UUID. Raises `request.bad_id`."""
@@ -195,14 +198,21 @@ class FileReply(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
 
 
+class EventReply(msgspec.Struct, frozen=True):
+    """A stream of server-sent events as the body of a 200, until it ends or the client leaves."""
+
+    events: AsyncIterator[bytes]
+
+
 class Stream(Protocol):
     """What an async handler gets beside the call; the edge implements it, authenticated already.
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
-    in lower case.
+    in lower case; `live` turns as they happen, where this daemon runs any.
     """
 
+    live: Live | None
     home: Path
     store: Store
     blobs: Blobs
@@ -255,7 +265,7 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     capability: str
-    handler: Callable[[Stream, Call[None]], Awaitable[Reply | FileReply]]
+    handler: Callable[[Stream, Call[None]], Awaitable[Reply | FileReply | EventReply]]
     kind: str
     summary: str
     keyed: str = "accepted"

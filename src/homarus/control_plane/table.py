@@ -41,6 +41,7 @@ from homarus.control_plane import (
     talk,
     tasks,
     trust,
+    turns,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -79,6 +80,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     backups,
     dashboard,
     rpc,
+    turns,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

@@ -5,7 +5,8 @@
     ask -> answer   intent and outcome of a request to a model; the answer's tool calls are rows
     begin -> end    intent and outcome of one tool call; `apply` is both, for what the store does
     absorb          lines that came meanwhile and are to steer this turn
-    finish, fail, park, abort
+    compact         the outcome of a request that summed up the older part of the transcript
+    finish, fail, park, abort, hand_back
 
 Each unit stands alone: after a crash `recover` queues what was running again, and the transcript
 says how far it came (`agents/steps.py`). What has no outcome then is `unknown`, said so to the
@@ -43,7 +44,11 @@ MAX_CALLS: Final = 50
 TURN_MS: Final = 3_600_000
 """How long the preflight of a start holds."""
 STANDING_KIND: Final = "conversation"
+COMMAND: Final = "command"
+"""Option of a turn that is no message: `compact`."""
 LLM: Final = "llm"
+DEFAULT_MODE: Final = "followup"
+"""Each message has an answer of its own, unless its session says otherwise."""
 
 UNKNOWN_TEXT: Final = (
     "The daemon ended while this ran. Whether it took effect is not known: look before you try "
@@ -53,7 +58,8 @@ UNKNOWN_TEXT: Final = (
 
 class Inbound(msgspec.Struct, frozen=True):
     """A message for an agent. `agent` by id or name; `session` its full key, None: the agent's own;
-    `message`: the row where it stands already; `key`: idempotency key of the asker."""
+    `mode`: "" for the session's own; `message`: the row where it stands already, "" for none;
+    `key`: idempotency key of the asker."""
 
     agent: str
     text: str
@@ -61,7 +67,7 @@ class Inbound(msgspec.Struct, frozen=True):
     session: str | None = None
     kind: str = sessions.DIRECT
     origin: str = "chat"
-    mode: str = "followup"
+    mode: str = ""
     message: str | None = None
     options: dict[str, Any] = {}
 
@@ -181,9 +187,14 @@ def accept(tx: Tx, new: Inbound) -> Turn:
         raise Conflict(
             "agent.not_run_here",
             f"{agent.name} is not run by this daemon (executor {agent.executor})",
-            f"Let it be: `homarus agent set {agent.name} --executor llm`.",
+            f"Let it be: `homarus agent update {agent.name} --executor llm`.",
         )
     session = open_session(tx, agent, new.session, new.kind)
+    mode = new.mode or session.queue_mode or DEFAULT_MODE
+    if mode == "interrupt":
+        for other in turns.open_of(tx, session.id):
+            if other.state is not State.QUEUED:
+                abort(tx, other.id)
     if sum(row.state is State.QUEUED for row in turns.open_of(tx, session.id)) >= turns.MAX_QUEUED:
         raise Busy(
             "turn.many",
@@ -198,7 +209,7 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     row = Turn(
         id=tx.new_id(), no=tx.number("turn"), company=tx.company, session=session.id,
         agent=agent.id, key=new.key, origin=new.origin, asked_by=tx.actor.key, person=person,
-        mode=new.mode, text=new.text, message=message, options=new.options, state=State.QUEUED,
+        mode=mode, text=new.text, message=message or None, options=new.options, state=State.QUEUED,
         token=0, until_ms=None, attempts=0, calls=0, preflight=None, reply=None, outcome=None,
         created_ms=tx.now_ms, started_ms=None, ended_ms=None,
     )  # fmt: skip
@@ -214,7 +225,7 @@ def _check(new: Inbound) -> None:
         raise Invalid("turn.key", "unusable idempotency key", f"1 to {turns.MAX_KEY} characters.")
     if not new.text.strip() or len(new.text) > MAX_TEXT:
         raise Invalid("turn.text", "the message is empty or too long", f"1 to {MAX_TEXT}.")
-    if new.mode not in turns.MODES:
+    if new.mode and new.mode not in turns.MODES:
         raise Invalid("turn.mode", f"no mode {new.mode[:40]!r}", f"One of {list(turns.MODES)}.")
     if new.origin not in turns.ORIGINS:
         raise Invalid("turn.origin", f"no origin {new.origin[:40]!r}", "")
@@ -269,8 +280,9 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         tx, row, "start", token=row.token + 1, until_ms=until_ms, attempts=row.attempts + 1,
         preflight=thought.id, started_ms=tx.now_ms if first else row.started_ms,
     )  # fmt: skip
-    if first:
+    if first and COMMAND not in row.options:
         _person_line(tx, session, row, row.id)
+    if first:
         for other in others:
             if row.mode == other.mode == "collect":
                 _merge(tx, session, row, other)
@@ -310,6 +322,21 @@ def absorb(tx: Tx, turn: str, token: int) -> int:
     for other in waiting:
         _merge(tx, session, row, other)
     return len(waiting)
+
+
+def has_steering(rx: Rx, session: str) -> bool:
+    """Whether lines wait that are to steer the turn that runs."""
+    return rx.one(
+        "select 1 from turn where session=? and state='queued' and mode='steer' limit 1", (session,)
+    ) is not None  # fmt: skip
+
+
+def current(rx: Rx, row: Turn) -> Turn:
+    """The turn as it stands now, while its worker's fence does. Raises `turn.lost`."""
+    now = turns.need(rx, row.company, row.id)
+    if now.state is not State.RUNNING or now.token != row.token:
+        raise turns.lost(now)
+    return now
 
 
 # -- models --------------------------------------------------------------------------------
@@ -358,6 +385,24 @@ def answer(tx: Tx, turn: str, token: int, call: str, said: Said) -> int:
             " created_ms) values(?,?,?,?,?,?,?,?,?,'ready',?)",
             (tx.new_id(), tx.company, session.id, row.id, seq, n, ref, tool, arguments, tx.now_ms),
         )
+    return seq
+
+
+def compact(
+    tx: Tx, turn: str, token: int, call: str, summary: str, first_kept: int, said: Said
+) -> int:
+    """The outcome of a request for a summary: lines before `first_kept` leave the model's context,
+    none of them the transcript. The entry's `seq`. Raises `turn.lost`."""
+    _settle(tx, call, "done", said.input_tokens, said.output_tokens, None)
+    row = turns.held(tx, turn, token)
+    session = _session(tx, row)
+    (kept,) = transcript.since(tx, session.id, first_kept, 1)
+    body = {"summary": summary, "firstKeptEntryId": kept.id, "tokensBefore": session.context_tokens}
+    seq = transcript.append(tx, session, transcript.COMPACTION, body, row.id)
+    sessions.change(
+        tx, session.id, first_kept=first_kept, compactions=session.compactions + 1,
+        context_tokens=0,
+    )  # fmt: skip
     return seq
 
 
@@ -487,7 +532,7 @@ def _result(tx: Tx, held: Turn, row: ToolCall, result: Result) -> None:
 def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) -> Turn:
     """The reply is a message, and the turn is over. An empty text says nothing to anybody.
 
-    `outcome`: `stop`, `usage`, `model`, what the asker is told.
+    `outcome`: `stop`, `model`; what the turn used is added, and the text.
     """
     row = turns.held(tx, turn, token)
     session, agent, task = _around(tx, row)
@@ -496,17 +541,26 @@ def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) ->
         place = talk.need(tx, tx.company, session.conversation)
         said = Draft(Sender(SenderType.AGENT, agent.id), text[:MAX_TEXT])
         reply = talk.post(tx, place, said)[0].id
-    row = turns.move(tx, row, "finish", reply=reply, outcome={"text": text, **outcome})
+    told = {"text": text, **outcome, "usage": _used(tx, row)}
+    row = turns.move(tx, row, "finish", reply=reply, outcome=told)
     _show_typing(tx, session, agent.id, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
 
 
-def fail(tx: Tx, turn: str, token: int, error: str, remedy: str) -> Turn:
-    """No answer comes. What was done until then stays in the transcript."""
+def _used(rx: Rx, row: Turn) -> dict[str, int]:
+    rows = rx.all("select usage from model_call where turn=? and usage is not null", (row.id,))
+    used = [json.loads(usage) for (usage,) in rows]
+    return {name: sum(one[name] for one in used) for name in ("input", "output")}
+
+
+def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Turn:
+    """No answer comes. What was done until then stays in the transcript. `error` a stable code."""
     row = turns.held(tx, turn, token)
     session, agent, task = _around(tx, row)
-    row = turns.move(tx, row, "fail", outcome={"error": error, "remedy": remedy, "stop": "error"})
+    _close_calls(tx, row, "The turn ended before this was done.")
+    row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
+                                               "remedy": remedy})  # fmt: skip
     _show_typing(tx, session, agent.id, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
@@ -533,7 +587,7 @@ def resume(tx: Tx, approval: str) -> int:
     waiting = [turns.need(tx, tx.company, row[0]) for row in rows]
     for row in waiting:
         if row.state is State.PARKED:
-            turns.move(tx, row, "resume")
+            turns.move(tx, row, "resume", attempts=0)
     return len(waiting)
 
 
@@ -555,6 +609,23 @@ def abort(tx: Tx, turn: str, partial: str = "") -> bool:
     return True
 
 
+def keep_partial(tx: Tx, turn: str, token: int, text: str) -> None:
+    """What a model had said when its turn was aborted becomes its line, unless others follow."""
+    row = turns.need(tx, tx.company, turn)
+    if row.state is not State.ABORTED or row.token != token or not text.strip():
+        return
+    session = _session(tx, row)
+    last = transcript.newest(tx, session.id, 1)
+    if not last or last[0].turn != row.id:
+        return
+    body = {"role": "assistant", "content": [{"type": "text", "text": text}],
+            "stopReason": "aborted", "timestamp": tx.now_ms}  # fmt: skip
+    transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
+    outcome = (row.outcome or {}) | {"text": text}
+    tx.run("update turn set outcome=? where id=?", (json.dumps(outcome), row.id))
+    tx.emit("turn_aborted", row.id, {"session": row.session, "agent": row.agent})
+
+
 def _close_calls(tx: Tx, row: Turn, why: str) -> None:
     """Every call has a result, or the next request would be malformed."""
     for call in unfinished(tx, row.id):
@@ -564,7 +635,8 @@ def _close_calls(tx: Tx, row: Turn, why: str) -> None:
 
 def _give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
     _close_calls(tx, row, UNKNOWN_TEXT)
-    turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "remedy": why})
+    turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
+                                         "remedy": "See the daemon's log."})  # fmt: skip
     incidents.open_incident(
         tx,
         severity="high",
@@ -579,22 +651,49 @@ def _show_typing(tx: Tx, session: Session, agent: str, *, on: bool) -> None:
     talk.report(tx, place, agent, typing=on, read=on, explicit=None if on else "resolved")
 
 
+def hand_back(tx: Tx, turn: str, token: int, harmless: frozenset[str]) -> Turn:
+    """A living worker lets go of a turn that is to go on later: the daemon stops, or a STOP holds.
+    It does not count as a start that failed. `harmless` as for `recover`."""
+    row = turns.held(tx, turn, token)
+    session = _session(tx, row)
+    _settle_open(tx, row, harmless, "the turn was put aside before the answer")
+    _show_typing(tx, session, row.agent, on=False)
+    tx.about(task=session.task)
+    return turns.move(tx, row, "hand_back", attempts=row.attempts - 1)
+
+
+def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
+    """A turn that waits cannot be taken up (its agent is suspended, say): its asker hears why."""
+    row = turns.need(tx, tx.company, turn)
+    if row.state is not State.QUEUED:
+        return
+    tx.about(task=_session(tx, row).task)
+    _close_calls(tx, row, "The turn ended before this was done.")
+    turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
+                                         "remedy": remedy})  # fmt: skip
+
+
 def recover(tx: Tx, limit: int, alone: bool, harmless: frozenset[str]) -> int:
     """Queue this company's turns again whose worker died; how many. `harmless`: tools whose call
     may simply be repeated; other calls without an outcome are told to the model as unknown."""
     rows = turns.lost_ones(tx, limit, alone)
     for row in rows:
-        for model_call in tx.all(
-            "select id from model_call where turn=? and state='running'", (row.id,)
-        ):
-            _settle(tx, model_call[0], "unknown", 0, 0, "the daemon ended before the answer")
-        for call in unfinished(tx, row.id):
-            if call.state != "running":
-                continue
-            if call.tool in harmless:
-                tx.run("update tool_call set state='ready' where id=?", (call.id,))
-                continue
-            _outcome(tx, call, Outcome.UNKNOWN)
-            _result(tx, row, call, text_result(UNKNOWN_TEXT, is_error=True))
+        _settle_open(tx, row, harmless, "the daemon ended before the answer")
         turns.move(tx, row, "lost")
     return len(rows)
+
+
+def _settle_open(tx: Tx, row: Turn, harmless: frozenset[str], why: str) -> None:
+    """Requests and tool calls of a worker that is gone, without an outcome."""
+    for model_call in tx.all(
+        "select id from model_call where turn=? and state='running'", (row.id,)
+    ):
+        _settle(tx, model_call[0], "unknown", 0, 0, why)
+    for call in unfinished(tx, row.id):
+        if call.state != "running":
+            continue
+        if call.tool in harmless:
+            tx.run("update tool_call set state='ready' where id=?", (call.id,))
+            continue
+        _outcome(tx, call, Outcome.UNKNOWN)
+        _result(tx, row, call, text_result(UNKNOWN_TEXT, is_error=True))
