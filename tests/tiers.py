@@ -57,6 +57,7 @@ SAME_TIER = frozenset(
         ("__main__", "cli"),
         ("companion", "client"),
         ("cli", "companion"),
+        ("gateway", "control_plane"),  # the same door, store and parsing as the API
     }
 )
 

@@ -28,6 +28,7 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
+from homarus.control_plane.front import App as Mounted
 from homarus.control_plane.front import Front
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
@@ -37,6 +38,7 @@ from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.dispatch.notices import Notices
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
+from homarus.gateway.http.surface import Surface
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.mainspace.guard import Guard
@@ -92,9 +94,11 @@ class App:
             loopback_only=is_loopback(settings.host),
         )
         self.site = site.build(store, kernel.admit, master.link_key, settings.host)
-        self.asgi = Front(
-            self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
+        self.gateway = Surface(
+            means, self.door, names(settings.http_tools_allow), names(settings.http_tools_deny)
         )
+        mounts: dict[str, Mounted] = {"app": self.site, "v1": self.gateway, "tools": self.gateway}
+        self.asgi = Front(self.edge, self.sockets, self.health, Documents(routes), mounts)
         self.maintenance = Maintenance(
             store,
             kernel,
@@ -222,6 +226,11 @@ def build(settings: Settings, clock: Clock | None = None, turns: Turns | None = 
     kernel = Kernel(SqlFacts(), master, consequences.apply)
     store = open_store(settings, kernel, clock)
     return App(settings, clock, kernel, store, master, turns or Turns())
+
+
+def names(text: str) -> frozenset[str]:
+    """A setting that lists names with commas."""
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
 def make_home(settings: Settings) -> None:

@@ -56,6 +56,10 @@ class Settings:
     )
     document_hash_s: float = _setting(60.0, "How often they are compared by SHA-256.")
     max_turns: int = _setting(32, "Turns of agents that run at one time; more wait.")
+    http_tools_allow: str = _setting(
+        "", "Tools offered by `POST /tools/invoke` that are not by default; names, with commas."
+    )
+    http_tools_deny: str = _setting("", "Tools that it does not offer; names, with commas.")
     max_connections: int = _setting(4_096, "Open connections; more are answered 503.")
     max_sockets: int = _setting(1_000, "Open event sockets; more are answered 503.")
 

@@ -27,30 +27,35 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-    """The whole body. Raises `request.body_too_large`, `request.disconnected`."""
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], most: int = MAX_BODY_BYTES
+) -> bytes:
+    """The whole body, of at most `most` bytes.
+
+    Raises `request.body_too_large`, `request.disconnected`.
+    """
     announced = headers.get(b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+    if announced is not None and announced.isdigit() and int(announced) > most:
         await drain(receive, int(announced))
-        raise _too_large()
+        raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.disconnect":
         raise disconnected()
-    if not message.get("more_body") and len(body) <= MAX_BODY_BYTES:
+    if not message.get("more_body") and len(body) <= most:
         return body
     parts, size = [body], len(body)
     while message.get("more_body"):
-        if size > MAX_BODY_BYTES:
+        if size > most:
             await drain(receive, MAX_DRAIN_BYTES)
-            raise _too_large()
+            raise _too_large(most)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise disconnected()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-    if size > MAX_BODY_BYTES:
-        raise _too_large()
+    if size > most:
+        raise _too_large(most)
     return b"".join(parts)
 
 
@@ -75,10 +80,10 @@ def disconnected() -> Invalid:
     return Invalid("request.disconnected", "the client went away", "Send the request again.")
 
 
-def _too_large() -> TooLarge:
+def _too_large(most: int) -> TooLarge:
     return TooLarge(
         "request.body_too_large",
-        f"the body is larger than {MAX_BODY_BYTES} bytes",
+        f"the body is larger than {most} bytes",
         "Send less; files go to `POST /artifacts/upload`.",
     )
 
