@@ -36,7 +36,7 @@ async def read_body(
     """
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > most:
-        await drain(receive, int(announced))
+        await drain(receive, int(announced), max(MAX_DRAIN_BYTES, 2 * most))
         raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -47,7 +47,7 @@ async def read_body(
     parts, size = [body], len(body)
     while message.get("more_body"):
         if size > most:
-            await drain(receive, MAX_DRAIN_BYTES)
+            await drain(receive, 0, max(MAX_DRAIN_BYTES, 2 * most))
             raise _too_large(most)
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -59,14 +59,14 @@ async def read_body(
     return b"".join(parts)
 
 
-async def drain(receive: Receive, announced: int) -> None:
-    """Throw away the rest of a body that is refused, within MAX_DRAIN_BYTES and DRAIN_S."""
-    if announced > MAX_DRAIN_BYTES:
+async def drain(receive: Receive, announced: int, most: int = MAX_DRAIN_BYTES) -> None:
+    """Throw away the rest of a body that is refused, within `most` bytes and DRAIN_S."""
+    if announced > most:
         return
     seen = 0
     try:
         async with asyncio.timeout(DRAIN_S):
-            while seen <= MAX_DRAIN_BYTES:
+            while seen <= most:
                 message = await receive()
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return

@@ -8,7 +8,6 @@ Without a session, a user or a response that it goes on from, a request is state
 its own. A session that has lines already remembers; what the client repeats of it is left out.
 """
 
-import json
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +37,9 @@ LATEST: Final = 1_000
 """Lines of a session among which those of a turn are looked for first."""
 SILENT: Final = "NO_REPLY"
 DEFAULT: Final = "main"
+
+
+_decode = msgspec.json.Decoder().decode
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -329,7 +331,7 @@ def _lines(rx: Rx, turn: Turn) -> list[dict[str, Any]]:
     found = _between(rx, turn, newest - LATEST)
     if not found and newest > LATEST:
         found = _between(rx, turn, 0)
-    return [json.loads(text) for text in found if '"role":"user"' not in text[:40]]
+    return [_decode(text) for text in found if '"role":"user"' not in text[:40]]
 
 
 def _between(rx: Rx, turn: Turn, after: int) -> list[str]:

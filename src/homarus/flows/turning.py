@@ -259,7 +259,7 @@ def _check(new: Inbound) -> None:
         raise Invalid("turn.mode", f"no mode {new.mode[:40]!r}", f"One of {list(turns.MODES)}.")
     if new.origin not in turns.ORIGINS:
         raise Invalid("turn.origin", f"no origin {new.origin[:40]!r}", "")
-    if len(json.dumps(new.options)) > MAX_OPTIONS:
+    if len(msgspec.json.encode(new.options)) > MAX_OPTIONS:
         raise Invalid("turn.options", "the options are too large", f"At most {MAX_OPTIONS}.")
     if new.given is not None and len(msgspec.json.encode(new.given)) > MAX_GIVEN:
         raise TooLarge(
@@ -362,7 +362,7 @@ def _take_in(tx: Tx, session: Session, row: Turn) -> Turn:
     if content:
         _person_line(tx, session, row, row.id, content)
     options = {name: value for name, value in row.options.items() if name != GIVEN}
-    tx.run("update turn set options=? where id=?", (json.dumps(options), row.id))
+    tx.run("update turn set options=? where id=?", (msgspec.json.encode(options).decode(), row.id))
     return msgspec.structs.replace(row, options=options)
 
 

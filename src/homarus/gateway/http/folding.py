@@ -55,8 +55,10 @@ class Folded(msgspec.Struct, frozen=True):
     results: tuple[Brought, ...]
 
 
-def fold(items: Sequence[Item], missing: str) -> Folded:
-    """Raises `request.items`, `request.no_user_message` with the text `missing`."""
+def fold(items: Sequence[Item], missing: str, *, goes_on: bool = False) -> Folded:
+    """`goes_on`: from a response, so that all of it is new and nothing is history.
+
+    Raises `request.items`, `request.no_user_message` with the text `missing`."""
     if len(items) > MAX_ITEMS:
         raise Invalid("request.items", f"{len(items)} messages", f"At most {MAX_ITEMS}.")
     last = next((n for n in range(len(items) - 1, -1, -1) if _asks(items[n])), None)
@@ -75,10 +77,11 @@ def fold(items: Sequence[Item], missing: str) -> Folded:
         text = f"Results of {', '.join(_name(item, names) for item in now)}"
         content = ()
     results = tuple(
-        Brought(item.call, _name(item, names), item.parts, _among(item, now))
+        Brought(item.call, _name(item, names), item.parts, goes_on or _among(item, now))
         for item in items if isinstance(item, Output)
     )  # fmt: skip
-    return Folded(text, content, _history(items, now, names), results)
+    before = _said(items, now) if goes_on else _history(items, now, names)
+    return Folded(text, content, before, results)
 
 
 def _among(item: Item, some: Sequence[Item]) -> bool:
@@ -97,6 +100,12 @@ def _attached(item: Line) -> bool:
 
 def _name(item: Item, names: dict[str, str]) -> str:
     return names.get(item.call, "tool") if isinstance(item, Output) else "tool"
+
+
+def _said(items: Sequence[Item], now: Sequence[Item]) -> tuple[Part, ...]:
+    """What else a person says in the same request; results of tools go their own way."""
+    lines = [item for item in items if isinstance(item, Line) and not _among(item, now)]
+    return tuple(part for line in lines if line.role == "user" for part in line.parts)
 
 
 def _history(items: Sequence[Item], now: Sequence[Item], names: dict[str, str]) -> tuple[Part, ...]:

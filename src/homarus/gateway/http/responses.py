@@ -55,7 +55,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 def request(body: Body, about: Envelope) -> Request:
     """Raises `request.*`, `response.unknown`."""
     rules, items = _items(body.input)
-    folded = fold(items, MISSING)
+    previous = _previous(body.previous_response_id)
+    folded = fold(items, MISSING, goes_on=previous is not None)
     return Request(
         api=answering.RESPONSES,
         text=folded.text,
@@ -63,7 +64,7 @@ def request(body: Body, about: Envelope) -> Request:
         key=about.key,
         session=about.session,
         user=asking.user_part(body.user),
-        previous=_previous(body.previous_response_id),
+        previous=previous,
         content=folded.content,
         history=folded.history,
         results=folded.results,
