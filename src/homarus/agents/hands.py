@@ -42,6 +42,7 @@ class TurnHands:
         self.cut: Cut = run.cut
         self.call = call
         self.recorded = False
+        self._wanted = ""
 
     @property
     def work(self) -> str | None:
@@ -55,6 +56,7 @@ class TurnHands:
             async with asyncio.timeout(MAX_TOOL_S):
                 return await tools.run(self.call, arguments, self)
 
+        await self._heed_answer()
         if self._work is not None:
             await self._take(self._work)
         try:
@@ -90,6 +92,7 @@ class TurnHands:
         failpoint("turn.tool_began")
 
     def _action(self, capability: str, target: str, **more: Any) -> Action:
+        self._wanted = capability
         covered = preflights.covers(turning.contract(self.started.session), capability, target)
         if self._work is not None and not covered:
             more |= {"task": self._work, "preflight": None}
@@ -112,6 +115,15 @@ class TurnHands:
         )
         return True
 
+    async def _heed_answer(self) -> None:
+        """When what the call waited for was answered no, it is not done, nor asked for again.
+        Raises `approval.rejected`, `approval.expired`."""
+        if self.call.approval is not None:
+            company = self.started.turn.company
+            no = await self.store.read(turn_work.answered_no, company, self.call.approval)
+            if no is not None:
+                raise no
+
     async def _may_work(self) -> bool:
         """A person of the company asked, or an approval for it was given."""
         if self.started.turn.person:
@@ -132,7 +144,7 @@ class TurnHands:
         turn = self.started.turn
         return await self._run.write(  # type: ignore[no-any-return]
             self._run.action("task.create", "task:new"), turn_work.make, turn.id, turn.token,
-            f"{self.call.tool}: {turn.text}"[:200], why,
+            f"{self.call.tool}: {turn.text}"[:200], why, self._wanted,
         )  # fmt: skip
 
     async def _take(self, work: str) -> None:

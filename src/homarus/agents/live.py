@@ -96,6 +96,11 @@ class Live:
         self._closed = False
         self._undo: Callable[[], None] = lambda: None
 
+    @property
+    def watching(self) -> int:
+        """How many follow a turn now."""
+        return len(self._watchers)
+
     def start(self) -> None:
         self._closed = False
         self._undo = self._store.listen(self._committed)

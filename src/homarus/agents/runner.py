@@ -166,12 +166,16 @@ class Runner:
 
     async def _woken(self) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):  # `wait_for` may lose a cancellation (Python 3.11)
+                await self._wake.wait()
         except TimeoutError:
             return
 
     async def _recover(self, alone: bool) -> None:
-        for company in await self._store.read(turns.companies_with_lost, alone):
+        lost, waiting = await self._store.read(_companies, alone)
+        for company in waiting:
+            await self._store.write(_own(company, "turn:"), turning.wake, RECOVER_ROWS)
+        for company in lost:
             settled = RECOVER_ROWS
             while settled == RECOVER_ROWS:
                 settled = await self._store.write(
@@ -287,6 +291,11 @@ class Runner:
                     continue
                 if not ours:
                     running.cut.cut(LOST)
+
+
+def _companies(rx: Rx, alone: bool) -> tuple[list[str], list[str]]:
+    """With turns whose worker is dead, and with parked ones that wait for nothing any more."""
+    return turns.companies_with_lost(rx, alone), turning.companies_to_wake(rx)
 
 
 def _standing(rx: Rx, row: Turn) -> str:

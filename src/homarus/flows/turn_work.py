@@ -6,12 +6,12 @@ its target is the turn, so that one answer holds for all that the turn then does
 
 from typing import Final
 
-from homarus.base.errors import Conflict, Invalid
+from homarus.base.errors import Conflict, Invalid, Refused
 from homarus.company import agents, projects
 from homarus.conversations import turns
 from homarus.conversations.turns import Turn
 from homarus.flows import creating, reporting
-from homarus.kernel import approvals
+from homarus.kernel import approvals, registry
 from homarus.kernel.approvals import Status
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
@@ -34,8 +34,9 @@ def held_by_turn(rx: Rx, turn: Turn) -> str | None:
     return work if work is not None and held(rx, turn.company, work) else None
 
 
-def make(tx: Tx, turn: str, token: int, title: str, why: str) -> str:
-    """The task of the turn, for its agent, in the newest active project; its id.
+def make(tx: Tx, turn: str, token: int, title: str, why: str, capability: str) -> str:
+    """The task of the turn, for its agent, in the newest active project; its id. It is bound to
+    `capability` where that is a registered one, so that its claim covers it.
 
     Raises `turn.lost`, `project.unknown`, and what a create raises.
     """
@@ -48,10 +49,12 @@ def make(tx: Tx, turn: str, token: int, title: str, why: str) -> str:
             "project.unknown", "real work belongs to a project, and there is no active one",
             "Create one: `homarus project create GOAL`.",
         )  # fmt: skip
+    registered = registry.by_id(tx, tx.company, capability)
     spec = {"title": title, "description": f"{row.text[:2_000]}\n\n{why}"}
     new = creating.NewTask(
-        project=found[0].id, type=KIND, spec=spec, allow_underspecified=True, agent=row.agent
-    )
+        project=found[0].id, type=KIND, spec=spec, allow_underspecified=True, agent=row.agent,
+        capability=None if registered is None else registered.id,
+    )  # fmt: skip
     made = creating.create(tx, new)
     tx.run("update turn set work=? where id=?", (made.task.id, row.id))
     return made.task.id
@@ -89,6 +92,20 @@ def approved(rx: Rx, company: str, approval: str | None) -> bool:
     return row is not None and row.capability == ASKED and row.status in (
         Status.APPROVED, Status.USED
     )  # fmt: skip
+
+
+def answered_no(rx: Rx, company: str, approval: str) -> Refused | None:
+    """What the model is told when a question was answered, and not with yes."""
+    row = approvals.find(rx, company, approval)
+    if row is None or row.status in (Status.PENDING, Status.APPROVED, Status.USED):
+        return None
+    word = "rejected" if row.status is Status.REJECTED else "expired"
+    return Refused(
+        f"approval.{word}",
+        f"{row.number} was {row.status.value}: {row.note or 'no reason given'}",
+        "Do it differently, or say that it was not done.",
+        rule="approval",
+    )
 
 
 def report(tx: Tx, task: str, state: str, text: str) -> None:

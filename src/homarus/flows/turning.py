@@ -28,7 +28,7 @@ from homarus.conversations.model import Conversation, Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
 from homarus.flows import spending
-from homarus.kernel import preflights, receipts, reservations
+from homarus.kernel import approvals, preflights, receipts, reservations
 from homarus.kernel.capabilities import role_reaches
 from homarus.kernel.preflights import Preflight, Scope
 from homarus.records import incidents
@@ -677,7 +677,8 @@ def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Tu
 
 
 def park(tx: Tx, turn: str, token: int, call: str, approval: str) -> Turn:
-    """A tool call waits for an approval; the worker is let go."""
+    """A tool call waits for an approval; the worker is let go. One that was answered meanwhile is
+    not waited for: the turn is queued again at once."""
     row = turns.held(tx, turn, token)
     tx.run(
         "update tool_call set state='waiting', approval=? where id=? and turn=?",
@@ -685,7 +686,32 @@ def park(tx: Tx, turn: str, token: int, call: str, approval: str) -> Turn:
     )
     session = _session(tx, row)
     _show_typing(tx, session, row.agent, on=False)
-    return turns.move(tx, row, "park")
+    parked = turns.move(tx, row, "park")
+    known = approvals.find(tx, tx.company, approval)
+    if known is not None and known.status is not approvals.Status.PENDING:
+        return turns.move(tx, parked, "resume", attempts=0)
+    return parked
+
+
+def companies_to_wake(rx: Rx) -> list[str]:
+    """Companies with parked turns whose approval is no longer open (it was voided, say)."""
+    rows = rx.all(
+        "select distinct c.company from tool_call c join approval a on a.id=c.approval "
+        "join turn t on t.id=c.turn "
+        "where c.state='waiting' and a.status<>'pending' and t.state='parked'"
+    )
+    return [row[0] for row in rows]
+
+
+def wake(tx: Tx, limit: int) -> int:
+    """Queue this company's parked turns again whose approval is no longer open; how many."""
+    rows = tx.all(
+        "select distinct c.approval from tool_call c join approval a on a.id=c.approval "
+        "join turn t on t.id=c.turn where c.company=? and c.state='waiting' "
+        "and a.status<>'pending' and t.state='parked' limit ?",
+        (tx.company, limit),
+    )
+    return sum(resume(tx, row[0]) for row in rows)
 
 
 def resume(tx: Tx, approval: str) -> int:

@@ -91,7 +91,9 @@ class ScriptedModel:
                         yield Delta(text)
                     self.hanging.set()
                     await self._free.wait()
-                    said = Say(text or "Released.")
+                    over = True
+                    yield spoken(Say(text or "Released."), request)[-1]
+                    return
                 case str():
                     said = Say(said)
                 case Say():
