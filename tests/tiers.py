@@ -34,7 +34,7 @@ TOP_TIER = 7
 SAME_TIER = frozenset(
     {
         ("config", "base"),
-        ("dispatch", "agents"),
+        ("agents", "dispatch"),
         ("dispatch", "backends"),
         ("agents", "backends"),
         ("control_plane", "openapi"),
@@ -58,6 +58,7 @@ SAME_TIER = frozenset(
         ("__main__", "cli"),
         ("companion", "client"),
         ("cli", "companion"),
+        ("gateway", "control_plane"),  # the same door, store and parsing as the API
     }
 )
 

@@ -7,12 +7,20 @@ No globals: each part gets what it needs by constructor. The process around it i
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from homarus import __version__
+from homarus.agents.choice import Resolve, configured, scripted_only
+from homarus.agents.failing import Retry
+from homarus.agents.live import Live
+from homarus.agents.loop import Loop
 from homarus.agents.providers import Providers
+from homarus.agents.runner import Runner
+from homarus.agents.toolbox import BASIC, Toolbox, Tools
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
 from homarus.config.settings import Settings, is_loopback
@@ -21,6 +29,7 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
+from homarus.control_plane.front import App as Mounted
 from homarus.control_plane.front import Front
 from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
@@ -31,6 +40,7 @@ from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.dispatch.notices import Notices
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
+from homarus.gateway.http.surface import Surface
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.uses import Uses
@@ -48,12 +58,23 @@ CHECK_DELAY_S: Final = 1.0
 MASTER_KEY: Final = "master.key"
 
 
+class Turns(msgspec.Struct, frozen=True):
+    """What turns of agents run with: which model answers, which tools there are. `warm` loads the
+    model library, before the first turn."""
+
+    resolve: Resolve = scripted_only
+    tools: Tools = Toolbox(BASIC)
+    retry: Retry = Retry()
+    warm: Callable[[], None] = lambda: None
+
+
 class App:
     """One daemon's parts. `asgi` is what the server serves; `home_facts` is set by `start`."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey
-    ) -> None:
+        self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey,
+        turns: "Turns | None",
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.clock = clock
         self.kernel = kernel
@@ -62,12 +83,14 @@ class App:
         uses = Uses()
         self.door = Door(store, clock, uses=uses)
         self.feed = Feed(store)
+        self.live = Live(store)
         self.blobs = Blobs(settings.home / "blobs")
         self.models = Providers(store, master)
         routes = table.routes()
         means = Means(
-            store, kernel.admit, self.feed, self.blobs, master, settings.home, models=self.models
-        )
+            store, kernel.admit, self.feed, self.blobs, master, settings.home,
+            models=self.models, live=self.live,
+        )  # fmt: skip
         self.edge = Edge(means, self.door, routes)
         self.sockets = Sockets(
             store,
@@ -91,12 +114,18 @@ class App:
             loopback_only=is_loopback(settings.host),
             public_url=settings.public_url,
         )
+        self.gateway = Surface(
+            means, self.door, names(settings.http_tools_allow), names(settings.http_tools_deny)
+        )
+        mounts: dict[str, Mounted] = {
+            "app": self.site, "mcp": self.mcp, "v1": self.gateway, "tools": self.gateway,
+        }  # fmt: skip
         self.asgi = Front(
             self.edge,
             self.sockets,
             self.health,
             Documents(routes),
-            {"app": self.site, "mcp": self.mcp},
+            mounts,
             dict.fromkeys(self.oauth.paths(), self.oauth),
         )
         self.maintenance = Maintenance(
@@ -110,6 +139,14 @@ class App:
         )
         self.dispatcher = Dispatcher(store, self.blobs, settings.home)
         self.calls = Calls(store, settings.home)
+        turns = turns or Turns(configured(self.models))
+        self.runner = Runner(
+            store,
+            Loop(store, turns.resolve, turns.tools, self.live, retry=turns.retry),
+            clock.now_ms,
+            settings.max_turns,
+            turns.warm,
+        )
         self.guard = Guard(
             store,
             clock,
@@ -137,6 +174,7 @@ class App:
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
             self.feed.start()
+            self.live.start()
             self.sockets.start()
             self.site.start()
             self._workers = asyncio.create_task(self._work(), name="workers")
@@ -148,7 +186,9 @@ class App:
     def leave_waiters(self) -> None:
         """No longer ready: end long polls and sockets, so that the server can drain."""
         self._ready = False
+        self.runner.leave()
         self.feed.stop()
+        self.live.stop()
         self.sockets.stop()
         self.site.stop()
 
@@ -158,6 +198,7 @@ class App:
         workers, self._workers = self._workers, None
         if workers is None:
             return
+        await self.runner.drain()
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         await self.models.close()
@@ -176,6 +217,7 @@ class App:
                 group.create_task(self.dispatcher.run())
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
+                group.create_task(self.runner.run())
                 group.create_task(self.guard.run())
                 group.create_task(self._check_store())
         except* Exception as failed:
@@ -208,14 +250,20 @@ class App:
         }
 
 
-def build(settings: Settings, clock: Clock | None = None) -> App:
-    """All parts of a daemon on `settings.home`. Raises `settings.*`, `keys.master`, `home.*`."""
+def build(settings: Settings, clock: Clock | None = None, turns: Turns | None = None) -> App:
+    """All parts of a daemon on `settings.home`. `turns`: what its agents' turns run with, where not
+    with the configured models. Raises `settings.*`, `keys.master`, `home.*`."""
     make_home(settings)
     clock = clock or SystemClock()
     master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
     kernel = Kernel(SqlFacts(), master, consequences.apply)
     store = open_store(settings, kernel, clock)
-    return App(settings, clock, kernel, store, master)
+    return App(settings, clock, kernel, store, master, turns)
+
+
+def names(text: str) -> frozenset[str]:
+    """A setting that lists names with commas."""
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
 def make_home(settings: Settings) -> None:

@@ -46,10 +46,13 @@ class Terminal:
 
     home: Path
 
-    def __call__(self, *arguments: str, env: dict[str, str] | None = None) -> Ran:
+    def __call__(
+        self, *arguments: str, env: dict[str, str] | None = None, typed: str | None = None
+    ) -> Ran:
         found = CliRunner().invoke(
-            cli, ["--home", str(self.home), *arguments], env={**NO_ENVIRONMENT, **(env or {})}
-        )
+            cli, ["--home", str(self.home), *arguments], env={**NO_ENVIRONMENT, **(env or {})},
+            input=typed,
+        )  # fmt: skip
         if found.exception is not None and not isinstance(found.exception, SystemExit):
             raise found.exception
         return Ran(found.exit_code, found.stdout, found.stderr)

@@ -73,9 +73,11 @@ def show(ctx: Context, agent: str) -> None:
 @click.option("--name", help="A new name.")
 @click.option(
     "--executor",
-    type=click.Choice(["external", "command"]),
-    help="Who does its work: a client that claims it, or this daemon.",
+    type=click.Choice(["external", "command", "llm"]),
+    help="Who does its work: a client that claims it, or this daemon, by commands or a model.",
 )
+@click.option("--model", help="Model that it thinks with, such as `scripted`.")
+@click.option("--provider", help="Provider of that model.")
 @click.option(
     "--suspend/--resume",
     "suspended",
@@ -89,6 +91,8 @@ def update(
     agent: str,
     name: str | None,
     executor: str | None,
+    model: str | None,
+    provider: str | None,
     suspended: bool | None,
     role: str | None,
     skills: tuple[str, ...],
@@ -97,7 +101,8 @@ def update(
 ) -> None:
     """Change an agent; what is not given stays."""
     body = given(
-        name=name, executor=executor, suspended=suspended,
+        name=name, executor=executor, suspended=suspended, llmModel=model,
+        llmProvider=provider,
         **_body(role, skills, concurrency, memory),
     )  # fmt: skip
     if not body:
@@ -111,6 +116,26 @@ def update(
 def delete(ctx: Context, agent: str) -> None:
     """Remove an agent; what it did stays in the ledger."""
     show_one(ctx, ctx.api.delete(f"/agents/{agent_id(ctx, agent)}"), "agent", _COLUMNS)
+
+
+@command.command()
+@click.argument("agent")
+@click.argument("text")
+@click.option("--session", "session_key", help="Session; default: the agent's own.")
+@click.option("--wait", is_flag=True, help="Wait for the answer and print it.")
+@pass_context
+def message(ctx: Context, agent: str, text: str, session_key: str | None, wait: bool) -> None:
+    """Say something to an agent that this daemon runs."""
+    from homarus.cli import talking
+
+    body = given(agentId=agent, text=text, sessionKey=session_key)
+    turn = ctx.api.post("/turns", body)["turn"]
+    if wait:
+        turn = talking.wait(ctx, turn["id"])
+    ctx.out.document({"turn": turn})
+    talking.show_end(ctx, turn)
+    if (turn["outcome"] or {}).get("error"):
+        raise click.exceptions.Exit(1)
 
 
 _WEEKS = (

@@ -20,6 +20,8 @@ SECTIONS: Final = {
     "Work": {
         "company": ("company", "Companies of this daemon."),
         "agent": ("agent", "Agents of the company."),
+        "chat": ("chat", "Talk with an agent in this terminal."),
+        "session": ("session", "What agents remember of each conversation."),
         "project": ("project", "Projects of the company."),
         "route": ("route", "Gates of a task, its brief, audit and acceptance."),
         "card": ("card", "Project cards: what new capabilities are mounted on."),

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from homarus.base.errors import HomarusError, Invalid, TooLarge
 from homarus.base.ids import new_id
+from homarus.client import events
 from homarus.client.errors import from_reply, timed_out, unreachable
 from homarus.client.multipart import Form
 from homarus.client.paths import below_api, with_query
@@ -156,6 +157,17 @@ class Client:
             request.method, request.target, request.content(), "application/json", request.key
         )
         return request.value(status, raw)
+
+    def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
+        """Server-sent events `(event, data)` of a stream, until it ends. Raises
+        `client.unreachable` when it is cut; whoever asks again gets what it still needs."""
+        response = self._open("GET", with_query(path, query))
+        try:
+            yield from events.parse(response)
+        except (OSError, HTTPException, ValueError) as error:
+            raise unreachable(self.url, error) from error
+        finally:
+            self.close()
 
     # --- one exchange -----------------------------------------------------------------------
 

@@ -130,6 +130,16 @@ def need(rx: Rx, company: str, ref: str) -> Agent:
     return agent
 
 
+def run_by(rx: Rx, company: str, executor: str, limit: int) -> list[Agent]:
+    """Those whose work this executor does, oldest first."""
+    rows = rx.all(
+        f"select {COLUMNS} from agent where company=? and deleted_ms is null and executor=? "  # noqa: S608
+        "order by no limit ?",
+        (company, executor, limit),
+    )
+    return [_agent(row) for row in rows]
+
+
 def listed(rx: Rx, company: str, *, limit: int, before: int | None = None) -> list[Agent]:
     """Newest first; `before` is the `no` of the last one seen."""
     rows = rx.all(

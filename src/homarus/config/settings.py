@@ -60,6 +60,11 @@ class Settings:
         1.0, "How often files of the main space are looked at for changes."
     )
     document_hash_s: float = _setting(60.0, "How often they are compared by SHA-256.")
+    max_turns: int = _setting(32, "Turns of agents that run at one time; more wait.")
+    http_tools_allow: str = _setting(
+        "", "Tools offered by `POST /tools/invoke` that are not by default; names, with commas."
+    )
+    http_tools_deny: str = _setting("", "Tools that it does not offer; names, with commas.")
     max_connections: int = _setting(4_096, "Open connections; more are answered 503.")
     max_sockets: int = _setting(1_000, "Open event sockets; more are answered 503.")
 
@@ -197,7 +202,7 @@ def _check(settings: Settings) -> None:
     for name in _PERIODS:
         if not 0.05 <= getattr(settings, name) <= 86_400:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "0.05 to 86400.")
-    for name in ("max_connections", "max_sockets"):
+    for name in ("max_connections", "max_sockets", "max_turns"):
         if not 1 <= getattr(settings, name) <= 1_000_000:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "1 to 1000000.")
     if settings.public_url and not _PUBLIC_URL.fullmatch(settings.public_url):

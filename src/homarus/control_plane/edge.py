@@ -29,8 +29,14 @@ from homarus.control_plane.answers import (
 from homarus.control_plane.auth import Caller, Door
 from homarus.control_plane.judged import judged
 from homarus.control_plane.match import AnyRoute, Bound, Found, Matcher
-from homarus.control_plane.route import Call, FileReply, Route, StreamRoute
-from homarus.control_plane.stream import EdgeStream, Means, StreamSlots, send_file
+from homarus.control_plane.route import Call, EventReply, FileReply, Route, StreamRoute
+from homarus.control_plane.stream import (
+    EdgeStream,
+    Means,
+    StreamSlots,
+    send_events,
+    send_file,
+)
 from homarus.store.port import Reply
 
 log = structlog.get_logger("edge")
@@ -82,6 +88,8 @@ class Edge:
             return
         if isinstance(reply, FileReply):
             await send_file(send, reply, self._slots, head=scope["method"] == "HEAD")
+        elif isinstance(reply, EventReply):
+            await send_events(receive, send, reply)
         else:
             secret = getattr(bound.route, "finish", None) is not None
             await send_reply(send, reply, _NO_STORE if secret else None)
@@ -94,7 +102,7 @@ class Edge:
         *,
         query: bytes = b"",
         body: bytes = b"",
-    ) -> Reply | FileReply:
+    ) -> Reply | FileReply | EventReply:
         """What a request gets that another surface took in: the same road as over HTTP, from
         authentication on. Raises HomarusError where HTTP answers one.
 
@@ -111,7 +119,7 @@ class Edge:
 
         return await self._settled(Asked(bound, found, headers, scope, receive))
 
-    async def _settled(self, asked: Asked) -> Reply | FileReply:
+    async def _settled(self, asked: Asked) -> Reply | FileReply | EventReply:
         """`_answer`, where a fault of ours becomes an error that says nothing of itself."""
         try:
             return await self._answer(asked)
@@ -122,13 +130,13 @@ class Edge:
             log.error("request_failed", route=asked.bound.route.path, exc_info=error)
             raise unforeseen() from error
 
-    async def _answer(self, asked: Asked) -> Reply | FileReply:
+    async def _answer(self, asked: Asked) -> Reply | FileReply | EventReply:
         route = asked.bound.route
         caller = await self._authenticate(asked)
         key = idempotency.key_text(asked.headers, route.keyed)
         if isinstance(route, StreamRoute):
             return await self._stream(asked, route, caller, key)
-        call = await self._parse(asked, route, caller)
+        call = await self._parse(asked, route, caller, key)
         if route.pick is not None:
             route = await self._store.read(route.pick, call)
         action = self._action(asked, route, caller, call)
@@ -151,16 +159,21 @@ class Edge:
             return Caller(token, company)
         return await self._door.authenticate(asked.headers, scope)
 
-    async def _parse(self, asked: Asked, route: Route, caller: Caller) -> Call[Any]:
+    async def _parse(
+        self, asked: Asked, route: Route, caller: Caller, key: bytes | None
+    ) -> Call[Any]:
         raw = b""
         if route.method not in _BODYLESS:
             raw = await parse.read_body(asked.receive, asked.headers)
             if route.prepare is None:
                 raw = redact_token_bytes(raw)
         parser = asked.bound.parser
-        return self._call(asked, caller, None if parser is None else parser.parse(raw), raw)
+        body = None if parser is None else parser.parse(raw)
+        return self._call(asked, caller, body, raw, key)
 
-    def _call(self, asked: Asked, caller: Caller, body: Any, raw: bytes) -> Call[Any]:
+    def _call(
+        self, asked: Asked, caller: Caller, body: Any, raw: bytes, key: bytes | None
+    ) -> Call[Any]:
         values = asked.found.values
         return Call(
             company=caller.company,
@@ -170,6 +183,7 @@ class Edge:
             body=body,
             raw=raw,
             base_url=base_url(asked.scope, asked.headers),
+            key="" if key is None else key.decode("latin-1"),
         )
 
     def _action(self, asked: Asked, route: Route, caller: Caller, call: Call[Any]) -> Action:
@@ -233,8 +247,8 @@ class Edge:
 
     async def _stream(
         self, asked: Asked, route: StreamRoute, caller: Caller, key: bytes | None
-    ) -> Reply | FileReply:
-        call: Call[None] = self._call(asked, caller, None, b"")
+    ) -> Reply | FileReply | EventReply:
+        call: Call[None] = self._call(asked, caller, None, b"", key)
         action = Action(
             company=caller.company,
             capability=route.capability,

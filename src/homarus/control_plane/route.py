@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from homarus.agents.live import Live
 from homarus.agents.providers import Providers
 from homarus.base.action import Estimate
 from homarus.base.errors import Invalid
@@ -46,7 +47,8 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     `company` id of the company it concerns; `token` the caller's access token (no secret);
     `path` values of the `{names}`; `query` the last value of each; `body` decoded as the route's
     body type (None where it has none); `raw` the body's bytes; `base_url` of this daemon as the
-    caller reached it, without a trailing slash; `seen` what the route's `before` read.
+    caller reached it, without a trailing slash; `seen` what the route's `before` read; `key` the
+    caller's idempotency key, empty where it gave none or the route honours none.
     """
 
     company: str
@@ -57,6 +59,7 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     raw: bytes = b""
     base_url: str = ""
     seen: Any = None
+    key: str = ""
 
     def id(self, name: str = "id") -> str:
         """A path id that must be a UUID. Raises `request.bad_id`."""
@@ -229,16 +232,23 @@ class FileReply(msgspec.Struct, frozen=True):
     status: int = 200
 
 
+class EventReply(msgspec.Struct, frozen=True):
+    """A stream of server-sent events as the body of a 200, until it ends or the client leaves."""
+
+    events: AsyncIterator[bytes]
+
+
 class Stream(Protocol):
     """What an async handler gets beside the call; the edge implements it, authenticated already.
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
     in lower case; `sealer` opens what was sealed; `models` the connections to configured models,
-    where this daemon has any.
+    `live` turns as they happen, where this daemon has any.
     """
 
     models: Providers | None
+    live: Live | None
     home: Path
     store: Store
     blobs: Blobs
@@ -294,7 +304,7 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     capability: str
-    handler: Callable[[Stream, Call[None]], Awaitable[Reply | FileReply]]
+    handler: Callable[[Stream, Call[None]], Awaitable[Reply | FileReply | EventReply]]
     kind: str
     summary: str
     keyed: str = "accepted"

@@ -1,12 +1,14 @@
 """Streams: what the async handlers of uploads, downloads and long polls get (`route.Stream`)."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from homarus.agents.live import Live
 from homarus.agents.providers import Providers
 from homarus.base.action import Action, Estimate
 from homarus.base.errors import Busy, HomarusError, Unavailable
@@ -14,7 +16,7 @@ from homarus.control_plane.answers import Receive, Send, send_error
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.judged import Admit, judged
 from homarus.control_plane.parse import disconnected
-from homarus.control_plane.route import FileReply, Sealer
+from homarus.control_plane.route import EventReply, FileReply, Sealer
 from homarus.records.blobs import Blobs
 from homarus.store.port import Key, Reply, Store
 
@@ -54,6 +56,7 @@ class Means(msgspec.Struct, frozen=True):
     sealer: Sealer
     home: Path
     models: Providers | None = None
+    live: Live | None = None
 
 
 class EdgeStream:
@@ -73,6 +76,7 @@ class EdgeStream:
         self.store = means.store
         self.sealer = means.sealer
         self.models = means.models
+        self.live = means.live
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
         }
@@ -174,6 +178,37 @@ async def _send_file(send: Send, reply: FileReply, head: bool) -> None:
             left -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+
+async def send_events(receive: Receive, send: Send, reply: EventReply) -> None:
+    """Events as they come, until there are no more or the client has gone."""
+    headers = [
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    telling = asyncio.create_task(_tell(send, reply))
+    leaving = asyncio.create_task(_left(receive))
+    try:
+        await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (telling, leaving):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await telling
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _tell(send: Send, reply: EventReply) -> None:
+    async with contextlib.aclosing(reply.events) as events:  # type: ignore[type-var]
+        async for event in events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
 
 
 def _open(path: Path, start: int, size: int) -> Any:

@@ -52,6 +52,7 @@ from homarus.control_plane import (
     talk,
     tasks,
     trust,
+    turns,
     webhook,
 )
 from homarus.control_plane.frames import FrameTable
@@ -103,6 +104,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     notes,
     leases,
     integrations,
+    turns,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

@@ -23,6 +23,7 @@ from homarus.conversations.model import (
     Sender,
     SenderType,
 )
+from homarus.flows import hearing
 from homarus.kernel.routing import METADATA
 from homarus.records import incidents
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -246,7 +247,7 @@ def post(tx: Tx, call: Call[PostBody]) -> Reply:
         metadata=rules.metadata(body.metadata_json, who),
         platform_message=_platform_id(body.platform_message_id),
     )
-    row, _ = service.post(tx, place, draft)
+    row, _ = hearing.post(tx, place, draft)
     return json_reply({"message": shapes.message(row)}, 201)
 
 
@@ -263,7 +264,7 @@ def send(tx: Tx, call: Call[SendBody]) -> Reply:
         metadata=rules.metadata(given, who),
         platform_message=_platform_id(body.platform_message_id),
     )
-    row, duplicate = service.post(tx, _place(tx, call, who, target), draft)
+    row, duplicate = hearing.post(tx, _place(tx, call, who, target), draft)
     reply: dict[str, Any] = {"ok": True, "message_id": row.id, "thread_id": row.conversation}
     if duplicate:
         reply["deduplicated"] = True

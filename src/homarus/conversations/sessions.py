@@ -89,6 +89,16 @@ def of_conversation(rx: Rx, company: str, conversation: str, agent: str) -> Sess
     return None if row is None else _session(row)
 
 
+def at(rx: Rx, company: str, conversation: str) -> Session | None:
+    """The live session that has this conversation."""
+    row = rx.one(
+        f"select {_COLUMNS} from session where conversation=? and company=? "  # noqa: S608
+        "and ended_ms is null limit 1",
+        (conversation, company),
+    )
+    return None if row is None else _session(row)
+
+
 def listed(
     rx: Rx, company: str, *, limit: int, agent: str | None = None, before_ms: int | None = None
 ) -> list[Session]:

@@ -3,13 +3,13 @@
     queued --start--> running --finish--> done | failed
     running --park--> parked --resume--> queued      a tool waits for an approval
     running --lost--> queued                         its worker died; the transcript says how far
+    running --hand_back--> queued                    its worker stops, or STOP cut it off
     queued | parked | running --abort--> aborted
     queued --merge--> merged                         its text went into another turn
 
 A session runs one turn at a time. `token` fences: whoever was given up for dead changes nothing.
 """
 
-import json
 from enum import StrEnum
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ MOVES: Final[dict[tuple[State, str], State]] = {
     (S.RUNNING, "finish"): S.DONE,
     (S.RUNNING, "fail"): S.FAILED,
     (S.RUNNING, "abort"): S.ABORTED,
+    (S.RUNNING, "hand_back"): S.QUEUED,
     (S.PARKED, "resume"): S.QUEUED,
     (S.PARKED, "abort"): S.ABORTED,
 }
@@ -58,13 +59,22 @@ MAX_ATTEMPTS: Final = 5
 _COLUMNS: Final = (
     "id, no, company, session, agent, key, origin, asked_by, person, mode, text, message, options, "
     "state, token, until_ms, attempts, calls, preflight, reply, outcome, created_ms, started_ms, "
-    "ended_ms"
+    "ended_ms, work"
 )
+
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _text(value: Any) -> str:
+    """Pictures may be in it: the standard library takes ten times as long."""
+    return _encode(value).decode()
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False):
     """A row. `person`: an operator asked. `options`: how it is to be run. `outcome` when it has
-    ended: `text`, `stop`, `usage`, `error`. Times in Unix ms."""
+    ended: `text`, `stop`, `usage`, `error`. `work`: the real task it does. Times in Unix ms."""
 
     id: str
     no: int
@@ -90,14 +100,15 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
     created_ms: int
     started_ms: int | None
     ended_ms: int | None
+    work: str | None = None
 
 
 def _turn(row: Row) -> Turn:
     values = list(row)
     values[8] = bool(values[8])
-    values[12] = json.loads(values[12])
+    values[12] = _decode(values[12])
     values[13] = State(values[13])
-    values[20] = None if values[20] is None else json.loads(values[20])
+    values[20] = None if values[20] is None else _decode(values[20])
     return Turn(*values)
 
 
@@ -130,16 +141,35 @@ def open_of(rx: Rx, session: str) -> list[Turn]:
     return [_turn(row) for row in rows]
 
 
+def listed(
+    rx: Rx, company: str, *, limit: int, before: int | None = None, session: str | None = None,
+    agent: str | None = None, only_open: bool = False,
+) -> list[Turn]:  # fmt: skip
+    """Newest first; `before` is the `no` of the last one seen."""
+    where, params = "company=? and no<?", [company, 2**62 if before is None else before]
+    for column, value in (("session", session), ("agent", agent)):
+        if value is not None:
+            where += f" and {column}=?"
+            params.append(value)
+    if only_open:
+        where += " and state in ('queued', 'running', 'parked')"
+    rows = rx.all(
+        f"select {_COLUMNS} from turn where {where} order by no desc limit ?",  # noqa: S608
+        (*params, limit),
+    )
+    return [_turn(row) for row in rows]
+
+
 def insert(tx: Tx, row: Turn) -> None:
     tx.run(
-        f"insert into turn({_COLUMNS}) values({','.join('?' * 24)})",
+        f"insert into turn({_COLUMNS}) values({','.join('?' * 25)})",
         (
             row.id, row.no, row.company, row.session, row.agent, row.key, row.origin,
             row.asked_by, int(row.person), row.mode, row.text, row.message,
-            json.dumps(row.options), row.state.value, row.token, row.until_ms, row.attempts,
+            _text(row.options), row.state.value, row.token, row.until_ms, row.attempts,
             row.calls, row.preflight, row.reply,
-            None if row.outcome is None else json.dumps(row.outcome), row.created_ms,
-            row.started_ms, row.ended_ms,
+            None if row.outcome is None else _text(row.outcome), row.created_ms,
+            row.started_ms, row.ended_ms, row.work,
         ),
     )  # fmt: skip
 
@@ -158,7 +188,7 @@ def move(tx: Tx, row: Turn, name: str, **values: Any) -> Turn:
             "It has ended, or waits; see its state.",
         )
     if "outcome" in values:
-        values["outcome"] = json.dumps(values["outcome"])
+        values["outcome"] = _text(values["outcome"])
     columns = {"state": to.value, **values}
     if to not in OPEN:
         columns["ended_ms"] = tx.now_ms

@@ -68,7 +68,8 @@ class Calls:
 
     async def _woken(self) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):  # `wait_for` may lose a cancellation (Python 3.11)
+                await self._wake.wait()
         except TimeoutError:
             return
 

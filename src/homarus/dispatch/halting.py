@@ -1,17 +1,16 @@
-"""Which processes of ours run now (of tasks and of calls), and their end when STOP covers them.
+"""Which processes and turns of ours run now, and their end when STOP covers them.
 
 A STOP is a row; the watch looks at the rows when the store says that something was committed, and
 only while something runs. Each covered process gets TERM at once and KILL after its grace
-(`base/process.py`).
+(`base/process.py`); what a turn waits for is closed (`agents/cut.py`).
 """
 
 import asyncio
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from homarus.base.errors import HomarusError
-from homarus.base.process import ProcessHandle
 from homarus.kernel import stop
 from homarus.kernel.stop import Stop
 from homarus.store.port import Store
@@ -23,13 +22,20 @@ RETRY_S: Final = 0.05
 """After a read that failed; a STOP is not forgotten for it."""
 
 
+class Handle(Protocol):
+    """What runs: a process, a turn. `stop` is called once, and does not wait."""
+
+    def stop(self) -> None: ...
+
+
 class LiveRun:
     """A run between its intent and its outcome. `stopped`: STOP has covered it."""
 
     def __init__(self, agent: str, task: Task) -> None:
         self.company = task.company
         self.stopped = False
-        self._handle: ProcessHandle | None = None
+        self._handle: Handle | None = None
+        self._more: set[str] = set()
         self._subjects = {
             "company": task.company,
             "agent": agent,
@@ -38,10 +44,16 @@ class LiveRun:
             "trace": task.trace,
         }
 
-    def covered(self, stops: list[Stop]) -> bool:
-        return any(self._subjects[row.scope] == row.subject for row in stops)
+    def also(self, task: str) -> None:
+        """It works on another task besides: a STOP on that one covers it too."""
+        self._more.add(task)
 
-    def started(self, handle: ProcessHandle) -> None:
+    def covered(self, stops: list[Stop]) -> bool:
+        return any(
+            self._subjects[row.scope] == row.subject or row.subject in self._more for row in stops
+        )
+
+    def started(self, handle: Handle) -> None:
         """Called with the process; one that is stopped already ends at once."""
         self._handle = handle
         if self.stopped:

@@ -14,7 +14,7 @@ from homarus.company import agents
 from homarus.conversations import rules as talk_rules
 from homarus.conversations import service as talk
 from homarus.conversations.model import Draft, Message, SenderType
-from homarus.flows import creating, parking
+from homarus.flows import creating, hearing, parking
 from homarus.kernel import contexts, routing
 from homarus.kernel.contexts import Position
 from homarus.kernel.routing import Context, Perm
@@ -169,7 +169,9 @@ def send(tx: Tx, want: Send) -> Message:
         target_agent=callee.id,
         metadata=talk_rules.metadata(None, who),
     )
-    message, _ = talk.post(tx, talk.direct(tx, callee.id), draft)
+    place = talk.direct(tx, callee.id)
+    message, _ = talk.post(tx, place, draft)
+    hearing.sent(tx, place, message)
     task = None if context is None or context.task is None else context.task.id
     trace = None if context is None else context.trace
     text = routing.with_note(f"{tx.actor.name} sent you a message", context)

@@ -14,7 +14,7 @@ from homarus.base.nearest import did_you_mean
 from homarus.control_plane.answers import ErrorBody, error_body
 from homarus.control_plane.auth import Door
 from homarus.control_plane.edge import Edge
-from homarus.control_plane.route import FileReply
+from homarus.control_plane.route import EventReply, FileReply
 from homarus.mcp.tool import Asker, BoundTool
 from homarus.store.port import Reply
 
@@ -80,7 +80,7 @@ class Toolbox:
 
     async def _invoke(
         self, tool: BoundTool, arguments: Mapping[str, Any], headers: Mapping[bytes, bytes]
-    ) -> Reply | FileReply:
+    ) -> Reply | FileReply | EventReply:
         request = tool.request(arguments, await self._asker(headers))
         own = {name: headers[name] for name in _HANDED_ON if name in headers}
         return await self._edge.invoke(
@@ -97,9 +97,9 @@ class Toolbox:
         return Asker(fixed=named or None, own=token.agent)
 
 
-def _outcome(reply: Reply | FileReply) -> Outcome:
-    if isinstance(reply, FileReply):
-        raise TypeError("a tool is the face of a JSON route, and this one answered a file")
+def _outcome(reply: Reply | FileReply | EventReply) -> Outcome:
+    if not isinstance(reply, Reply):
+        raise TypeError("a tool is the face of a JSON route, and this one answers something else")
     body = msgspec.json.decode(reply.body)
     if reply.status >= 400:
         return _failure(body)

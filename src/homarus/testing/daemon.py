@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx2
 
-from homarus.app import App, build
+from homarus.app import App, Turns, build
 from homarus.base.clock import Clock
 from homarus.config.settings import load
 from homarus.flows import first_start
@@ -101,13 +101,13 @@ class Address(NamedTuple):
 
 
 @contextmanager
-def beside(home: Path, **settings: Any) -> Iterator[Address]:
+def beside(home: Path, *, turns: Turns | None = None, **settings: Any) -> Iterator[Address]:
     """A daemon in a thread with its own loop, for clients that block."""
     ready: Future[Address] = Future()
     stop = threading.Event()
 
     async def live() -> None:
-        async with running(home, **settings) as daemon:
+        async with running(home, turns=turns, **settings) as daemon:
             ready.set_result(Address(daemon.url, daemon.owner_token, daemon.company_token))
             await asyncio.to_thread(stop.wait)
 
@@ -130,11 +130,12 @@ def beside(home: Path, **settings: Any) -> Iterator[Address]:
 
 @asynccontextmanager
 async def running(
-    home: Path, *, clock: Clock | None = None, **settings: Any
+    home: Path, *, clock: Clock | None = None, turns: Turns | None = None, **settings: Any
 ) -> AsyncIterator[Daemon]:
-    """Started when entered, stopped (drained, anchored) when left. Settings by name."""
+    """Started when entered, stopped (drained, anchored) when left. Settings by name; `turns`: what
+    turns of its agents run with."""
     chosen = load(home, {}, **({"port": 0, "drain_s": 1.0} | settings))
-    service = Service(build(chosen, clock))
+    service = Service(build(chosen, clock, turns))
     await service.start()
     daemon = Daemon(service)
     try:

@@ -57,6 +57,7 @@ class BodyStream:
         key: str | None = None,
         cut: bool = False,
     ) -> None:
+        self.live = None
         self.store = store
         self.home = home
         self.blobs = blobs

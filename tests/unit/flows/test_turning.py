@@ -111,7 +111,8 @@ async def test_a_message_is_answered_once(ada: Runner) -> None:
     step = await ada.step(started)
     assert isinstance(step, Reply)
     done = await ada.finish(started, "42")
-    assert (done.state, done.outcome) == (State.DONE, {"text": "42", "stop": "stop"})
+    told = {"text": "42", "stop": "stop", "usage": {"input": 40, "output": 10}}
+    assert (done.state, done.outcome) == (State.DONE, told)
     assert await ada.messages(started) == [
         ("human", "What is 6 x 7?", "resolved"), ("agent", "42", "resolved"),
     ]  # fmt: skip

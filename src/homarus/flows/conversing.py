@@ -1,0 +1,141 @@
+"""Sessions as people handle them: begin anew, branch off, abort, sum up (gateway contract, 7, 12).
+
+Nothing is erased: a session that was reset keeps its transcript under its own id, and its key is
+free for the next one.
+"""
+
+from typing import Any, Final
+
+from homarus.base.errors import Conflict, Invalid, TooLarge
+from homarus.company import agents
+from homarus.conversations import keys, sessions, transcript, turns
+from homarus.conversations.sessions import Session
+from homarus.conversations.turns import State, Turn
+from homarus.flows import turning
+from homarus.store.port import Rx, Tx
+
+MAX_FORKED: Final = 1_000
+"""Lines that a branch takes along, at most: the newest of the model's context."""
+
+
+def reset(tx: Tx, ref: str, *, abort_open: bool = False) -> Session:
+    """End a session and open its key anew, with its settings. `abort_open`: end what is open in it.
+
+    Raises `session.unknown`, `session.busy`.
+    """
+    row = _live(tx, ref)
+    if abort_open:
+        abort(tx, row.id)
+    _quiet(tx, row)
+    sessions.end(tx, row)
+    agent = agents.need(tx, tx.company, row.agent)
+    fresh = turning.open_session(tx, agent, row.key, row.kind)
+    kept = {
+        name: getattr(row, name)
+        for name in ("label", "model", "thinking", "queue_mode")
+        if getattr(row, name) is not None
+    }
+    if kept:
+        sessions.change(tx, fresh.id, **kept)
+    tx.about(task=row.task)
+    return sessions.need(tx, tx.company, fresh.id)
+
+
+def abort(tx: Tx, ref: str) -> list[str]:
+    """End every open turn of a session; their ids. Raises `session.unknown`."""
+    row = sessions.need(tx, tx.company, ref)
+    tx.about(task=row.task)
+    return [turn.id for turn in turns.open_of(tx, row.id) if turning.abort(tx, turn.id)]
+
+
+def fork(tx: Tx, ref: str, name: str | None) -> Session:
+    """A new session of the same agent with this one's context so far, under `fork:<name>`.
+
+    Raises `session.unknown`, `session.key`, `session.exists`, `session.busy`, `session.fork_large`.
+    """
+    row = _live(tx, ref)
+    _quiet(tx, row)
+    if row.entries - row.first_kept + 1 > MAX_FORKED:
+        raise TooLarge(
+            "session.fork_large", f"more than {MAX_FORKED} lines are in the session's context",
+            "Sum it up first: `POST …/compact`.",
+        )  # fmt: skip
+    agent = agents.need(tx, tx.company, row.agent)
+    key = keys.resolve(f"fork:{name or tx.new_id()}", agent.name)
+    if sessions.by_key(tx, tx.company, key) is not None:
+        raise Conflict("session.exists", f"{key} exists already", "Choose another name.")
+    made = turning.open_session(tx, agent, key, row.kind)
+    tx.run(
+        "insert into entry(session, seq, id, turn, kind, body, created_ms) "
+        "select ?, seq, id, turn, kind, body, created_ms from entry where session=? and seq>=?",
+        (made.id, row.id, row.first_kept),
+    )
+    sessions.change(
+        tx, made.id, entries=row.entries, first_kept=row.first_kept, compactions=row.compactions,
+        model=row.model, thinking=row.thinking, queue_mode=row.queue_mode, label=row.label,
+    )  # fmt: skip
+    tx.emit("session_forked", made.id, {"from": row.id, "key": key})
+    return sessions.need(tx, tx.company, made.id)
+
+
+def compact(tx: Tx, ref: str, key: str) -> Turn:
+    """Have the older part summed up: a turn of its own, which the loop does like any other.
+
+    Raises `session.unknown`, `turn.*`.
+    """
+    row = _live(tx, ref)
+    return turning.accept(
+        tx,
+        turning.Inbound(
+            agent=row.agent, text="/compact", key=key, session=row.key, kind=row.kind,
+            message="", options={turning.COMMAND: "compact"},
+        ),
+    )  # fmt: skip
+
+
+def change(tx: Tx, ref: str, values: dict[str, Any]) -> Session:
+    """`label`, `model`, `thinking`, `queue_mode`; None clears. Raises `session.*`."""
+    row = _live(tx, ref)
+    mode = values.get("queue_mode")
+    if mode is not None and mode not in turns.MODES:
+        raise Invalid("session.queue_mode", f"no mode {mode[:40]!r}", f"One of {turns.MODES}.")
+    for name, value in values.items():
+        if value is not None and not 0 < len(value) <= sessions.MAX_LABEL:
+            raise Invalid(
+                "session.value", f"{name} is unusable", f"1 to {sessions.MAX_LABEL} characters."
+            )
+    if values:
+        sessions.change(tx, row.id, **values)
+        tx.emit("session_changed", row.id, {"fields": sorted(values)})
+    return sessions.need(tx, tx.company, row.id)
+
+
+def history(
+    rx: Rx, company: str, ref: str, limit: int, before: int | None
+) -> tuple[Session, list[transcript.Entry]]:
+    """The newest lines before `before`, oldest first. Raises `session.unknown`."""
+    row = sessions.need(rx, company, ref)
+    return row, transcript.newest(rx, row.id, limit, before)
+
+
+def running(rx: Rx, session: str) -> Turn | None:
+    """The turn that runs or waits for an approval in a session."""
+    return next((t for t in turns.open_of(rx, session) if t.state is not State.QUEUED), None)
+
+
+def _live(tx: Tx, ref: str) -> Session:
+    row = sessions.need(tx, tx.company, ref)
+    if row.ended_ms is not None:
+        raise Conflict(
+            "session.ended", f"this session of {row.key} has ended", "Use the key: its live one."
+        )
+    return row
+
+
+def _quiet(tx: Tx, row: Session) -> None:
+    count = len(turns.open_of(tx, row.id))
+    if count:
+        raise Conflict(
+            "session.busy", f"{count} turns of {row.key} are open",
+            "Wait for them, or abort them: `homarus session abort`.",
+        )  # fmt: skip

@@ -1,0 +1,58 @@
+"""A message that stands in a thread, and what follows from it: where an agent that this daemon runs
+is spoken to, it is a turn, in the same unit.
+
+Spoken to is an agent in its direct thread, and in a thread that one of its sessions follows. A
+person's word always counts (only an operator's may have real work done); another agent's does where
+it was sent with a routing note (`session.send`).
+"""
+
+from typing import Final
+
+from homarus.company import agents
+from homarus.conversations import service as talk
+from homarus.conversations import sessions
+from homarus.conversations.model import DIRECT, Conversation, Draft, Message, SenderType
+from homarus.conversations.turns import Turn
+from homarus.flows import turning
+from homarus.store.port import Rx, Tx
+
+SESSION: Final = "session"
+
+
+def post(tx: Tx, place: Conversation, draft: Draft) -> tuple[Message, bool]:
+    """As `conversations.service.post`; a person's message to an agent of ours is a turn besides.
+
+    Raises `message.text`, `turn.many`.
+    """
+    row, known = talk.post(tx, place, draft)
+    if not known and row.sender_type == SenderType.HUMAN:
+        _turn(tx, place, row, "chat")
+    return row, known
+
+
+def sent(tx: Tx, place: Conversation, row: Message) -> Turn | None:
+    """An agent's message to another: a turn of the one who is spoken to, if it runs here."""
+    return _turn(tx, place, row, "spawn")
+
+
+def _turn(tx: Tx, place: Conversation, row: Message, origin: str) -> Turn | None:
+    agent, session = _spoken_to(tx, place)
+    if agent is None or agent.executor != turning.LLM or agent.id == row.sender:
+        return None
+    inbound = turning.Inbound(
+        agent=agent.id, text=row.text, key=f"message:{row.id}", session=session, origin=origin,
+        message=row.id,
+    )  # fmt: skip
+    return turning.accept(tx, inbound)
+
+
+def _spoken_to(rx: Rx, place: Conversation) -> tuple[agents.Agent | None, str | None]:
+    """The agent that listens in a conversation, and the key of its session there."""
+    if place.type == DIRECT and place.agent is not None:
+        return agents.by_id(rx, place.company, place.agent), None
+    if place.type != SESSION:
+        return None, None
+    session = sessions.at(rx, place.company, place.id)
+    if session is None:
+        return None, None
+    return agents.by_id(rx, place.company, session.agent), session.key
