@@ -14,7 +14,7 @@ import msgspec
 from homarus.agents.port import ModelPort
 from homarus.agents.providers import Opened, Providers
 from homarus.agents.scripted import NAME, ScriptedModel, obliging
-from homarus.base.errors import Conflict
+from homarus.base.errors import Conflict, HomarusError
 from homarus.company.agents import Agent
 from homarus.conversations.sessions import Session
 
@@ -76,7 +76,10 @@ def configured(providers: Providers) -> Resolve:
     async def resolve(company: str, agent: Agent, session: Session) -> Choice:
         if NAME in (session.model, agent.llm_model, agent.llm_provider):
             return _SCRIPTED
-        opened = await providers.chain(company, session.model or agent.llm_model)
+        try:
+            opened = await providers.chain(company, session.model or agent.llm_model)
+        except HomarusError as error:
+            raise (no_model(agent.name) if error.code == NO_MODEL else error) from error
         first, *others = [_choice(each) for each in opened]
         return msgspec.structs.replace(first, fallbacks=tuple(others))
 
