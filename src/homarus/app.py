@@ -166,6 +166,7 @@ class App:
         if workers is None:
             return
         await self.runner.drain()
+        await self.transcripts.finish()
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         try:

@@ -33,8 +33,10 @@ PAGE: Final = 200
 MAX_INDEXED: Final = 1_000
 GAP_S: Final = 0.1
 RETRY_S: Final = 5.0
+FINISH_S: Final = 2.0
 OVERLAP_MS: Final = 2_000
 """What changed so shortly before is looked at again: several daemons' clocks are not one."""
+CHUNK_BYTES: Final = 1024 * 1024
 TAIL_BYTES: Final = 4 * 1024 * 1024
 """The last line is looked for in so much of a file's end; an entry is at most half of it."""
 
@@ -49,14 +51,14 @@ class Transcripts:
         self._dirty: set[str] = set()
         self._seen: dict[str, int] = {}  # company: `updated_ms` up to which all is written
         self._written: dict[str, Session] = {}
+        self._writing = asyncio.Lock()
         self._files: dict[str, tuple[int, int]] = {}  # session: (bytes, seq) as we left it
 
     async def run(self) -> None:
         """What fails is logged and tried again: a view never ends the daemon."""
         undo = self._store.listen(self._heard)
         try:
-            self._dirty |= set(await self._store.read(_companies))
-            self._wake.set()
+            await self._all()
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -70,12 +72,33 @@ class Transcripts:
         finally:
             undo()
 
+    async def _all(self) -> None:
+        self._dirty |= set(await self._store.read(_companies))
+        self._wake.set()
+
+    async def check(self) -> None:
+        """Bring every view up to date, whatever lies there. Raises OSError."""
+        await self._all()
+        await self.catch_up()
+
+    async def finish(self) -> None:
+        """At the end of the daemon: what was said last, within FINISH_S."""
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await self.catch_up()
+        except (HomarusError, OSError, TimeoutError) as error:
+            log.warning("transcripts_behind", why=str(error)[:300])
+
     def _heard(self, heads: dict[str, int]) -> None:
         self._dirty |= heads.keys() - {""}
         self._wake.set()
 
     async def catch_up(self) -> None:
         """Raises OSError when the disk refuses; what was not written stays due."""
+        async with self._writing:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
         for company in sorted(self._dirty):
             agents: set[str] = set()
             refused: OSError | None = None
@@ -123,8 +146,8 @@ class Transcripts:
         if await asyncio.to_thread(_size, path) != size:
             size = -1
             newest = await self._store.read(transcript.newest, row.id, 1)
-            whole = bool(newest) and await self._ends_with(path, newest[0])
-            if whole:
+            count = await self._store.read(transcript.count, row.id)
+            if newest and await self._is_whole(path, newest[0], count + 1):
                 self._files[row.id] = (await asyncio.to_thread(_size, path), newest[0].seq)
                 return
         if size < 0:
@@ -141,8 +164,8 @@ class Transcripts:
             if len(entries) < PAGE:
                 return
 
-    async def _ends_with(self, path: Path, entry: Entry) -> bool:
-        return await asyncio.to_thread(_ends_with, path, entry.id)
+    async def _is_whole(self, path: Path, last: Entry, lines: int) -> bool:
+        return await asyncio.to_thread(_is_whole, path, last.id, lines)
 
     async def _rebuild(self, row: Session, path: Path) -> None:
         draft = path.with_suffix(".new")
@@ -258,16 +281,17 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _ends_with(path: Path, entry: str) -> bool:
-    """Whether the last line is whole, and that entry's."""
+def _is_whole(path: Path, entry: str, lines: int) -> bool:
+    """Whether there are so many lines, and the last one is whole and that entry's."""
+    found, tail = 0, b""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            tail = file.read()
+            while chunk := file.read(CHUNK_BYTES):
+                found += chunk.count(b"\n")
+                tail = (tail + chunk)[-TAIL_BYTES:]
     except FileNotFoundError:
         return False
-    if not tail.endswith(b"\n"):
+    if found != lines or not tail.endswith(b"\n"):
         return False
     try:
         line = json.loads(tail.rstrip(b"\n").rpartition(b"\n")[2])

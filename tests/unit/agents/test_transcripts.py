@@ -119,6 +119,5 @@ async def test_a_start_makes_what_is_missing(talk: Any) -> None:
     from homarus.agents.transcripts import Transcripts
 
     again = Transcripts(chat.daemon.app.store, chat.daemon.app.settings.home)
-    again._dirty = {chat.daemon.company_id}
-    await again.catch_up()
+    await again.check()
     assert len(lines(path)) == 3 and (path.parent / "sessions.json").exists()
