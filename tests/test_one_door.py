@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from homarus.base.action import Action
+from homarus.base.action import Action, Actor, ActorKind, Allow
 from homarus.base.clock import SystemClock
 from homarus.control_plane import table
 from homarus.control_plane.auth import Door
@@ -23,6 +23,8 @@ from homarus.control_plane.match import AnyRoute
 from homarus.control_plane.route import Route, StreamRoute, json_reply, write_route
 from homarus.control_plane.stream import Means
 from homarus.flows.facts import SqlFacts
+from homarus.gateway.http.surface import Surface
+from homarus.gateway.http.table import ENDPOINTS, Endpoint
 from homarus.kernel.admit import INTERCEPTORS, judge
 from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.tokens import Token
@@ -390,3 +392,107 @@ async def test_a_stranger_reaches_no_unit(route: AnyRoute, tmp_path: Path) -> No
     edge = Edge(means, Door(store, SystemClock(), COMPANY), (route,))  # type: ignore[arg-type]
     assert await call(edge, route) == 401
     assert store.units == []
+
+
+# -- the gateway's HTTP: the same walk over routes of another form ---------------------------
+
+ASKED = {
+    "/v1/responses": {"model": "openclaw", "input": "a"},
+    "/v1/chat/completions": {"model": "openclaw", "messages": [{"role": "user", "content": "a"}]},
+    "/tools/invoke": {"tool": "a"},
+}
+
+
+def gateway_over(store: RecordingStore, endpoints: tuple[Endpoint, ...], door: Door) -> Surface:
+    """Its reads are allowed, so that they run."""
+    actor = Actor(ActorKind.OPERATOR, OWNER.id)
+    means = Means(
+        store,  # type: ignore[arg-type]
+        lambda rx, action: Allow(actor),
+        Feed(store),  # type: ignore[arg-type]
+        Blobs(Path("blobs")),
+        Sealer(),
+        Path(),
+    )
+    return Surface(means, door, endpoints=endpoints)
+
+
+async def call_gateway(surface: Surface, endpoint: Endpoint, key: bytes | None) -> int:
+    sent: list[Any] = []
+    body = msgspec.json.encode(ASKED.get(endpoint.path, {}))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path = endpoint.path.replace("{id}", "openclaw")
+    scope = {
+        "type": "http", "method": endpoint.method, "path": path,
+        "query_string": b"", "headers": [] if key is None else [(b"idempotency-key", key)],
+        "scheme": "http", "server": ("127.0.0.1", 1),
+    }  # fmt: skip
+    await surface(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+async def walk_gateway(endpoints: tuple[Endpoint, ...]) -> list[str]:
+    """One line per request that reached an effect otherwise than by one judged unit of its route,
+    or read otherwise than after the judgement. The units are recorded and not run, so no answer
+    follows; that is the runner's, whose steps are units of their own."""
+    found = []
+    for endpoint in endpoints:
+        for key in (None, b"walk"):
+            store = RecordingStore()
+            door = OpenDoor(store, SystemClock(), COMPANY)  # type: ignore[arg-type]
+            try:
+                status = await call_gateway(gateway_over(store, endpoints, door), endpoint, key)
+            except AssertionError as error:
+                found.append(f"{endpoint.method} {endpoint.path}: {error}")
+                continue
+            asked = [
+                (action.capability, action.credential, action.system) for action in store.units
+            ]
+            due = [(endpoint.capability, OWNER.id, None)] if endpoint.kind == "write" else []
+            if [(c, i, s or None) for c, i, s in asked] != due or status == 500:
+                found.append(f"{endpoint.method} {endpoint.path}: {status}, units {asked}")
+            reads = endpoint.capability in ("read", "audit.read")
+            if endpoint.capability not in BUILTIN or reads is not (endpoint.kind == "read"):
+                found.append(f"{endpoint.method} {endpoint.path}: as {endpoint.capability}")
+    return found
+
+
+async def test_the_gateway_is_behind_the_door() -> None:
+    assert await walk_gateway(ENDPOINTS) == []
+
+
+def _writes(rx: Any, company: str, id_: str) -> Any:
+    return rx.one("update task set state='done'")
+
+
+PLANTED = Endpoint(
+    method="GET", path="/v1/side", capability="read", kind="read", summary="Side path",
+    read=_writes,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        PLANTED,
+        msgspec.structs.replace(PLANTED, read=lambda rx, company, id_: {}, capability="turn.run"),
+        msgspec.structs.replace(PLANTED, read=lambda rx, company, id_: {}, kind="write"),
+        msgspec.structs.replace(PLANTED, read=lambda rx, company, id_: {}, capability="nothing"),
+    ],
+)
+async def test_a_side_path_planted_in_the_gateway_fails_the_walk(planted: Endpoint) -> None:
+    assert await walk_gateway((*ENDPOINTS, planted)) != []
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
+async def test_a_stranger_reaches_nothing_of_the_gateway(endpoint: Endpoint) -> None:
+    store = RecordingStore()
+    door = Door(store, SystemClock(), COMPANY)  # type: ignore[arg-type]
+    assert await call_gateway(gateway_over(store, ENDPOINTS, door), endpoint, None) == 401
+    assert (store.units, store.reads) == ([], 0)

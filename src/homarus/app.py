@@ -21,6 +21,7 @@ from homarus.agents.loop import Loop
 from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
 from homarus.agents.toolbox import BASIC, Toolbox, Tools
+from homarus.agents.transcripts import Transcripts
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
 from homarus.config.settings import Settings, is_loopback
@@ -147,6 +148,7 @@ class App:
             settings.max_turns,
             turns.warm,
         )
+        self.transcripts = Transcripts(store, settings.home)
         self.guard = Guard(
             store,
             clock,
@@ -199,6 +201,7 @@ class App:
         if workers is None:
             return
         await self.runner.drain()
+        await self.transcripts.finish()
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         await self.models.close()
@@ -218,6 +221,7 @@ class App:
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
                 group.create_task(self.runner.run())
+                group.create_task(self.transcripts.run())
                 group.create_task(self.guard.run())
                 group.create_task(self._check_store())
         except* Exception as failed:

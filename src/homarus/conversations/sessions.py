@@ -112,6 +112,16 @@ def listed(
     return [_session(row) for row in rows]
 
 
+def changed(rx: Rx, company: str, after_ms: int, after_id: str, limit: int) -> list[Session]:
+    """Live and ended ones that changed after that one did, in that order."""
+    rows = rx.all(
+        f"select {_COLUMNS} from session where company=? and "  # noqa: S608
+        "(updated_ms>? or (updated_ms=? and id>?)) order by updated_ms, id limit ?",
+        (company, after_ms, after_ms, after_id, limit),
+    )
+    return [_session(row) for row in rows]
+
+
 def insert(tx: Tx, row: Session) -> None:
     """Emits `session_opened`."""
     tx.run(

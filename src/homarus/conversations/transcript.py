@@ -59,6 +59,12 @@ def since(rx: Rx, session: str, seq: int, limit: int = MAX_READ) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+def count(rx: Rx, session: str) -> int:
+    """How many entries there are; a branch begins with later ones than the first."""
+    row = rx.one("select count(*) from entry where session=?", (session,))
+    return 0 if row is None else int(row[0])
+
+
 def newest(rx: Rx, session: str, limit: int, before: int | None = None) -> list[Entry]:
     """The last ones before `before`, oldest first."""
     rows = rx.all(

@@ -24,6 +24,7 @@ from homarus.flows.turning import Given
 from homarus.flows.turning_views import TurnView
 from homarus.kernel import stop
 from homarus.store.port import Rx, Tx
+from homarus.tasks import sql as tasks
 
 RESPONSES: Final = "openresponses"
 CHAT: Final = "openai"
@@ -229,21 +230,29 @@ def _given(tx: Tx, request: Request, session: Session | None) -> Given | None:
 
 
 def _check_stop(tx: Tx, agent: Agent, session: Session | None) -> None:
-    found = _stop(tx, tx.company, agent.id, None if session is None else session.task)
+    found = _stop(tx, tx.company, agent.id, session)
     if found is not None:
         raise stopped(found)
 
 
-def _stop(rx: Rx, company: str, agent: str, task: str | None) -> stop.Stop | None:
+def _stop(
+    rx: Rx, company: str, agent: str, session: Session | None, work: str | None = None
+) -> stop.Stop | None:
     """A STOP under which a turn of the agent does not run."""
     rows = stop.active(rx, company)
-    return next((r for r in rows if r.scope == "company" or r.subject in (agent, task)), None)
+    if not rows:
+        return None
+    subjects = {agent, work}
+    if session is not None:
+        standing = tasks.need(rx, company, session.task, archived=True)
+        subjects |= {standing.id, standing.trace}
+    return next((row for row in rows if row.scope == "company" or row.subject in subjects), None)
 
 
 def stop_over(rx: Rx, company: str, turn: str) -> stop.Stop | None:
     """A STOP for which a turn waits."""
     row = turns.need(rx, company, turn)
-    return _stop(rx, company, row.agent, sessions.need(rx, company, row.session).task)
+    return _stop(rx, company, row.agent, sessions.need(rx, company, row.session), row.work)
 
 
 def stopped(row: stop.Stop) -> Unavailable:
