@@ -37,6 +37,7 @@ def _table(*rows: Builtin) -> dict[str, Builtin]:
 _R: Final = Effect.READ
 _D: Final = Effect.DISPATCH
 _BY_AGENT: Final[dict[str, Any]] = {"agents": True, "runtimes": True, "acting": True}
+_TOOL: Final[dict[str, Any]] = {"operator": None, "agents": True}
 
 BUILTIN: Final = _table(
     # the instance
@@ -139,6 +140,11 @@ BUILTIN: Final = _table(
     Builtin("turn.accept", "Say something to an agent that runs here", agents=True, runtimes=True),
     Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
     Builtin("turn.run", "Go on with a turn", operator=None, agents=True, system=True),
+    # tools of agents that this daemon runs
+    Builtin("fs.read", "Read a file in one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.list", "List a folder of one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.search", "Search one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.write", "Write a file in one's own workspace", **_TOOL),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),
