@@ -153,8 +153,8 @@ class Bench:
             action, turning.ask, turn.id, turn.token, "scripted", b"\0" * 32
         )
         ref = f"c{next(self._keys)}"
-        body = {"role": "assistant",
-                "content": [{"type": "toolCall", "id": ref, "name": tool, "arguments": text}]}  # fmt: skip
+        part = {"type": "toolCall", "id": ref, "name": tool, "arguments": text}
+        body = {"role": "assistant", "content": [part]}
         said = Said(body, ((ref, tool, text),), "scripted", 5, 5)
         await self.store.write(self.runner(), turning.answer, turn.id, turn.token, asked.id, said)
         return (await self.store.read(turning.unfinished, turn.id))[-1]

@@ -32,7 +32,7 @@ DRAFT: Final = ".homarus-draft-"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_REFUSED: Final = "Name a plain file below your workspace, such as `notes/today.md`."
+_HOW: Final = "Name a plain file below your workspace, such as `notes/today.md`."
 
 
 def of_agent(home: Path, agent: str) -> Path:
@@ -86,9 +86,7 @@ def target_of(path: str) -> str:
 
 
 def _path(path: str, why: str) -> Invalid:
-    return Invalid(
-        "workspace.path", f"{path[:100]!r} is no path in your workspace: {why}", _REFUSED
-    )
+    return Invalid("workspace.path", f"{path[:100]!r} is no path in your workspace: {why}", _HOW)
 
 
 class Space:
@@ -169,8 +167,8 @@ class Space:
     def write(self, path: str, data: bytes, expected: str | None = None) -> bool:
         """Replace or make a file, whole or not at all; False: it held exactly this already.
 
-        `expected`: SHA-256 of what it must hold now, "" for: nothing must be there. Folders above it
-        are made. Raises `workspace.*`.
+        `expected`: SHA-256 of what it must hold now, "" for: nothing must be there. Folders above
+        it are made. Raises `workspace.*`.
         """
         names = parts_of(path)
         if not names:
@@ -323,9 +321,7 @@ def _told(path: str) -> Iterator[None]:
 
 
 def _kind(path: str, found: str) -> Invalid:
-    return Invalid(
-        "workspace.kind", f"{path[:100]!r} is no plain file or folder: {found}", _REFUSED
-    )
+    return Invalid("workspace.kind", f"{path[:100]!r} is no plain file or folder: {found}", _HOW)
 
 
 def _large(path: str, size: int, most: int) -> TooLarge:

@@ -1,4 +1,4 @@
-"""read, write, edit, list, search: what they do in a workspace, and that nothing leads out of it."""
+"""read, write, edit, list, search: what they do in a workspace, and that none leads out of it."""
 
 import os
 import time
@@ -94,7 +94,7 @@ async def test_no_path_leads_out(bench: Bench, outside: Path, path: str, code: s
         assert code_of(result) in (code, "tool.arguments"), tool
         assert SECRET not in text_of(result)
     assert (outside / "secret.txt").read_text() == SECRET
-    assert sorted(p.name for p in outside.iterdir()) == ["secret.txt"]
+    assert os.listdir(outside) == ["secret.txt"]  # noqa: PTH208
 
 
 async def test_lists_and_searches_follow_no_link(bench: Bench, outside: Path) -> None:
@@ -117,12 +117,12 @@ def test_a_link_that_is_put_there_meanwhile_is_not_followed(tmp_path: Path) -> N
     (root / "d" / "a.txt").write_text("mine")
     here = Space(root)
     for _ in range(1_000):
-        os.rename(root / "d", root / "kept")
+        (root / "d").rename(root / "kept")
         (root / "d").symlink_to(tmp_path / "outside")
         with pytest.raises(HomarusError):
             here.read("d/a.txt")
         (root / "d").unlink()
-        os.rename(root / "kept", root / "d")
+        (root / "kept").rename(root / "d")
         assert here.read("d/a.txt").data == b"mine"
 
 
