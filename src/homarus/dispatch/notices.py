@@ -68,7 +68,8 @@ class Notices:
 
     async def _woken(self, wait_s: float) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), wait_s)
+            async with asyncio.timeout(wait_s):  # `wait_for` may lose a cancellation (Python 3.11)
+                await self._wake.wait()
         except TimeoutError:
             return
 
