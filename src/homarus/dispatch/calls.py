@@ -45,6 +45,7 @@ class Calls:
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self._taken: set[str] = set()
         self._live = LiveRuns(store)
+        self._runs: dict[str, LiveRun] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -60,6 +61,7 @@ class Calls:
                         alone = False
                         await self._store.read(search.warm)
                         await self._offer(group)
+                        await self._stop_wanted()
                     except HomarusError as error:
                         log.warning("calls_failed", code=error.code)
                     await self._woken()
@@ -68,9 +70,19 @@ class Calls:
 
     async def _woken(self) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):  # `wait_for` may lose a cancellation (Python 3.11)
+                await self._wake.wait()
         except TimeoutError:
             return
+
+    async def _stop_wanted(self) -> None:
+        """End what its agent has cancelled."""
+        if not self._runs:
+            return
+        for call in await self._store.read(calling.stopping, MAX_CALLS * 2):
+            live = self._runs.get(call)
+            if live is not None and not live.stopped:
+                live.stop()
 
     async def _recover(self, alone: bool) -> None:
         for company in await self._store.read(calling.companies_with_lost, alone):
@@ -110,10 +122,13 @@ class Calls:
             return
         live = LiveRun(started.call.agent, started.task)
         self._live.add(live)
+        self._runs[call] = live
+        self._wake.set()  # it may have been cancelled meanwhile
         try:
             ok, reason, output = await self._outcome(started, live)
         finally:
             self._live.remove(live)
+            del self._runs[call]
         attempt = started.call.attempts
         await self._store.write(action, calling.end, call, attempt, ok, reason, output)
 

@@ -11,9 +11,9 @@ judges, a diverted act gets its real task where a person asked, a refusal is a r
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from homarus.agents.tools.hands import WORKER
 from homarus.agents.tools.space import of_agent
@@ -24,10 +24,10 @@ from homarus.company import agents
 from homarus.conversations import turns
 from homarus.flows import claiming, creating, turning
 from homarus.flows.turning import Inbound, Result, Said, ToolCall
+from homarus.kernel import preflights
 from homarus.store.port import Store, Tx
 from homarus.testing.shop import Shop
 
-T = TypeVar("T")
 LATER_MS: Final = 3_600_000
 
 
@@ -35,30 +35,24 @@ class Runs(Protocol):
     async def run(self, call: ToolCall, arguments: dict[str, Any], hands: Any) -> Result: ...
 
 
-class Uncut:
-    """A turn that nobody cuts off."""
-
-    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
-        return await work
-
-
 class BenchHands:
     def __init__(self, store: Store, started: turning.Started, call: ToolCall, work: str | None):
         self.store = store
         self.started = started
         self.call = call
-        self.cut = Uncut()
         self.work = work
         self.wanted: str | None = None
         """The capability of the last act."""
 
     def action(self, capability: str, target: str, **more: Any) -> Action:
         task, turn = self.started.task, self.started.turn
+        covered = preflights.covers(turning.contract(self.started.session), capability, target)
+        work = None if covered else self.work
         digest = hashlib.sha256(f"{capability} {target} {self.call.arguments}".encode()).digest()
         return Action(
             turn.company, capability, target, system=WORKER, acting=turn.agent,
-            task=self.work or task.id, trace=task.trace, arguments=digest,
-            preflight=None if self.work else turn.preflight, **more,
+            task=work or task.id, trace=task.trace, arguments=digest,
+            preflight=None if work else turn.preflight, **more,
         )  # fmt: skip
 
     async def apply(

@@ -160,7 +160,7 @@ def _json(value: Any) -> str:
 
 async def _wait(given: WaitArguments, hands: Hands) -> Result:
     company = hands.started.agent.company
-    found = await hands.cut.guard(_ended(hands, company, given.task, given.wait_s))
+    found = await _ended(hands, company, given.task, given.wait_s)
     return await _show(found, hands)
 
 

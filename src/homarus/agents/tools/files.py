@@ -182,7 +182,8 @@ def _read(found: Content, given: ReadArguments, target: str) -> Result:
     first = given.offset - 1
     if first >= len(lines):
         raise Invalid("read.offset", f"{found.path} has {len(lines)} lines", "Give a lower offset.")
-    taken, size = [], 0
+    taken: list[str] = []
+    size = 0
     for line in lines[first : first + given.limit]:
         if taken and size + len(line) > MAX_SHOWN:
             break

@@ -9,26 +9,16 @@ refusal is raised out of the tool; the loop makes of it what it has to become: a
 model, a parked turn, a real task in which the tool is run again.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from homarus.base.action import Effect
 from homarus.base.errors import Refused
 from homarus.flows.turning import Result, Started, ToolCall
 from homarus.store.port import Store
 
-T = TypeVar("T")
-
 WORKER: Final = "runner"
 """As receipts name the worker that does an agent's turns."""
-
-
-class Cut(Protocol):
-    """How a turn is cut off from outside."""
-
-    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
-        """Its result, or an exception of the loop's as soon as the turn is cut off."""
-        ...
 
 
 class Hands(Protocol):
@@ -37,7 +27,6 @@ class Hands(Protocol):
     store: Store
     started: Started
     call: ToolCall
-    cut: Cut
 
     @property
     def work(self) -> str | None: ...

@@ -259,7 +259,7 @@ def _all(fd: int, most: int) -> bytes:
 
 def _scanned(fd: int) -> list[tuple[str, str, int]]:
     """`(name, kind, size)` by name."""
-    found = []
+    found: list[tuple[str, str, int]] = []
     with os.scandir(fd) as entries:
         for entry in entries:
             if entry.name.startswith(DRAFT) or not _shown(entry.name):

@@ -92,8 +92,8 @@ def _post(tx: Tx, thread: str, text: str) -> Result:
 
 
 async def _send(given: SendArguments, hands: Hands) -> Result:
-    note = await hands.store.read(note_of, hands.started.agent.company, hands.work
-                                  or hands.started.task.id, hands.started.agent.id)  # fmt: skip
+    agent, standing = hands.started.agent, hands.started.task
+    note = await hands.store.read(note_of, agent.company, standing.id, agent.id)
     return await hands.apply(
         "session.send", _say, given, target=f"agent:{given.agent}", callee=given.agent,
         note=routing.render(note),
