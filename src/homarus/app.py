@@ -27,6 +27,8 @@ from homarus.dispatch.calls import Calls
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.dispatch.notices import Notices
+from homarus.egress.proxy import Egress
+from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.kernel.kernel import Kernel
@@ -83,8 +85,9 @@ class App:
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
             self.blobs,
         )
-        self.dispatcher = Dispatcher(store, self.blobs, settings.home)
-        self.calls = Calls(store, settings.home)
+        self.egress = Egress(store, Secrets(store, master), run_folder)
+        self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
+        self.calls = Calls(store, settings.home, self.egress)
         self.guard = Guard(
             store,
             clock,
@@ -111,6 +114,7 @@ class App:
             await asyncio.to_thread(self.blobs.start)
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
+            await self._let_out()
             self.feed.start()
             self.sockets.start()
             self.site.start()
@@ -135,10 +139,18 @@ class App:
             return
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
+        await self.egress.stop()
         try:
             await self.maintenance.anchor()
         finally:
             await self.store.stop()
+
+    async def _let_out(self) -> None:
+        """Where the egress proxy cannot listen, nothing of an agent's reaches the network."""
+        try:
+            await self.egress.start()
+        except HomarusError as error:
+            log.error("egress_off", code=error.code, message=error.message)
 
     async def _work(self) -> None:
         """The one owner of every worker. A failing one sets `broken`: the process then ends."""

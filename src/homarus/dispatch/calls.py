@@ -16,7 +16,9 @@ from homarus.base.action import Action
 from homarus.base.errors import HomarusError
 from homarus.dispatch import commands
 from homarus.dispatch.halting import LiveRun, LiveRuns
+from homarus.egress.proxy import Egress
 from homarus.flows import calling
+from homarus.flows.reaching import Run
 from homarus.kernel import registry, search
 from homarus.store.port import Rx, Store
 
@@ -37,10 +39,10 @@ RECOVER_ROWS: Final = 100
 class Calls:
     """One a daemon. `run` is its only task; calls are children of its TaskGroup."""
 
-    def __init__(self, store: Store, home: Path) -> None:
+    def __init__(self, store: Store, home: Path, egress: Egress | None = None) -> None:
         self._store = store
         self._home = home
-        self._runner = commands.Runner()
+        self._runner = commands.Runner(egress)
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self._taken: set[str] = set()
@@ -144,7 +146,10 @@ class Calls:
             )
         except HomarusError as error:
             return False, str(error), {"error": error.code}
-        ran = await self._runner.run(capability, command, live, OUTPUT_CHARS)
+        run = Run(
+            call.id, call.company, call.agent, capability.id, call.task, started.task.trace
+        )  # fmt: skip
+        ran = await self._runner.run(capability, command, live, OUTPUT_CHARS, run)
         wall_ms = int((time.monotonic() - began) * 1000)
         return ran.ok, ran.comment, ran.output | {"wallMs": wall_ms}
 
