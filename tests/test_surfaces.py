@@ -211,6 +211,7 @@ STARTS_PROCESSES = {
     "homarus.base.process": "the one place that starts a child",
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
+    "homarus.backends.relay": "inside the sandbox: becomes the command that was judged",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
     "homarus.bridge.programs": "an outside agent's programs, for what it claimed through the door",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",

@@ -36,6 +36,8 @@ SAME_TIER = frozenset(
         ("config", "base"),
         ("agents", "dispatch"),
         ("dispatch", "backends"),
+        ("dispatch", "egress"),
+        ("agents", "egress"),
         ("agents", "backends"),
         ("control_plane", "openapi"),
         ("web", "openapi"),

@@ -21,6 +21,10 @@ from homarus.agents.loop import Loop
 from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
 from homarus.agents.toolbox import BASIC, Toolbox, Tools
+from homarus.agents.tools import asking, chores, commands, recall, talk
+from homarus.agents.tools.files import Files
+from homarus.agents.tools.kit import Kit
+from homarus.agents.tools.web import Web
 from homarus.agents.transcripts import Transcripts
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
@@ -39,6 +43,8 @@ from homarus.dispatch.calls import Calls
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.dispatch.notices import Notices
+from homarus.egress.proxy import Egress
+from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.gateway.http.surface import Surface
@@ -138,9 +144,10 @@ class App:
             self.blobs,
             uses,
         )
-        self.dispatcher = Dispatcher(store, self.blobs, settings.home)
-        self.calls = Calls(store, settings.home)
-        turns = turns or Turns(configured(self.models))
+        self.egress = Egress(store, Secrets(store, master), run_folder)
+        self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
+        self.calls = Calls(store, settings.home, self.egress)
+        turns = turns or Turns(configured(self.models), self._kit())
         self.runner = Runner(
             store,
             Loop(store, turns.resolve, turns.tools, self.live, retry=turns.retry),
@@ -175,6 +182,7 @@ class App:
             await asyncio.to_thread(self.blobs.start)
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
+            await self._let_out()
             self.feed.start()
             self.live.start()
             self.sockets.start()
@@ -205,11 +213,33 @@ class App:
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         await self.models.close()
+        await self.egress.stop()
         try:
             await self.maintenance.note_uses()
             await self.maintenance.anchor()
         finally:
             await self.store.stop()
+
+    def _kit(self) -> Kit:
+        """What a model may ask for."""
+        return Kit(
+            (
+                *Files(self.settings.home).tools(),
+                *recall.tools(),
+                *chores.tools(),
+                *talk.tools(),
+                *asking.tools(),
+                *commands.tools(),
+                *Web(self.egress).tools(),
+            )
+        )
+
+    async def _let_out(self) -> None:
+        """Where the egress proxy cannot listen, nothing of an agent's reaches the network."""
+        try:
+            await self.egress.start()
+        except HomarusError as error:
+            log.error("egress_off", code=error.code, message=error.message)
 
     async def _work(self) -> None:
         """The one owner of every worker. A failing one sets `broken`: the process then ends."""

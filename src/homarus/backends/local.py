@@ -23,8 +23,26 @@ from homarus.base.errors import Invalid, Unavailable
 from homarus.base.process import ProcessHandle, ProcessResult, ProcessSpec, run
 from homarus.kernel.limits import Limits
 
+RELAY_PORT = 3128
+"""Where a sandboxed command finds the egress proxy, on the loopback of its own network."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STATUS_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The egress proxy for one command: its socket file, its port on this machine, the run's
+    credentials (`user:password`)."""
+
+    socket: Path
+    port: int
+    credentials: str
+
+    def environment(self, port: int) -> dict[str, str]:
+        """How programs are told of a proxy. Nothing goes past it."""
+        url = f"http://{self.credentials}@127.0.0.1:{port}"
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
+        return {**dict.fromkeys(names, url), "no_proxy": "", "NO_PROXY": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +50,8 @@ class SandboxedCommand:
     """A command and what it may see. `env` is added to PATH, HOME (the workspace) and LANG.
 
     `inputs` are seen read-only; `hidden` (the state directory) stays unseen even below an input.
-    `unsandboxed`: the capability asks to run plainly; only a trusted one may.
+    `unsandboxed`: the capability asks to run plainly; only a trusted one may. `way_out` None: no
+    network at all in the sandbox.
     """
 
     argv: tuple[str, ...]
@@ -43,6 +62,7 @@ class SandboxedCommand:
     stdin: bytes | None = None
     limits: Limits = field(default_factory=Limits)
     unsandboxed: bool = False
+    way_out: WayOut | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +122,8 @@ async def run_command(
     sandboxed = _decide(command, layers, trusted=trusted)
     if command.argv and command.argv[0] == interpreter().python:
         command = _with_interpreter(command)
+    if command.way_out is not None:
+        command = _with_way_out(command, command.way_out, sandboxed=sandboxed)
     if not sandboxed:
         result = await run(_plain_spec(command, layers), on_start=on_start)
         return _result(result, sandbox="none")
@@ -130,6 +152,23 @@ def _decide(command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool) 
 def _with_interpreter(command: SandboxedCommand) -> SandboxedCommand:
     ours = interpreter()
     return replace(command, inputs=(*command.inputs, *ours.inputs), env={**ours.env, **command.env})
+
+
+def _with_way_out(command: SandboxedCommand, way: WayOut, *, sandboxed: bool) -> SandboxedCommand:
+    """Plainly: the proxy's own port. In the sandbox: the relay before the command, the socket file
+    among what it sees, and still no network but its own loopback."""
+    if not sandboxed:
+        return replace(command, env={**way.environment(way.port), **command.env})
+    _require_program(command, _environment(command))
+    ours = interpreter()
+    relay = Path(os.path.realpath(homarus.__file__)).parent / "backends" / "relay.py"
+    return replace(
+        command,
+        argv=(ours.python, "-I", "-S", str(relay), str(way.socket), str(RELAY_PORT), "--",
+              *command.argv),
+        inputs=(*command.inputs, *ours.inputs, way.socket),
+        env={**way.environment(RELAY_PORT), **command.env},
+    )  # fmt: skip
 
 
 def _environment(command: SandboxedCommand) -> dict[str, str]:

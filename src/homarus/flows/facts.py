@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import msgspec
+
 from homarus.base.ids import is_uuid
 from homarus.company import agents
 from homarus.kernel.facts import AgentFacts, TaskFacts
@@ -20,6 +22,11 @@ _TASK: Final = (
 _HELD: Final = (
     _TASK + "t.agent=? and t.state='in_progress' and t.lease_until_ms>? "
     "order by t.started_ms desc, t.seq desc limit 1"
+)
+
+_RUNNING: Final = (
+    "select u.until_ms from session s join turn u on u.session=s.id "
+    "where s.task=? and u.state in ('queued', 'running', 'parked') and u.state='running'"
 )
 
 
@@ -43,7 +50,8 @@ class SqlFacts:
         if at is None:
             return None
         column = "t.seq=?" if isinstance(at, int) else "t.id=?"
-        return _task(rx.one(_TASK + column, (company, at)))
+        found = _task(rx.one(_TASK + column, (company, at)))
+        return found if found is None or found.project else _standing(rx, found)
 
     def held(self, rx: Rx, company: str, agent: str, task: str | None) -> TaskFacts | None:
         named = None if task is None else self.task(rx, company, task)
@@ -59,3 +67,9 @@ class SqlFacts:
 def _task(row: Row | None) -> TaskFacts | None:
     values: tuple[Any, ...] | None = row
     return None if values is None else TaskFacts(*values)
+
+
+def _standing(rx: Rx, task: TaskFacts) -> TaskFacts:
+    """A conversation's own task is held by its agent while a turn of it runs (design, 6)."""
+    row = rx.one(_RUNNING, (task.id,))
+    return task if row is None else msgspec.structs.replace(task, lease_until_ms=row[0])

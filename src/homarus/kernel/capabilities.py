@@ -37,6 +37,7 @@ def _table(*rows: Builtin) -> dict[str, Builtin]:
 _R: Final = Effect.READ
 _D: Final = Effect.DISPATCH
 _BY_AGENT: Final[dict[str, Any]] = {"agents": True, "runtimes": True, "acting": True}
+_TOOL: Final[dict[str, Any]] = {"operator": None, "agents": True}
 
 BUILTIN: Final = _table(
     # the instance
@@ -101,6 +102,7 @@ BUILTIN: Final = _table(
     Builtin("session.spawn", "Give a child task to another agent", effect=_D, **_BY_AGENT),
     Builtin("session.send", "Send a message with a routing note", effect=_D, **_BY_AGENT),
     Builtin("preflight.create", "Think before acting: who, how, where, whether", **_BY_AGENT),
+    Builtin("call.cancel", "End a call of one's own", operator=None, agents=True),
     Builtin("call.settle", "Record what became of a call", operator=None, system=True),
     Builtin("capability.grant", "Grant or revoke by a change record", operator=None, system=True),
     # gates, routes, pipelines, cards (7, 11)
@@ -144,6 +146,14 @@ BUILTIN: Final = _table(
     Builtin("turn.accept", "Say something to an agent that runs here", agents=True, runtimes=True),
     Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
     Builtin("turn.run", "Go on with a turn", operator=None, agents=True, system=True),
+    # tools of agents that this daemon runs
+    Builtin("fs.read", "Read a file in one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.list", "List a folder of one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.search", "Search one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.write", "Write a file in one's own workspace", **_TOOL),
+    Builtin("web.fetch", "Read a page of an allowed host", effect=_R, **_TOOL),
+    Builtin("egress.open", "Let a run reach a host that it may", **_TOOL),
+    Builtin("egress.close", "Record what went to a host", operator=None, system=True),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),
