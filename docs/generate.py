@@ -332,6 +332,14 @@ def api() -> str:
     return "\n".join(parts)
 
 
+def gateway() -> str:
+    """The routes of `/v1` and `/tools`."""
+    from homarus.gateway.http.table import ENDPOINTS
+
+    rows = [(e.method, f"`{e.path}`", f"`{e.capability}`", e.summary) for e in ENDPOINTS]
+    return table(("method", "path", "capability", "what it does"), rows)
+
+
 def key_rule(route: "AnyRoute") -> str:
     if route.kind == "read":
         return ""
@@ -491,6 +499,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "cli": cli,
     "errors": errors,
     "frames": frames,
+    "gateway": gateway,
     "governed": governed_settings,
     "interceptors": interceptors,
     "rules": rules,
