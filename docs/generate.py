@@ -358,6 +358,14 @@ def tools() -> str:
     return table(("tool", "what it does", "route", "kind", "arguments"), rows)
 
 
+def gateway() -> str:
+    """The routes of `/v1` and `/tools`."""
+    from homarus.gateway.http.table import ENDPOINTS
+
+    rows = [(e.method, f"`{e.path}`", f"`{e.capability}`", e.summary) for e in ENDPOINTS]
+    return table(("method", "path", "capability", "what it does"), rows)
+
+
 def key_rule(route: "AnyRoute") -> str:
     if route.kind == "read":
         return ""
@@ -517,6 +525,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "cli": cli,
     "errors": errors,
     "frames": frames,
+    "gateway": gateway,
     "governed": governed_settings,
     "interceptors": interceptors,
     "rules": rules,

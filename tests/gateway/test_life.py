@@ -16,6 +16,8 @@ from homarus.testing.daemon import key, running
 from homarus.testing.scripted_model import Hang, ScriptedModel
 from homarus.testing.waiting import eventually
 from tests.gateway.asking import MODEL, Asking, asking
+from tests.unit.agents.conftest import Talk
+from tests.unit.agents.test_runner import level, program, register
 
 WAIT_S = 20.0
 RESPONSES, CHAT = "/v1/responses", "/v1/chat/completions"
@@ -250,6 +252,30 @@ async def test_an_abort_from_elsewhere(tmp_path: Path) -> None:
         reply = await asked
         assert (reply.status_code, reply.json()["error"]["reason"]) == (409, "turn.aborted")
         assert reply.headers["x-request-id"] == turn["id"]
+
+
+# -- approvals -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("word", "done"), [("approve", 1), ("reject", 0)])
+async def test_an_approval_is_waited_for(tmp_path: Path, word: str, done: int) -> None:
+    """The request waits as its turn does, and the answer comes in it."""
+    effects: list[str] = []
+    model = ScriptedModel(Say("", (("deploy", {}),)), "That was it.")
+    turns = model.turns(tools=(*BASIC, program(effects)))
+    async with running(tmp_path / "home", turns=turns) as daemon:
+        chat = Talk(daemon, model)
+        await chat.agent()
+        await daemon.project()
+        await level(chat, "enforce")
+        await register(chat, approval=True)
+        ask = Asking(daemon, model)
+        asked = asyncio.create_task(ask.events(RESPONSES, R | {"stream": True}))
+        turn = await until(ask, lambda row: row["state"] == "parked")
+        await chat.post(f"/approvals/{turn['waitsFor'][0]}/{word}", {"note": "n"})
+        (_, last), _ = (await asked)[-2:]
+        assert last["response"]["output"][-1]["content"][0]["text"] == "That was it."
+        assert len(effects) == done
 
 
 # -- many ----------------------------------------------------------------------------------

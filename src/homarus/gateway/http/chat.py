@@ -13,9 +13,11 @@ from homarus.gateway.http.content import parts_of, text_of, text_part
 from homarus.gateway.http.faults import Fault
 from homarus.gateway.http.folding import Asked, Item, Line, Output, as_json, fold
 from homarus.gateway.http.progress import Said, Settled, Step, Waiting
-from homarus.gateway.http.sse import DONE, KEEP_ALIVE, event
+from homarus.gateway.http.sse import DONE, event, waiting
 
 MISSING: Final = "Missing user message in `messages`"
+HEAVY: Final = ("messages", "tools", "metadata")
+"""What of a body is not kept while its answer is waited for."""
 BETWEEN: Final = "\n\n"
 """Between the texts of one turn: what it says before it uses its tools, and after."""
 _RULES: Final = ("system", "developer")
@@ -225,8 +227,8 @@ class Stream:
                 return [self._chunk({"content": between + text})]
             case Settled():
                 return []
-            case Waiting():
-                return [KEEP_ALIVE]
+            case Waiting(approvals=approvals):
+                return [waiting(approvals)]
             case Answer():
                 return self._end(step)
 

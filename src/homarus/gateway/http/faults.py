@@ -60,6 +60,7 @@ _BY_CODE: Final = (
     ("model.overflow", 400, "invalid_request_error"),
     ("model.none", 400, "invalid_request_error"),
     ("model.unknown", 400, "invalid_request_error"),
+    ("model.library", 503, "api_error"),
     ("model.busy", 429, "rate_limit_error"),
     ("model.", 502, "api_error"),
     ("tool.name_taken", 400, "invalid_request_error"),

@@ -17,10 +17,12 @@ from homarus.gateway.http.content import parts_of, text_of, text_part
 from homarus.gateway.http.faults import Fault
 from homarus.gateway.http.folding import Asked, Item, Line, Output, fold
 from homarus.gateway.http.progress import Said, Settled, Step, Waiting
-from homarus.gateway.http.sse import DONE, KEEP_ALIVE, event
+from homarus.gateway.http.sse import DONE, event, waiting
 
 PREFIX: Final = "resp_"
 MISSING: Final = "Missing user message in `input`"
+HEAVY: Final = ("input", "tools", "metadata", "instructions")
+"""What of a body is not kept while its answer is waited for."""
 _IGNORED: Final = ("reasoning", "item_reference")
 _SAYS: Final = {"user": "user", "assistant": "assistant"}
 _RULES: Final = ("system", "developer")
@@ -241,8 +243,8 @@ class Stream:
             case Settled():
                 self._over = bool(self._text.strip())
                 return []
-            case Waiting():
-                return [KEEP_ALIVE]
+            case Waiting(approvals=approvals):
+                return [waiting(approvals)]
             case Answer():
                 return self._end(step)
 

@@ -6,7 +6,13 @@ import msgspec
 
 _encode: Final = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
-KEEP_ALIVE: Final = b": still here\n\n"
+
+
+def waiting(approvals: tuple[str, ...]) -> bytes:
+    """A comment, which clients pass over: the connection lives."""
+    if not approvals:
+        return b": still here\n\n"
+    return f": waits for approval {', '.join(approvals)}\n\n".encode()
 
 
 def event(data: Any, kind: str = "") -> bytes:

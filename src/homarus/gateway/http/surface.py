@@ -9,14 +9,15 @@ may come back for the answer.
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
 from homarus.base.action import Action
-from homarus.base.errors import HomarusError, Invalid, NotFound, NotOffered, Unavailable
+from homarus.base.errors import Busy, HomarusError, Invalid, NotFound, NotOffered, Unavailable
 from homarus.base.redact import redact_token_bytes
 from homarus.control_plane import idempotency, parse
 from homarus.control_plane.answers import (
@@ -49,7 +50,11 @@ T = TypeVar("T")
 MAX_WAIT_S: Final = 3_600.0
 """Longest that a request waits for its answer; a turn's preflight holds no longer either."""
 LARGE_BYTES: Final = 262_144
-"""From here on a body is read in a thread."""
+"""From here on a body is parsed in a thread, and MAX_LARGE of them at one time."""
+MAX_LARGE: Final = 8
+LARGE_WAIT_S: Final = 10.0
+BODY_S: Final = 60.0
+"""In which a body has to come."""
 MAX_PATH: Final = 1_024
 _encode = msgspec.json.Encoder().encode
 _ID: Final = "/{id}"
@@ -63,20 +68,17 @@ class Accepted(msgspec.Struct, rename="camel"):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """An accepted request. `keyed`: its client can come back for the answer."""
+    """An accepted request. `body` without what is large in it; `keyed`: its client can come back
+    for the answer; `chosen`: the tool call that `tool_choice` demands."""
 
     endpoint: Endpoint
     caller: Caller
     body: Any
-    request: Request
     accepted: Accepted
     replayed: bool
     keyed: bool
-
-    @property
-    def stateless(self) -> bool:
-        one = self.request
-        return one.session is None and one.user is None and one.previous is None
+    stateless: bool
+    chosen: str | None
 
 
 class Surface:
@@ -95,6 +97,7 @@ class Surface:
         self._door = door
         self._allow = allow
         self._deny = deny
+        self._large = asyncio.Semaphore(MAX_LARGE)
         self._routes: dict[str, dict[str, Endpoint]] = {}
         for endpoint in endpoints:
             self._routes.setdefault(endpoint.path, {})[endpoint.method] = endpoint
@@ -169,7 +172,37 @@ class Surface:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         caller = await self._door.authenticate(headers)
         key = idempotency.key_text(headers, "accepted")
-        raw = redact_token_bytes(await parse.read_body(receive, headers, MAX_BODY_BYTES))
+        async with self._room(headers):
+            raw = redact_token_bytes(await _body(receive, headers))
+            asked = await self._asked(endpoint, caller, headers, key, raw)
+        if getattr(asked.body, "stream", False):
+            await self._tell(asked, receive, send)
+        else:
+            await self._answer(asked, receive, send)
+
+    @asynccontextmanager
+    async def _room(self, headers: Mapping[bytes, bytes]) -> AsyncIterator[None]:
+        """Large bodies are in memory one by one. Raises `request.busy`."""
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) <= LARGE_BYTES:
+            yield
+            return
+        try:
+            async with asyncio.timeout(LARGE_WAIT_S):
+                await self._large.acquire()
+        except TimeoutError:
+            raise Busy(
+                "request.busy", f"{MAX_LARGE} large requests are being read", "Repeat it later."
+            ) from None
+        try:
+            yield
+        finally:
+            self._large.release()
+
+    async def _asked(
+        self, endpoint: Endpoint, caller: Caller, headers: Mapping[bytes, bytes],
+        key: bytes | None, raw: bytes,
+    ) -> Asked:  # fmt: skip
         turn_key = (
             "" if key is None else idempotency.turn_key(caller.token.id, key.decode("latin-1"))
         )
@@ -178,11 +211,12 @@ class Surface:
             body, request = await asyncio.to_thread(self._understand, endpoint, raw, about)
         else:
             body, request = self._understand(endpoint, raw, about)
-        asked = await self._accept(endpoint, caller, headers, key, raw, body, request)
-        if getattr(body, "stream", False):
-            await self._tell(asked, receive, send)
-        else:
-            await self._answer(asked, receive, send)
+        accepted, replayed = await self._accept(endpoint, caller, headers, key, raw, request)
+        for name in getattr(endpoint.wire, "HEAVY", ()):
+            setattr(body, name, None)
+        stateless = request.session is None and request.user is None and request.previous is None
+        chosen = request.options.get("toolChoice")
+        return Asked(endpoint, caller, body, accepted, replayed, key is not None, stateless, chosen)
 
     def _understand(
         self, endpoint: Endpoint, raw: bytes, about: asking.Envelope
@@ -198,8 +232,9 @@ class Surface:
 
     async def _accept(
         self, endpoint: Endpoint, caller: Caller, headers: Mapping[bytes, bytes],
-        key: bytes | None, raw: bytes, body: Any, request: Request,
-    ) -> Asked:  # fmt: skip
+        key: bytes | None, raw: bytes, request: Request,
+    ) -> tuple[Accepted, bool]:  # fmt: skip
+        """The turn, and whether the key had it already."""
         digest = hashlib.sha256(raw).digest()
         action = self._action(
             endpoint.capability, caller, headers, target="turn:new", arguments=digest
@@ -218,8 +253,7 @@ class Surface:
         except HomarusError as error:
             self._door.heed(error, caller.token)
             raise
-        accepted = msgspec.json.decode(reply.body, type=Accepted)
-        return Asked(endpoint, caller, body, request, accepted, reply.replayed, key is not None)
+        return msgspec.json.decode(reply.body, type=Accepted), reply.replayed
 
     # -- answering ---------------------------------------------------------------------------
 
@@ -338,8 +372,7 @@ def _fault_of(asked: Asked, answer: Answer) -> Fault | None:
         return faults.of_outcome(turn.outcome or {})
     if isinstance(asked.body, tools.Body):
         return tools.fault_of(answer)
-    chosen = asked.request.options.get("toolChoice")
-    if is_unmet(chosen, [call["name"] for call in answer.calls]):
+    if is_unmet(asked.chosen, [call["name"] for call in answer.calls]):
         return Fault(502, "api_error", "tool_choice.unmet",
                      "the model did not call the tool that `tool_choice` demands")  # fmt: skip
     return None
@@ -366,6 +399,17 @@ def _no_route(path: str) -> NotFound:
 
 
 # -- waiting -------------------------------------------------------------------------------
+
+
+async def _body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+    """Raises `request.slow`, and what `parse.read_body` raises."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await parse.read_body(receive, headers, MAX_BODY_BYTES)
+    except TimeoutError:
+        raise Invalid(
+            "request.slow", f"the body was not there within {BODY_S:g} s", "Send it faster."
+        ) from None
 
 
 async def _last(progress: Progress) -> Answer:

@@ -26,6 +26,8 @@ DENIED: Final = frozenset(
 )  # fmt: skip
 """By default (gateway contract, 14); the last line is what ours are called."""
 MAX_TOOL: Final = 128
+HEAVY: Final = ("args",)
+"""What of a body is not kept while its answer is waited for."""
 Doc = dict[str, Any]
 _TYPES: Final = {400: "invalid_request", 401: "unauthorized", 404: "not_found"}
 
