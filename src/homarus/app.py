@@ -12,6 +12,8 @@ from typing import Any, Final
 import structlog
 
 from homarus import __version__
+from homarus.agents.mcp.servers import Servers
+from homarus.agents.tools.all import kit
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
 from homarus.config.settings import Settings, is_loopback
@@ -88,6 +90,8 @@ class App:
         self.egress = Egress(store, Secrets(store, master), run_folder)
         self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
         self.calls = Calls(store, settings.home, self.egress)
+        self.mcp_servers = Servers(store, settings.home, self.egress)
+        self.tools = kit(store, settings.home, self.egress, self.mcp_servers)
         self.guard = Guard(
             store,
             clock,
@@ -161,6 +165,7 @@ class App:
                 group.create_task(self.dispatcher.run())
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
+                group.create_task(self.mcp_servers.run())
                 group.create_task(self.guard.run())
                 group.create_task(self._check_store())
         except* Exception as failed:

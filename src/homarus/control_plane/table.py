@@ -28,6 +28,7 @@ from homarus.control_plane import (
     gates,
     incidents,
     main_documents,
+    mcp_servers,
     pipelines,
     preflights,
     prices,
@@ -79,6 +80,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     backups,
     dashboard,
     rpc,
+    mcp_servers,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 
