@@ -36,7 +36,7 @@ CORE = names(PROJECT["dependencies"])
 EXTRAS = {name: names(lines) for name, lines in PROJECT["optional-dependencies"].items()}
 # psycopg[binary,pool] brings the pool as a distribution of its own.
 EXTRAS["postgres"] |= {"psycopg-pool", "psycopg-binary"}
-# mcp brings its types, and the streams that its sessions are made of, as distributions of their own.
+# mcp brings its types, and the streams of its sessions, as distributions of their own.
 EXTRAS["mcp"] |= {"mcp-types", "anyio"}
 
 

@@ -87,7 +87,7 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
         config=json.dumps({"hosts": ["api.example.com"]}),
     )  # fmt: skip
     await shop.do("resource.create", OWNER, resources.create, "company", None, change)
-    task = await shop.task(title="bob's")
+    task = await shop.task()
     await shop.claim("bob", task=task.id)
     yield bench
     await bench.finish()
@@ -128,7 +128,8 @@ ATTACKS: list[tuple[str, tuple[str, dict[str, Any]], tuple[str, ...]]] = [
      ("document.path",)),
     ("uses a tool of nobody", ("mcp__evil__exfiltrate", {"data": "x"}), ("tool.unknown",)),
     ("calls a capability by its name", ("change.switch", {}), ("tool.unknown",)),
-    ("floods memory", ("memory_append", {"content": "x" * 20_001}), ("tool.arguments",)),
+    ("remembers for another", ("memory_append", {"content": "x", "agent": "bob"}),
+     ("tool.arguments",)),
     ("makes a pattern that explodes", ("search", {"text": "(a{9999}){9999}", "regex": True}),
      ("search.pattern",)),
 ]  # fmt: skip
@@ -176,7 +177,7 @@ async def test_the_same_orders_from_anywhere_else(bench: Bench, source: str) -> 
             await bench.begin(text=text)
             read = await bench.call("message_list")
         case "task":
-            task = await shop.task(title="x")
+            task = await shop.task()
             await bench.call("task_note", task=task.number, text=text[:20_000])
             found = await bench.call("task_get", task=task.number)
             notes = json.loads(text_of(found))["notes"]
