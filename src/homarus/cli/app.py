@@ -33,7 +33,6 @@ SECTIONS: Final = {
     "Control": {
         "token": ("token", "Access tokens."),
         "capability": ("capability", "Commands that agents may run."),
-        "mcp-server": ("mcp_server", "MCP servers whose tools agents may be granted."),
         "change": ("change", "Change the company's rules: propose, approve, switch."),
         "document": ("document", "Documents of the main space."),
         "budget": ("budget", "What may be spent, what was, and prices."),

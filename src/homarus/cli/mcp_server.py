@@ -1,4 +1,4 @@
-"""homarus mcp-server"""
+"""homarus capability mcp"""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import given, limit_option, show_list, show_one
 from homarus.client.paths import path_part
 
-command = Group("mcp-server", help="MCP servers whose tools agents may be granted.")
+command = Group("mcp", help="MCP servers whose tools agents may be granted.")
 
 _COLUMNS: Final = (
     ("name", "name"),
@@ -40,7 +40,7 @@ def list_(ctx: Context, limit: int) -> None:
 @command.command()
 @click.argument("name")
 @click.argument("argv", nargs=-1)
-@click.option("--url", help="Address of a server on HTTP, instead of a command line.")
+@click.option("--endpoint", help="URL of a server on HTTP, instead of a command line.")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE",
               help="Of a server on HTTP; a secret as secret://NAME; may be repeated.")  # fmt: skip
 @click.option("--reads", multiple=True, help="A tool that only reads; may be repeated.")
@@ -48,18 +48,22 @@ def list_(ctx: Context, limit: int) -> None:
               help="A host that a command's server may reach; may be repeated.")  # fmt: skip
 @pass_context
 def add(
-    ctx: Context, name: str, argv: tuple[str, ...], url: str | None, headers: tuple[str, ...],
+    ctx: Context, name: str, argv: tuple[str, ...], endpoint: str | None, headers: tuple[str, ...],
     reads: tuple[str, ...], hosts: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Register a server: its command line (put `--` before it), or --url. Its tools then wait for
-    their grants: `homarus capability grant`."""
+    """Register a server: its command line (put `--` before it), or --endpoint.
+
+    Its tools then wait for their grants: `homarus capability grant`.
+    """
     pairs = {}
     for text in headers:
         key, equals, value = text.partition("=")
         if not equals:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--header")
         pairs[key] = value
-    body = given(name=name, argv=argv, url=url, headers=pairs or None, reads=reads, hosts=hosts)
+    body = given(
+        name=name, argv=argv, url=endpoint, headers=pairs or None, reads=reads, hosts=hosts
+    )
     show_one(ctx, ctx.api.post("/mcp-servers", body), "server", _FIELDS)
 
 
