@@ -12,7 +12,7 @@ import msgspec
 
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.port import ToolSpec
-from homarus.agents.tools.commands import act, answered, think
+from homarus.agents.tools.commands import act, think
 from homarus.agents.tools.hands import Hands, need_work
 from homarus.base.action import Effect
 from homarus.base.errors import Invalid
@@ -65,7 +65,6 @@ class McpTools:
             link = await self._servers.ready(agent.company, agent.id, row, place)
         else:
             work = need_work(hands, row.id)
-            await answered(hands)
             link = await self._servers.ready(agent.company, agent.id, row, place)
             target = f"task:{work}"
             digest = calling.digest_of(row.id, target, arguments)
