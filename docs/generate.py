@@ -62,6 +62,7 @@ RUN_TIME: dict[str, str] = {
     "budget.{what}": "scope, unit, period",
     "capability.{code}": "id, title, risk, keywords, quota, mirror, grants, kind, effect, argv, "
     "limits, targets, schema",
+    "egress.{word}": "host, address",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
     "oauth.{word}": "invalid_request, invalid_scope, invalid_grant, invalid_target, "
@@ -519,6 +520,51 @@ def rules() -> str:
     return "\n".join(parts)
 
 
+# --- tools ------------------------------------------------------------------------------------
+
+
+def agent_tools() -> str:
+    """Every tool, then the arguments of each."""
+    from typing import Any, cast
+
+    from homarus.agents.tools.all import built_in
+    from homarus.kernel.capabilities import BUILTIN
+
+    known = built_in(Path(), cast(Any, None))
+    rows = []
+    parts = []
+    for tool in known:
+        builtin = BUILTIN.get(tool.capability)
+        judged = f"`{tool.capability}`" if builtin else tool.capability
+        effect = builtin.effect.name.lower().replace("_", " ") if builtin else "its own"
+        again = "yes" if tool.harmless else "–"
+        rows.append((f"`{tool.name}`", tool.about, judged, effect, f"`{tool.target}`", again))
+        schema = tool.spec.parameters
+        wanted = [
+            (f"`{name}`", bounds(field), "yes" if name in schema["required"] else "–",
+             next((f["description"] for f in (field, *field.get("anyOf", ()))
+                   if "description" in f), ""))
+            for name, field in schema["properties"].items()
+        ]  # fmt: skip
+        parts.append(f"### `{tool.name}`\n")
+        parts.append(table(("argument", "type", "needed", "what it is"), wanted))
+    header = ("tool", "what it does", "judged as", "effect", "target", "repeat")
+    return "\n".join([table(header, rows), "## Arguments\n", *parts])
+
+
+def bounds(field: dict[str, object]) -> str:
+    """A field's type with its bounds, in words."""
+    options = field.get("anyOf")
+    if isinstance(options, list):
+        return " or ".join(bounds(each) for each in options)
+    kind = str(field.get("type", "anything"))
+    if "maxLength" in field:
+        return f"{kind}, at most {field['maxLength']} characters"
+    if "minimum" in field and "maximum" in field:
+        return f"{kind}, {field['minimum']} to {field['maximum']}"
+    return f"{kind}, at most {field['maxItems']}" if "maxItems" in field else kind
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "api": api,
     "capabilities": capabilities,
@@ -532,6 +578,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "tasks": tasks,
     "tools": tools,
+    "agent_tools": agent_tools,
 }
 
 

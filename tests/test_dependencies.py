@@ -42,6 +42,8 @@ EXTRAS = {name: names(lines) for name, lines in PROJECT["optional-dependencies"]
 EXTRAS["postgres"] |= {"psycopg-pool", "psycopg-binary"}
 # pydantic-ai-slim[openai,anthropic] brings the clients of the dialects.
 EXTRAS["agent"] |= {"openai", "anthropic"}
+# mcp brings its types, and the streams of its sessions, as distributions of their own.
+EXTRAS["mcp"] |= {"mcp-types", "anyio"}
 
 
 def distribution_of(module: str) -> set[str]:

@@ -211,7 +211,8 @@ STARTS_PROCESSES = {
     "homarus.base.process": "the one place that starts a child",
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
-    "homarus.backends.relay": "inside the sandbox: becomes the command that was judged",
+    "homarus.backends.relay": "inside the sandbox: makes way for the command that was judged",
+    "homarus.backends.talking": "runs an MCP server that an owner registered, in the sandbox",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
     "homarus.bridge.programs": "an outside agent's programs, for what it claimed through the door",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
@@ -222,12 +223,17 @@ STARTS_PROCESSES = {
 LIBRARIES = ("subprocess", "multiprocessing", "pty")
 STARTERS = frozenset({"homarus.base.process", "homarus.base.process.run"})
 CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfile"})
-RUNS_COMMANDS = {"homarus.backends.local": "run_command", "homarus.dispatch.commands": "Runner"}
+RUNS_COMMANDS = {
+    "homarus.backends.local": "run_command",
+    "homarus.backends.talking": "talking",
+    "homarus.dispatch.commands": "Runner",
+}
 """Module and name of what runs a command: in the sandbox, and what the two workers share."""
 JUDGED_RUNNERS = {
     "homarus.dispatch.commands",
     "homarus.dispatch.calls",
     "homarus.dispatch.dispatcher",
+    "homarus.agents.mcp.link",  # servers that an owner registered; each call is judged before
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
 """Modules that hand commands to the backend: each writes the intent through the door first."""

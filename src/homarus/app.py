@@ -18,13 +18,11 @@ from homarus.agents.choice import Resolve, configured, scripted_only
 from homarus.agents.failing import Retry
 from homarus.agents.live import Live
 from homarus.agents.loop import Loop
+from homarus.agents.mcp.servers import Servers
 from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
 from homarus.agents.toolbox import BASIC, Toolbox, Tools
-from homarus.agents.tools import asking, chores, commands, recall, talk
-from homarus.agents.tools.files import Files
-from homarus.agents.tools.kit import Kit
-from homarus.agents.tools.web import Web
+from homarus.agents.tools.all import kit
 from homarus.agents.transcripts import Transcripts
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
@@ -147,7 +145,9 @@ class App:
         self.egress = Egress(store, Secrets(store, master), run_folder)
         self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
         self.calls = Calls(store, settings.home, self.egress)
-        turns = turns or Turns(configured(self.models), self._kit())
+        self.mcp_servers = Servers(store, settings.home, self.egress)
+        self.tools = kit(store, settings.home, self.egress, self.mcp_servers)
+        turns = turns or Turns(configured(self.models), self.tools)
         self.runner = Runner(
             store,
             Loop(store, turns.resolve, turns.tools, self.live, retry=turns.retry),
@@ -220,20 +220,6 @@ class App:
         finally:
             await self.store.stop()
 
-    def _kit(self) -> Kit:
-        """What a model may ask for."""
-        return Kit(
-            (
-                *Files(self.settings.home).tools(),
-                *recall.tools(),
-                *chores.tools(),
-                *talk.tools(),
-                *asking.tools(),
-                *commands.tools(),
-                *Web(self.egress).tools(),
-            )
-        )
-
     async def _let_out(self) -> None:
         """Where the egress proxy cannot listen, nothing of an agent's reaches the network."""
         try:
@@ -252,6 +238,7 @@ class App:
                 group.create_task(self.calls.run())
                 group.create_task(self.runner.run())
                 group.create_task(self.transcripts.run())
+                group.create_task(self.mcp_servers.run())
                 group.create_task(self.guard.run())
                 group.create_task(self._check_store())
         except* Exception as failed:

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -119,15 +120,23 @@ async def run_command(
     view could not be built), `process.not_started`. Raises `Invalid` for a bad path or argument,
     and `sandbox.required` when an untrusted command asks to run plainly.
     """
+    sandboxed, command = _ready(command, layers, trusted=trusted)
+    if not sandboxed:
+        result = await run(_plain_spec(command, layers), on_start=on_start)
+        return _result(result, sandbox="none")
+    return await _run_sandboxed(command, layers, on_start)
+
+
+def _ready(
+    command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool
+) -> tuple[bool, SandboxedCommand]:
+    """Whether it runs in the sandbox, and the command with all that it needs for that."""
     sandboxed = _decide(command, layers, trusted=trusted)
     if command.argv and command.argv[0] == interpreter().python:
         command = _with_interpreter(command)
     if command.way_out is not None:
         command = _with_way_out(command, command.way_out, sandboxed=sandboxed)
-    if not sandboxed:
-        result = await run(_plain_spec(command, layers), on_start=on_start)
-        return _result(result, sandbox="none")
-    return await _run_sandboxed(command, layers, on_start)
+    return sandboxed, command
 
 
 def _decide(command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool) -> bool:
@@ -222,8 +231,26 @@ async def _run_sandboxed(
     layers: SandboxLayers,
     on_start: Callable[[ProcessHandle], None] | None,
 ) -> CommandResult:
-    """bubblewrap gets its arguments by a descriptor, because an argument list can be read by every
-    user of the machine, and tells by another one whether the command was started at all."""
+    with _sandbox_spec(command, layers) as (spec, status_fd):
+        result = await run(spec, on_start=on_start)
+        if result.reason == "exited" and not _reached_command(status_fd):
+            raise Unavailable(
+                "sandbox.failed",
+                f"The sandbox could not be set up: {_first_line(result.stderr)}",
+                "See `homarus doctor`, and check the command's workspace and inputs.",
+            )
+    if layers.options.timeout is None:
+        result = replace(result, cpu_ms=None)
+    return _result(result, sandbox="bwrap")
+
+
+@contextmanager
+def _sandbox_spec(
+    command: SandboxedCommand, layers: SandboxLayers
+) -> Iterator[tuple[ProcessSpec, int]]:
+    """The command in bubblewrap, and the descriptor by which that tells whether the command was
+    started at all. Its arguments come by another one, because an argument list can be read by every
+    user of the machine."""
     assert layers.bwrap is not None and layers.prlimit is not None
     env = _environment(command)
     _require_program(command, env)
@@ -239,20 +266,24 @@ async def _run_sandboxed(
             *(layers.bwrap, "--args", str(arguments_fd), "--json-status-fd", str(status_fd), "--"),
             *inside(command.argv, layers.options, prlimit=layers.prlimit, processes=processes),
         )
-        spec = _spec(command, argv, env={}, pass_fds=(arguments_fd, status_fd))
-        result = await run(spec, on_start=on_start)
-        if result.reason == "exited" and not _reached_command(status_fd):
-            raise Unavailable(
-                "sandbox.failed",
-                f"The sandbox could not be set up: {_first_line(result.stderr)}",
-                "See `homarus doctor`, and check the command's workspace and inputs.",
-            )
+        yield _spec(command, argv, env={}, pass_fds=(arguments_fd, status_fd)), status_fd
     finally:
         os.close(arguments_fd)
         os.close(status_fd)
-    if layers.options.timeout is None:
-        result = replace(result, cpu_ms=None)
-    return _result(result, sandbox="bwrap")
+
+
+@contextmanager
+def prepared(
+    command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool
+) -> Iterator[ProcessSpec]:
+    """What to start, for whoever talks with the process while it runs (`backends/talking.py`).
+    Raises as `run_command`."""
+    sandboxed, command = _ready(command, layers, trusted=trusted)
+    if not sandboxed:
+        yield _plain_spec(command, layers)
+        return
+    with _sandbox_spec(command, layers) as (spec, _):
+        yield spec
 
 
 def _fill(fd: int, data: bytes) -> None:

@@ -33,6 +33,7 @@ from homarus.control_plane import (
     leases,
     legacy,
     main_documents,
+    mcp_servers,
     models,
     notes,
     people,
@@ -105,6 +106,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     leases,
     integrations,
     turns,
+    mcp_servers,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

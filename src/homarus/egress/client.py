@@ -131,3 +131,26 @@ def _charset(rest: str) -> str | None:
 
 def _late() -> HomarusError:
     return Unavailable("egress.slow", "it did not answer in time", "Try again later.")
+
+
+class Passage(httpx2.AsyncBaseTransport):
+    """Requests of a library through the proxy in absolute form, also those to https: so the proxy
+    speaks TLS and fills in secret handles, and this side never holds a value."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._inner = httpx2.AsyncHTTPTransport(retries=0)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = checked(str(request.url), self._lease)
+        headers = [(n, v) for n, v in request.headers.raw if n.lower() != b"accept-encoding"]
+        headers.append((b"Proxy-Authorization", self._lease.authorization.encode()))
+        body = await request.aread()
+        onward = httpx2.Request(
+            request.method, f"http://127.0.0.1:{self._lease.port}/", headers=headers, content=body,
+            extensions={**request.extensions, "target": url.encode()},
+        )  # fmt: skip
+        return await self._inner.handle_async_request(onward)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

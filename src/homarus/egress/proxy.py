@@ -312,7 +312,7 @@ class Egress:
                 run = lease.run
                 action = Action(
                     run.company, "egress.open", reaching.target_of(host, port), system=WORKER,
-                    acting=run.agent, task=run.task, trace=run.trace,
+                    acting=run.agent or None, task=run.task, trace=run.trace,
                 )  # fmt: skip
                 visit.id = await self._store.write(action, reaching.open_visit, run, host, port)
         return visit

@@ -1,9 +1,7 @@
 """Approvals over tasks: asked by a refusal, answered by a person, used by the act.
 
 A question never holds a worker: what waits is parked (`flows/parking.py`), and an answer queues it
-again for the same agent, also after a restart, because nothing of it is in memory. So is the turn
-of an agent that waits for it, whatever the answer: a no is told to its model, and the task that the
-turn works on is its agent's again to report on.
+again for the same agent, also after a restart, because nothing of it is in memory.
 """
 
 from collections.abc import Mapping
@@ -80,14 +78,14 @@ def decide(tx: Tx, ref: str, *, approve: bool, note: str | None = None) -> Appro
     row = approvals.need(tx, tx.company, ref)
     after = approvals.move(tx, row, "approve" if approve else "reject", note=note or None)
     tx.about(task=row.task)
-    goes_on = turning.resume(tx, row.id)
     for task in _tasks(tx, row):
         if row.kind == "task_done":
             _finish(tx, after, task)
-        elif approve or goes_on:
+        elif approve:
             _resume(tx, after, task)
         else:
             _keep_blocked(tx, after, task)
+    turning.resume(tx, row.id)
     _tell(tx, after)
     return after
 
@@ -97,9 +95,9 @@ def cancel(tx: Tx, ref: str, note: str | None = None) -> Approval:
     row = approvals.need(tx, tx.company, ref)
     after = approvals.move(tx, row, "cancel", note=note or None)
     tx.about(task=row.task)
-    turning.resume(tx, row.id)
     for task in _tasks(tx, row):
         _resume(tx, after, task)
+    turning.resume(tx, row.id)
     return after
 
 
@@ -109,9 +107,9 @@ def expire_due(tx: Tx, limit: int) -> int:
     for row in rows:
         after = approvals.move(tx, row, "expire")
         if row.status is Status.PENDING:
-            goes_on = turning.resume(tx, row.id)
             for task in _tasks(tx, row):
-                (_resume if goes_on else _keep_blocked)(tx, after, task)
+                _keep_blocked(tx, after, task)
+            turning.resume(tx, row.id)
             _tell(tx, after)
     return len(rows)
 

@@ -20,7 +20,8 @@ OPEN: Final = "egress.open"
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What reaches out: `id` of a call, a task's run or a tool call; `capability` as judged."""
+    """What reaches out: `id` of a call, a task's run or a tool call; `capability` as judged.
+    `agent` "": the daemon itself looks at a server."""
 
     id: str
     company: str

@@ -151,8 +151,10 @@ BUILTIN: Final = _table(
     Builtin("fs.list", "List a folder of one's own workspace", effect=_R, **_TOOL),
     Builtin("fs.search", "Search one's own workspace", effect=_R, **_TOOL),
     Builtin("fs.write", "Write a file in one's own workspace", **_TOOL),
+    Builtin("mcp.register", "Register an MCP server", operator="owner"),
+    Builtin("mcp.sync", "List an MCP server's tools", operator=None, system=True),
     Builtin("web.fetch", "Read a page of an allowed host", effect=_R, **_TOOL),
-    Builtin("egress.open", "Let a run reach a host that it may", **_TOOL),
+    Builtin("egress.open", "Let a run reach a host that it may", system=True, **_TOOL),
     Builtin("egress.close", "Record what went to a host", operator=None, system=True),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),

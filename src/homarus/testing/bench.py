@@ -24,8 +24,11 @@ from homarus.company import agents
 from homarus.conversations import turns
 from homarus.flows import claiming, creating, turning
 from homarus.flows.turning import Inbound, Result, Said, ToolCall
-from homarus.kernel import preflights
+from homarus.kernel import approvals, preflights
+from homarus.kernel.approvals import Status
 from homarus.store.port import Store, Tx
+from homarus.tasks import sql as tasks
+from homarus.tasks.model import State
 from homarus.testing.shop import Shop
 
 LATER_MS: Final = 3_600_000
@@ -180,6 +183,7 @@ class Bench:
 
     async def _run(self, call: ToolCall, hands: BenchHands) -> Result:
         arguments = json.loads(call.arguments)
+        await self._heed(call)
         try:
             return await self.tools.run(call, arguments, hands)
         except Refused as refusal:
@@ -187,6 +191,17 @@ class Bench:
                 raise
         hands.work = self.work = await self._real_task()
         return await self.tools.run(call, arguments, hands)
+
+    async def _heed(self, call: ToolCall) -> None:
+        """A call whose question was answered no is not done, nor asked for again."""
+        company = self.shop.ground.company
+        named = call.approval
+        row = None if named is None else await self.store.read(approvals.find, company, named)
+        if row is None or row.status in (Status.PENDING, Status.APPROVED, Status.USED):
+            return
+        word = "rejected" if row.status is Status.REJECTED else "expired"
+        raise Refused(f"approval.{word}", f"{row.number} was {row.status.value}: {row.note}",
+                      "Do it differently.", rule="approval")  # fmt: skip
 
     async def _real_task(self) -> str:
         new = creating.NewTask(
@@ -203,11 +218,14 @@ class Bench:
         await self.store.write(self.runner("task.claim"), claiming.claim, request)
 
     async def resume(self) -> None:
-        """Go on with the parked turn once its question is answered; its task is claimed again."""
+        """Go on with the parked turn once its question is answered; after a yes its task is held
+        again."""
         turn = await self.store.read(turns.need, self.shop.ground.company, self.started.turn.id)
         await self.start(turn.id)
         if self.work is not None:
-            await self._claim(self.work)
+            task = await self.store.read(tasks.need, self.shop.ground.company, self.work)
+            if task.state is State.QUEUED:
+                await self._claim(self.work)
 
 
 async def open_bench(shop: Shop, agent: str, tools: Runs, **more: Any) -> Bench:

@@ -294,11 +294,8 @@ async def test_a_run_has_its_share_of_bytes(
     with scripted(Answer(body=b"x" * size)) as server:
         port = int(server.url.rpartition(":")[2])
         bounds = Bounds(bytes_down=1_300)
-        place = (f"127.0.0.1:{port}",)
-        async with (
-            egress.open(run_of(shop), place, bounds) as lease,
-            client_of(lease) as client,
-        ):
+        lent = egress.open(run_of(shop), (f"127.0.0.1:{port}",), bounds)
+        async with lent as lease, client_of(lease) as client:
             if whole:
                 assert len((await client.get(server.url)).content) == size
             else:
@@ -311,11 +308,8 @@ async def test_too_large_a_body_is_refused_before_it_is_sent(shop: Shop, egress:
     with scripted(Answer()) as server:
         port = int(server.url.rpartition(":")[2])
         bounds = Bounds(bytes_up=10)
-        place = (f"127.0.0.1:{port}",)
-        async with (
-            egress.open(run_of(shop), place, bounds) as lease,
-            client_of(lease) as client,
-        ):
+        lent = egress.open(run_of(shop), (f"127.0.0.1:{port}",), bounds)
+        async with lent as lease, client_of(lease) as client:
             reply = await client.post(server.url, content=b"x" * 11)
         assert reply.json()["error"]["code"] == "egress.bytes"
         assert server.asked == []

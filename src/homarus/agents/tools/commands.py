@@ -17,14 +17,13 @@ from homarus.agents.tools.files import shown
 from homarus.agents.tools.hands import WORKER, Hands, need_work
 from homarus.agents.tools.tool import Tool, number, told, words
 from homarus.base.action import Action, Effect
-from homarus.base.errors import Invalid, Refused
+from homarus.base.errors import Invalid
 from homarus.base.redact import redact_text
 from homarus.conversations import turns
 from homarus.flows import calling, thinking
 from homarus.flows.calling import Call
 from homarus.flows.turning import Result
-from homarus.kernel import approvals, registry, targets
-from homarus.kernel.approvals import Status
+from homarus.kernel import registry, targets
 from homarus.kernel.argv import Template
 from homarus.kernel.capabilities import BUILTIN
 from homarus.store.port import Rx, Store, Tx
@@ -75,7 +74,6 @@ async def _request(given: ExecArguments, hands: Hands) -> Call:
     row = await hands.store.read(calling.check, agent.company, given.capability, given.arguments)
     Template.parse(row.argv, row.slots).render(given.arguments)
     work = need_work(hands, given.capability)
-    await answered(hands)
     target = targets.check_target(given.target) if given.target else f"task:{work}"
     new = calling.NewCall(
         row.id, work, target, given.arguments,
@@ -104,24 +102,6 @@ def _requested(tx: Tx, turn: str, token: int, new: calling.NewCall) -> Call:
     """While the turn is its worker's own; asked a second time, what there is."""
     turns.held(tx, turn, token)
     return calling.of_tool_call(tx, tx.company, new.tool_call or "") or calling.request(tx, new)
-
-
-async def answered(hands: Hands) -> None:
-    """When the answer that the turn waited for was no: `approval.rejected`, `approval.expired`, and
-    nothing is asked again."""
-    named = hands.call.approval
-    if named is None:
-        return
-    row = await hands.store.read(approvals.find, hands.started.agent.company, named)
-    if row is None or row.status in (Status.PENDING, Status.APPROVED, Status.USED):
-        return
-    word = "rejected" if row.status is Status.REJECTED else "expired"
-    raise Refused(
-        f"approval.{word}",
-        f"{row.number} was {row.status.value}: {row.note or 'no reason given'}",
-        "Do it differently, or say that it was not done.",
-        rule="approval",
-    )
 
 
 async def think(hands: Hands, work: str, row: registry.Capability, target: str) -> str | None:

@@ -14,6 +14,8 @@ from homarus.backends.local import interpreter
 from homarus.dispatch.calls import Calls
 from homarus.flows import approving, calling, turning
 from homarus.kernel import receipts, registry, settings
+from homarus.tasks import sql
+from homarus.tasks.model import State
 from homarus.testing.bench import Bench, code_of, open_bench, text_of
 from homarus.testing.ground import Ground, ground
 from homarus.testing.shop import OWNER, SYSTEM, Shop, open_shop
@@ -255,7 +257,7 @@ async def test_an_approval_parks_the_turn_and_a_yes_does_it_once(bench: Bench) -
     ],
 )
 async def test_any_other_answer_is_told_to_the_model(bench: Bench, how: str, code: str) -> None:
-    """The turn goes on, its task is the agent's again, and nothing is asked a second time."""
+    """The turn goes on, and nothing is asked a second time; an operator sees why the task waits."""
     approval = await ask(bench)
     await answer(bench, approval, how)
     await bench.resume()
@@ -265,10 +267,11 @@ async def test_any_other_answer_is_told_to_the_model(bench: Bench, how: str, cod
     if how == "rejected":
         assert "too risky" in text_of(result)
     assert await calls(bench) == []
-    report = await bench.call(
-        "task_result", task=bench.tasks[0], state="failed", comment="not approved"
-    )
-    assert not report.is_error, text_of(report)
+    task = await bench.store.read(sql.need, bench.shop.ground.company, bench.tasks[0])
+    if how == "cancelled":
+        assert task.state is State.IN_PROGRESS, "nobody said no: it is the agent's again"
+    else:
+        assert task.state is State.BLOCKED and (task.reason or "").startswith("approval A-1")
 
 
 async def test_the_answer_may_come_after_a_restart(tmp_path: Path) -> None:
