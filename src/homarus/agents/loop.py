@@ -40,7 +40,7 @@ from homarus.agents.port import (
     ToolSpec,
     Usage,
 )
-from homarus.agents.steps import Act, Ask, Reply, next_step
+from homarus.agents.steps import Act, Ask, Reply
 from homarus.agents.toolbox import Tools
 from homarus.base.action import Action, Estimate
 from homarus.base.errors import Conflict, HomarusError, Invalid, Refused
@@ -121,15 +121,14 @@ class _Run:
             if seen.turn.options.get(turning.COMMAND) == "compact":
                 await self._compact_by_hand(seen)
                 return
-            step = next_step(seen.entries, seen.open_calls)
-            match step:
+            match seen.step:
                 case Ask():
                     await self._ask(seen)
                 case Act(calls=calls):
                     if not await self._act(seen, calls):
                         return
                 case Reply(message=message):
-                    await self._finish(message)
+                    await self._finish(seen, message)
                     return
         raise Conflict(
             "turn.steps", f"the turn took {MAX_STEPS} steps", "It ends here; go on anew."
@@ -138,7 +137,7 @@ class _Run:
     async def _gather(self) -> Background:
         return await self.loop.store.read(context.gather, self.started)
 
-    async def _finish(self, message: dict[str, Any]) -> None:
+    async def _finish(self, seen: Background, message: dict[str, Any]) -> None:
         text = "".join(p["text"] for p in message["content"] if p["type"] == "text")
         refused = bool(message.get("refusal"))
         said = text if text.strip() or not refused else REFUSED_TEXT
@@ -146,7 +145,8 @@ class _Run:
             said = ""
         stop = "refusal" if refused else message.get("stopReason", "stop")
         outcome = {"stop": stop, "model": message.get("model")}
-        await self._end_work("done", said)
+        if seen.turn.work is not None:
+            await self._end_work("done", said)
         await self._turn(turning.finish, said, outcome)
         failpoint("turn.finished")
 
