@@ -26,6 +26,7 @@ from homarus.agents.port import (
     ToolSpec,
     UserMessage,
 )
+from homarus.agents.steps import Ask, Step, next_step
 from homarus.company import memory, projects, summary
 from homarus.conversations import keys, sessions, transcript
 from homarus.conversations.sessions import Session
@@ -79,9 +80,11 @@ SUMMARISE: Final = (
 
 
 class Background(msgspec.Struct, frozen=True):
-    """One turn's rows. `entries` since the session's `first_kept`; `foreign`: turns whose asker was
-    no operator, with who it was."""
+    """One turn's rows. `step`: what comes next; `system` is made where that is to ask a model;
+    `entries` since the session's `first_kept`; `foreign`: turns whose asker was no operator, with
+    who it was."""
 
+    step: Step
     system: str
     entries: tuple[Entry, ...]
     open_calls: tuple[turning.ToolCall, ...]
@@ -96,14 +99,17 @@ def gather(rx: Rx, started: Started) -> Background:
     session = sessions.need(rx, started.turn.company, started.session.id)
     entries = transcript.since(rx, session.id, session.first_kept)
     turn = turning.current(rx, started.turn)
+    open_calls = turning.unfinished(rx, turn.id)
+    step = next_step(entries, open_calls)
     rows = rx.all(
         "select id, asked_by from turn where session=? and person=0 order by no desc limit ?",
         (session.id, transcript.MAX_READ),
     )
     return Background(
-        system=system_prompt(rx, started, turn),
+        step=step,
+        system=system_prompt(rx, started, turn) if isinstance(step, Ask) else "",
         entries=tuple(entries),
-        open_calls=tuple(turning.unfinished(rx, turn.id)),
+        open_calls=tuple(open_calls),
         steering=turning.has_steering(rx, session.id),
         session=session,
         turn=turn,

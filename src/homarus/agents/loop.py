@@ -40,7 +40,7 @@ from homarus.agents.port import (
     ToolSpec,
     Usage,
 )
-from homarus.agents.steps import Act, Ask, Reply, next_step
+from homarus.agents.steps import Act, Ask, Reply
 from homarus.agents.toolbox import Tools
 from homarus.base.action import Action
 from homarus.base.errors import Conflict, HomarusError, Invalid, Refused
@@ -127,8 +127,7 @@ class _Run:
                 if await self._call_by_hand(seen):
                     return
                 continue
-            step = next_step(seen.entries, seen.open_calls)
-            match step:
+            match seen.step:
                 case Ask():
                     await self._ask(seen)
                 case Act(calls=calls):
@@ -139,7 +138,7 @@ class _Run:
                     if not await self._act(seen, ours):
                         return
                 case Reply(message=message):
-                    await self._finish(message)
+                    await self._finish(seen, message)
                     return
         raise Conflict(
             "turn.steps", f"the turn took {MAX_STEPS} steps", "It ends here; go on anew."
@@ -148,7 +147,7 @@ class _Run:
     async def _gather(self) -> Background:
         return await self.loop.store.read(context.gather, self.started)
 
-    async def _finish(self, message: dict[str, Any]) -> None:
+    async def _finish(self, seen: Background, message: dict[str, Any]) -> None:
         text = "".join(p["text"] for p in message["content"] if p["type"] == "text")
         refused = bool(message.get("refusal"))
         said = text if text.strip() or not refused else REFUSED_TEXT
@@ -156,7 +155,8 @@ class _Run:
             said = ""
         stop = "refusal" if refused else message.get("stopReason", "stop")
         outcome = {"stop": stop, "model": message.get("model")}
-        await self._end_work("done", said)
+        if seen.turn.work is not None:
+            await self._end_work("done", said)
         await self._turn(turning.finish, said, outcome)
         failpoint("turn.finished")
 
