@@ -22,7 +22,8 @@ from homarus.cli.resource import (
 from homarus.client.paths import path_part
 
 command = Group("capability", help="What agents may call, and who may.")
-command.add_command(mcp_server.command)
+for each in mcp_server.COMMANDS:
+    command.add_command(each)
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 

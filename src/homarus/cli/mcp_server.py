@@ -1,15 +1,13 @@
-"""homarus capability mcp"""
+"""homarus capability …-server: MCP servers"""
 
 from typing import Final
 
 import click
 
-from homarus.cli.command import Group
+from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import given, limit_option, show_list, show_one
 from homarus.client.paths import path_part
-
-command = Group("mcp", help="MCP servers whose tools agents may be granted.")
 
 _COLUMNS: Final = (
     ("name", "name"),
@@ -29,15 +27,15 @@ _FIELDS: Final = (
 )
 
 
-@command.command("list")
+@click.command("servers", cls=Command)
 @limit_option
 @pass_context
 def list_(ctx: Context, limit: int) -> None:
-    """Registered MCP servers."""
+    """Registered MCP servers, whose tools agents may be granted."""
     show_list(ctx, "/mcp-servers", "servers", _COLUMNS, limit=limit, empty="None is registered.")
 
 
-@command.command()
+@click.command("add-server", cls=Command)
 @click.argument("name")
 @click.argument("argv", nargs=-1)
 @click.option("--endpoint", help="URL of a server on HTTP, instead of a command line.")
@@ -51,7 +49,7 @@ def add(
     ctx: Context, name: str, argv: tuple[str, ...], endpoint: str | None, headers: tuple[str, ...],
     reads: tuple[str, ...], hosts: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Register a server: its command line (put `--` before it), or --endpoint.
+    """Register an MCP server: its command line (put `--` before it), or --endpoint.
 
     Its tools then wait for their grants: `homarus capability grant`.
     """
@@ -67,25 +65,28 @@ def add(
     show_one(ctx, ctx.api.post("/mcp-servers", body), "server", _FIELDS)
 
 
-@command.command()
+@click.command("show-server", cls=Command)
 @click.argument("name")
 @pass_context
 def show(ctx: Context, name: str) -> None:
-    """A server and its tools, each with whether it is granted or waits."""
+    """An MCP server and its tools, each with whether it is granted or waits."""
     show_one(ctx, ctx.api.get(f"/mcp-servers/{path_part(name)}"), "server", _FIELDS)
 
 
-@command.command()
+@click.command("look-server", cls=Command)
 @click.argument("name")
 @pass_context
 def look(ctx: Context, name: str) -> None:
-    """Have its tools listed anew."""
+    """Have an MCP server's tools listed anew."""
     show_one(ctx, ctx.api.post(f"/mcp-servers/{path_part(name)}/look"), "server", _FIELDS)
 
 
-@command.command()
+@click.command("remove-server", cls=Command)
 @click.argument("name")
 @pass_context
 def remove(ctx: Context, name: str) -> None:
-    """Offer its tools no longer."""
+    """Offer an MCP server's tools no longer."""
     show_one(ctx, ctx.api.delete(f"/mcp-servers/{path_part(name)}"), "server", _FIELDS)
+
+
+COMMANDS: Final = (list_, add, show, look, remove)

@@ -7,6 +7,7 @@ import msgspec
 from homarus.agents.tools.files import shown
 from homarus.agents.tools.hands import Hands
 from homarus.agents.tools.tool import Tool, told, words
+from homarus.base.clock import iso_ms
 from homarus.flows import documents, thinking
 from homarus.flows.thinking import Thought
 from homarus.flows.turning import Result
@@ -22,6 +23,10 @@ class IntentArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intent: Annotated[str, words("What you want to do, in your own words.", 1_000, 1)]
 
 
+class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
 class DocumentArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, words("Path in the main space, such as rules/house.md; empty: list them.",
                                200)] = ""  # fmt: skip
@@ -29,6 +34,8 @@ class DocumentArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 def tools() -> tuple[Tool, ...]:
     return (
+        Tool("time_now", "The present time, in UTC.", _now, "read", "company:", NoArguments,
+             harmless=True),
         Tool("query_capabilities", "Which capability fits an intent, and whose work it is.",
              _query, "read", "capability:", IntentArguments, harmless=True),
         Tool("preflight", "Think before acting: who, how, where, whether. Kept for this work.",
@@ -36,6 +43,15 @@ def tools() -> tuple[Tool, ...]:
         Tool("document_read", "Read a document of the company's main space, or list them.",
              _document, "document.read", "document:<path>", DocumentArguments, harmless=True),
     )  # fmt: skip
+
+
+async def _now(given: NoArguments, hands: Hands) -> Result:
+    _ = given
+    return told(iso_ms(await hands.store.read(_clock)))
+
+
+def _clock(rx: Rx) -> int:
+    return rx.now_ms
 
 
 async def _think(given: IntentArguments, hands: Hands) -> Thought:

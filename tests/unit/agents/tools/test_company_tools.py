@@ -159,6 +159,10 @@ async def test_a_message_elsewhere_is_diverted(bench: Bench) -> None:
     assert "agent] Hello, all." in text_of(read)
 
 
+async def test_what_time_it_is(bench: Bench) -> None:
+    assert text_of(await bench.call("time_now")) == "2026-01-02T03:00:00.000Z"
+
+
 # -- capabilities and documents --------------------------------------------------------------
 
 

@@ -69,11 +69,26 @@ class Talk:
 Open = Callable[..., Any]
 
 
-def turns(*replies: Any) -> Any:
+class Own:
+    """The tools that the daemon made for itself, once it is there."""
+
+    harmless: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def specs(self, agent: Any, session: Any) -> Any:
+        return await self.app.tools.specs(agent, session)
+
+    async def run(self, call: Any, arguments: dict[str, Any], hands: Any) -> Any:
+        return await self.app.tools.run(call, arguments, hands)
+
+
+def turns(tools: Own, *replies: Any) -> Any:
     from homarus.app import Turns
 
     model = scripted_model.ScriptedModel(*replies)
-    return Turns(resolve=model.resolve(), retry=scripted_model.AT_ONCE)
+    return Turns(resolve=model.resolve(), tools=tools, retry=scripted_model.AT_ONCE)
 
 
 def calls(*wanted: tuple[str, dict[str, Any]]) -> Any:
@@ -85,7 +100,10 @@ def calls(*wanted: tuple[str, dict[str, Any]]) -> Any:
 @pytest.fixture
 async def talk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Talk]:
     """`indirect`: what the model wants done; then it says `Done.`"""
-    async with running(tmp_path / "home", turns=turns(calls(*request.param), "Done.")) as daemon:
+    own = Own()
+    script = turns(own, calls(*request.param), "Done.")
+    async with running(tmp_path / "home", turns=script) as daemon:
+        own.app = daemon.app
         made = Talk(daemon)
         agent = await daemon.agent("ada")
         body = {"executor": "llm"}
