@@ -41,6 +41,7 @@ SYSTEM_TOOLS = {
     "postgresql": ("postgresql", "the PostgreSQL engine"),
     "chromium": ("chromium", "the dashboard in a browser"),
     "nodejs": ("nodejs", "the launchers that clients download"),
+    "npm": ("npm", "the wires to models, against a stub by others"),
 }
 
 
@@ -240,6 +241,7 @@ def find_tool(name):
         "bubblewrap": ("bwrap",),
         "chromium": ("chromium", "chromium-browser"),
         "nodejs": ("node", "nodejs"),
+        "npm": ("npm",),
     }[name]
     for program in names:
         if shutil.which(program):
@@ -268,9 +270,17 @@ def install_system_tools():
             "Missing: {}. This needs root and apt-get; elsewhere install them with "
             "your system's package tool.".format(", ".join(packages))
         )
-    say("apt-get install " + " ".join(packages))
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     subprocess.check_call(["apt-get", "update", "-qq"], env=environment)
+    apt_install([name for name in packages if name != "npm"], environment)
+    if "npm" in packages and find_tool("npm") is None:  # some builds of nodejs bring it along
+        apt_install(["npm"], environment)
+
+
+def apt_install(packages, environment):
+    if not packages:
+        return
+    say("apt-get install " + " ".join(packages))
     subprocess.check_call(
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends"] + packages,
         env=environment,

@@ -54,10 +54,14 @@ class Connection:
 
     async def post(self, head: bytes, key: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of the reply."""
-        self._writer.write(
+        return await self.ask(
             b"%sidempotency-key: %s\r\ncontent-length: %d\r\n\r\n%s"
             % (head, key.encode(), len(body), body)
         )
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """The same of a whole request."""
+        self._writer.write(request)
         top = await self._reader.readuntil(b"\r\n\r\n")
         at = top.lower().index(b"content-length:") + 15
         length = int(top[at : top.index(b"\r\n", at)])

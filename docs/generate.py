@@ -62,16 +62,27 @@ RUN_TIME: dict[str, str] = {
     "budget.{what}": "scope, unit, period",
     "capability.{code}": "id, title, risk, keywords, quota, mirror, grants, kind, effect, argv, "
     "limits, targets, schema",
+    "egress.{word}": "host, address",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
+    "oauth.{word}": "invalid_request, invalid_scope, invalid_grant, invalid_target, "
+    "invalid_redirect_uri, invalid_client_metadata, unsupported_response_type, "
+    "unsupported_grant_type",
+    "integration.{field}": "provider, name",
+    "model.{value}": "busy, server, stalled, overflow, key, request, malformed, unreachable",
     "pipeline.{code}": "too_large, yaml, empty, many, anchor, deep, kind, key, value, missing, "
     "gate, role, agent, stage, cycle",
+    "pipeline.{field}": "name, kind, purpose, doc, runtime_ref, context_query, trigger, "
+    "trigger_config, status, context, context_resources, context_tags, extra, steps, nothing, "
+    "run_status, run_text",
+    "profile.{field}": "display_name, signature, memory_seed",
     "resource.{field}": "provider, type, name, status",
     "skill.{code}": "text, files",
     "stop.{scope}": "company, project, agent, task, trace",
     "task.policy_{word}": "review_first, lead_only, comment_missing, through_review",
+    "{kind}.unknown": "pipeline, playbook, template",
     "{what}.outcome": "audit, acceptance",
-    "{noun}.{field}": "`artifact.kind`, `incident.severity`, `incident.reason_code`",
+    "{noun}.{field}": "`artifact.kind`, `folder.kind`, `incident.severity`, `incident.reason_code`",
 }
 """Codes that are put together at run time -> what stands in the braces. A new one is a KeyError."""
 
@@ -332,6 +343,30 @@ def api() -> str:
     return "\n".join(parts)
 
 
+def tools() -> str:
+    """Every MCP tool with the route that it is a face of, in the table's order."""
+    from homarus.control_plane import table as surface
+    from homarus.mcp.table import TOOLS
+    from homarus.mcp.tool import bind_tools
+
+    rows = []
+    for name, bound in bind_tools(TOOLS, surface.routes()).items():
+        row = bound.tool
+        must = bound.schema["required"]
+        arguments = ", ".join(f"{each}*" if each in must else each for each in bound.places)
+        kind = "reads" if bound.reads else "changes" if row.destructive else "adds"
+        rows.append((f"`{name}`", row.about, f"`{row.method} {row.path}`", kind, arguments or "–"))
+    return table(("tool", "what it does", "route", "kind", "arguments"), rows)
+
+
+def gateway() -> str:
+    """The routes of `/v1` and `/tools`."""
+    from homarus.gateway.http.table import ENDPOINTS
+
+    rows = [(e.method, f"`{e.path}`", f"`{e.capability}`", e.summary) for e in ENDPOINTS]
+    return table(("method", "path", "capability", "what it does"), rows)
+
+
 def key_rule(route: "AnyRoute") -> str:
     if route.kind == "read":
         return ""
@@ -485,17 +520,65 @@ def rules() -> str:
     return "\n".join(parts)
 
 
+# --- tools ------------------------------------------------------------------------------------
+
+
+def agent_tools() -> str:
+    """Every tool, then the arguments of each."""
+    from typing import Any, cast
+
+    from homarus.agents.tools.all import built_in
+    from homarus.kernel.capabilities import BUILTIN
+
+    known = built_in(Path(), cast(Any, None))
+    rows = []
+    parts = []
+    for tool in known:
+        builtin = BUILTIN.get(tool.capability)
+        judged = f"`{tool.capability}`" if builtin else tool.capability
+        effect = builtin.effect.name.lower().replace("_", " ") if builtin else "its own"
+        again = "yes" if tool.harmless else "–"
+        rows.append((f"`{tool.name}`", tool.about, judged, effect, f"`{tool.target}`", again))
+        schema = tool.spec.parameters
+        wanted = [
+            (f"`{name}`", bounds(field), "yes" if name in schema["required"] else "–",
+             next((f["description"] for f in (field, *field.get("anyOf", ()))
+                   if "description" in f), ""))
+            for name, field in schema["properties"].items()
+        ]  # fmt: skip
+        parts.append(f"### `{tool.name}`\n")
+        parts.append(table(("argument", "type", "needed", "what it is"), wanted))
+    header = ("tool", "what it does", "judged as", "effect", "target", "repeat")
+    return "\n".join([table(header, rows), "## Arguments\n", *parts])
+
+
+def bounds(field: dict[str, object]) -> str:
+    """A field's type with its bounds, in words."""
+    options = field.get("anyOf")
+    if isinstance(options, list):
+        return " or ".join(bounds(each) for each in options)
+    kind = str(field.get("type", "anything"))
+    if "maxLength" in field:
+        return f"{kind}, at most {field['maxLength']} characters"
+    if "minimum" in field and "maximum" in field:
+        return f"{kind}, {field['minimum']} to {field['maximum']}"
+    return f"{kind}, at most {field['maxItems']}" if "maxItems" in field else kind
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "api": api,
     "capabilities": capabilities,
     "cli": cli,
     "errors": errors,
     "frames": frames,
+    "gateway": gateway,
     "governed": governed_settings,
     "interceptors": interceptors,
     "rules": rules,
     "settings": settings,
     "tasks": tasks,
+    "tools": tools,
+    "agent_tools": agent_tools,
 }
 
 

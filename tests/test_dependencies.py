@@ -1,6 +1,7 @@
 """The core imports core distributions only; an extra is met in its adapter or in a function."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Modules that may import their extra at the top, because others import *them* inside functions.
 ADAPTERS = {
     "homarus.store.postgres": "postgres",
+    "homarus.mcp.server": "mcp",
+    "homarus.mcp.stdio": "mcp",
+    "homarus.agents.library": "agent",
 }
 # Budget of the core install (docs/adr and pyproject: a small core), platform markers counted in.
 CORE_DISTRIBUTIONS_MAX = 38
@@ -36,6 +40,10 @@ CORE = names(PROJECT["dependencies"])
 EXTRAS = {name: names(lines) for name, lines in PROJECT["optional-dependencies"].items()}
 # psycopg[binary,pool] brings the pool as a distribution of its own.
 EXTRAS["postgres"] |= {"psycopg-pool", "psycopg-binary"}
+# pydantic-ai-slim[openai,anthropic] brings the clients of the dialects.
+EXTRAS["agent"] |= {"openai", "anthropic"}
+# mcp brings its types, and the streams of its sessions, as distributions of their own.
+EXTRAS["mcp"] |= {"mcp-types", "anyio"}
 
 
 def distribution_of(module: str) -> set[str]:
@@ -90,6 +98,30 @@ def test_core_is_small() -> None:
     assert 0 < len(pinned) <= CORE_DISTRIBUTIONS_MAX
 
 
+STARTED = """
+import asyncio, sys
+from pathlib import Path
+from homarus.testing.daemon import running
+
+async def main():
+    async with running(Path(sys.argv[1])) as daemon:
+        assert (await daemon.owner.get("/api/v1/models")).status_code == 200
+
+asyncio.run(main())
+print("|".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def test_a_daemon_that_nobody_uses_loads_no_extra(tmp_path: Path) -> None:
+    """Neither the model library and what it brings, nor the engine and server of other extras."""
+    argv = [sys.executable, "-c", STARTED, str(tmp_path / "home")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.splitlines()[-1].split("|"))
+    extras = {"pydantic", "pydantic_ai", "openai", "anthropic", "psycopg", "psycopg_pool", "mcp"}
+    assert "homarus" in loaded
+    assert loaded & extras == set()
+
+
 @pytest.mark.parametrize("requirement", [*PROJECT["dependencies"]])
 def test_every_dependency_has_a_floor(requirement: str) -> None:
     assert ">=" in requirement
@@ -110,6 +142,9 @@ def test_every_dependency_has_a_floor(requirement: str) -> None:
         ("store/postgres/engine.py", "from homarus.store.postgres import sql", None),
         ("store/open.py", "def f():\n    from homarus.store.postgres import engine", None),
         ("store/open.py", "from homarus.store.postgres import engine", "inside the function"),
+        ("agents/library.py", "import pydantic_ai\nfrom openai import AsyncOpenAI", None),
+        ("agents/wires.py", "import pydantic_ai", "pydantic_ai is no core dependency"),
+        ("agents/wires.py", "from homarus.agents import library", "inside the function"),
     ],
 )
 def test_the_walk(tmp_path: Path, path: str, code: str, expected: str | None) -> None:

@@ -142,3 +142,14 @@ def test_every_guarantee_names_the_test_that_shows_it() -> None:
     claims = [row for row in rows if not row.startswith(("| what holds", "| ---"))]
     assert len(claims) > 40
     assert [row for row in claims if not re.search(r"`tests/[\w/.]+(?:::\w+)?`", row)] == []
+
+
+def test_every_weak_spot_has_a_row_and_a_test_of_its_number() -> None:
+    text = (ROOT / "docs" / "explanation" / "better-than-before.md").read_text("utf-8")
+    rows = {
+        int(number): row for number, row in re.findall(r"^\| (\d+) \|(.*)$", text, re.MULTILINE)
+    }
+    assert list(rows) == list(range(1, 34))
+    about_its_own_tests = {30, 33}
+    for number in rows.keys() - about_its_own_tests:
+        assert re.search(rf"::test_weak_spots?_0?{number}_\w+`", rows[number]), number

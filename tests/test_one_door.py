@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from homarus.base.action import Action
+from homarus.base.action import Action, Actor, ActorKind, Allow
 from homarus.base.clock import SystemClock
 from homarus.control_plane import table
 from homarus.control_plane.auth import Door
@@ -23,6 +23,8 @@ from homarus.control_plane.match import AnyRoute
 from homarus.control_plane.route import Route, StreamRoute, json_reply, write_route
 from homarus.control_plane.stream import Means
 from homarus.flows.facts import SqlFacts
+from homarus.gateway.http.surface import Surface
+from homarus.gateway.http.table import ENDPOINTS, Endpoint
 from homarus.kernel.admit import INTERCEPTORS, judge
 from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.tokens import Token
@@ -92,6 +94,12 @@ class Sealer:
     def seal(self, clear: bytes, about: bytes) -> bytes:
         return b""
 
+    def unseal(self, sealed: bytes, about: bytes) -> bytes:
+        return b""
+
+    def derive(self, about: bytes) -> bytes:
+        return b""
+
 
 def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -> Edge:
     facts = SqlFacts()
@@ -108,8 +116,8 @@ def edge_over(store: RecordingStore, routes: tuple[AnyRoute, ...], home: Path) -
 
 async def call(edge: Edge, route: AnyRoute) -> int:
     """One request as a client would send it; the status of the answer."""
-    path = "/api/v1" + route.path
-    for name in ("id", "sid", "aid", "pid", "rid"):
+    path = route.mounts[-1] + route.path
+    for name in ("id", "sid", "aid", "pid", "rid", "cid", "iid"):
         path = path.replace("{" + name + "}", COMPANY)
     sent: list[Any] = []
 
@@ -174,6 +182,20 @@ def judged_as(route: Route) -> str:
     return route.capability if route.names is None else "a"
 
 
+def variants(routes: tuple[AnyRoute, ...]) -> list[tuple[AnyRoute, AnyRoute]]:
+    """`(what is called, what it must be judged as)`: a forking route once for each of its forks,
+    pinned to that one whatever the body says."""
+    found: list[tuple[AnyRoute, AnyRoute]] = []
+    for route in routes:
+        forks = getattr(route, "forks", ())
+        found += [(pinned(route, fork), fork) for fork in forks] or [(route, route)]  # type: ignore[arg-type]
+    return found
+
+
+def pinned(route: Route, fork: Route) -> Route:
+    return msgspec.structs.replace(route, pick=lambda rx, call: fork)
+
+
 async def walk(routes: tuple[AnyRoute, ...], home: Path) -> list[str]:
     """One line per request that reached an effect otherwise than by one judged unit of its route.
 
@@ -181,9 +203,10 @@ async def walk(routes: tuple[AnyRoute, ...], home: Path) -> list[str]:
     after it (sweep a content), never before it; one that reads never asks for a unit at all.
     """
     found = []
-    for route in routes:
+    for served, route in variants(routes):
         store = RecordingStore()
-        status = await call(edge_over(store, routes, home), route)
+        offered = routes if served is route else (served,)
+        status = await call(edge_over(store, offered, home), served)
         asked = [action.capability for action in store.units]
         name = f"{route.method} {route.path}: {status}, units {asked}"
         if route.kind == "read":
@@ -242,6 +265,20 @@ async def test_a_planted_side_path_fails_the_walk(planted: AnyRoute, tmp_path: P
     assert (await walk((*table.routes(), planted), tmp_path) == []) is honest
 
 
+def test_a_planted_fork_that_writes_is_found() -> None:
+    fork = write_route("POST", "", "read", json_reply, "Side path")
+    planted = write_route(
+        "POST",
+        "/side",
+        "task.create",
+        json_reply,
+        "Forks",
+        forks=(fork,),
+        pick=lambda rx, call: fork,
+    )
+    assert side_paths((planted,))
+
+
 def test_a_planted_read_that_writes_is_found() -> None:
     planted = Route(
         method="POST", path="/side", capability="task.create", summary="Side path",
@@ -259,7 +296,7 @@ def test_a_planted_capability_is_found() -> None:
 def side_paths(routes: tuple[AnyRoute, ...]) -> list[str]:
     """Routes that do not write although their method or their capability's effect does."""
     found = []
-    for route in routes:
+    for _, route in variants(routes):
         builtin = BUILTIN.get(route.capability)
         effect = "" if builtin is None else builtin.effect.name
         reads = route.capability in ("read", "audit.read") or effect == "READ"
@@ -273,7 +310,7 @@ def side_paths(routes: tuple[AnyRoute, ...]) -> list[str]:
 
 
 def unknown_capabilities(routes: tuple[AnyRoute, ...]) -> list[str]:
-    return sorted({route.capability for route in routes} - BUILTIN.keys())
+    return sorted({route.capability for _, route in variants(routes)} - BUILTIN.keys())
 
 
 def test_reads_read_and_writes_write() -> None:
@@ -355,3 +392,107 @@ async def test_a_stranger_reaches_no_unit(route: AnyRoute, tmp_path: Path) -> No
     edge = Edge(means, Door(store, SystemClock(), COMPANY), (route,))  # type: ignore[arg-type]
     assert await call(edge, route) == 401
     assert store.units == []
+
+
+# -- the gateway's HTTP: the same walk over routes of another form ---------------------------
+
+ASKED = {
+    "/v1/responses": {"model": "openclaw", "input": "a"},
+    "/v1/chat/completions": {"model": "openclaw", "messages": [{"role": "user", "content": "a"}]},
+    "/tools/invoke": {"tool": "a"},
+}
+
+
+def gateway_over(store: RecordingStore, endpoints: tuple[Endpoint, ...], door: Door) -> Surface:
+    """Its reads are allowed, so that they run."""
+    actor = Actor(ActorKind.OPERATOR, OWNER.id)
+    means = Means(
+        store,  # type: ignore[arg-type]
+        lambda rx, action: Allow(actor),
+        Feed(store),  # type: ignore[arg-type]
+        Blobs(Path("blobs")),
+        Sealer(),
+        Path(),
+    )
+    return Surface(means, door, endpoints=endpoints)
+
+
+async def call_gateway(surface: Surface, endpoint: Endpoint, key: bytes | None) -> int:
+    sent: list[Any] = []
+    body = msgspec.json.encode(ASKED.get(endpoint.path, {}))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path = endpoint.path.replace("{id}", "openclaw")
+    scope = {
+        "type": "http", "method": endpoint.method, "path": path,
+        "query_string": b"", "headers": [] if key is None else [(b"idempotency-key", key)],
+        "scheme": "http", "server": ("127.0.0.1", 1),
+    }  # fmt: skip
+    await surface(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+async def walk_gateway(endpoints: tuple[Endpoint, ...]) -> list[str]:
+    """One line per request that reached an effect otherwise than by one judged unit of its route,
+    or read otherwise than after the judgement. The units are recorded and not run, so no answer
+    follows; that is the runner's, whose steps are units of their own."""
+    found = []
+    for endpoint in endpoints:
+        for key in (None, b"walk"):
+            store = RecordingStore()
+            door = OpenDoor(store, SystemClock(), COMPANY)  # type: ignore[arg-type]
+            try:
+                status = await call_gateway(gateway_over(store, endpoints, door), endpoint, key)
+            except AssertionError as error:
+                found.append(f"{endpoint.method} {endpoint.path}: {error}")
+                continue
+            asked = [
+                (action.capability, action.credential, action.system) for action in store.units
+            ]
+            due = [(endpoint.capability, OWNER.id, None)] if endpoint.kind == "write" else []
+            if [(c, i, s or None) for c, i, s in asked] != due or status == 500:
+                found.append(f"{endpoint.method} {endpoint.path}: {status}, units {asked}")
+            reads = endpoint.capability in ("read", "audit.read")
+            if endpoint.capability not in BUILTIN or reads is not (endpoint.kind == "read"):
+                found.append(f"{endpoint.method} {endpoint.path}: as {endpoint.capability}")
+    return found
+
+
+async def test_the_gateway_is_behind_the_door() -> None:
+    assert await walk_gateway(ENDPOINTS) == []
+
+
+def _writes(rx: Any, company: str, id_: str) -> Any:
+    return rx.one("update task set state='done'")
+
+
+PLANTED = Endpoint(
+    method="GET", path="/v1/side", capability="read", kind="read", summary="Side path",
+    read=_writes,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        PLANTED,
+        msgspec.structs.replace(PLANTED, read=lambda rx, company, id_: {}, capability="turn.run"),
+        msgspec.structs.replace(PLANTED, read=lambda rx, company, id_: {}, kind="write"),
+        msgspec.structs.replace(PLANTED, read=lambda rx, company, id_: {}, capability="nothing"),
+    ],
+)
+async def test_a_side_path_planted_in_the_gateway_fails_the_walk(planted: Endpoint) -> None:
+    assert await walk_gateway((*ENDPOINTS, planted)) != []
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
+async def test_a_stranger_reaches_nothing_of_the_gateway(endpoint: Endpoint) -> None:
+    store = RecordingStore()
+    door = Door(store, SystemClock(), COMPANY)  # type: ignore[arg-type]
+    assert await call_gateway(gateway_over(store, ENDPOINTS, door), endpoint, None) == 401
+    assert (store.units, store.reads) == ([], 0)

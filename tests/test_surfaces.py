@@ -1,8 +1,9 @@
-"""No way round the door by a frame, a command or an executor (governance contract, 1).
+"""No way round the door by a frame, a tool, a command or an executor (governance contract, 1).
 
 Routes are walked in `test_one_door.py`. Here: every function that makes a frame, over a transaction
-that cannot write; every module of the command line, for what it may import; every module that can
-start a process. A planted side path of each kind is found, or the walk proves nothing.
+that cannot write; every tool, for the units it asks for; every module of the command line, for what
+it may import; every module that can start a process. A planted side path of each kind is found, or
+the walk proves nothing.
 """
 
 import ast
@@ -12,12 +13,23 @@ from typing import Any
 
 import pytest
 
+from homarus.base.clock import SystemClock
 from homarus.base.errors import HomarusError
 from homarus.cli.app import MODULES
 from homarus.company.agents import EXECUTORS
 from homarus.control_plane import table
+from homarus.mcp.table import TOOLS
+from homarus.mcp.tool import Tool, bind_tools
+from homarus.mcp.toolbox import Toolbox
 from homarus.store.port import Event
-from tests.test_one_door import COMPANY, ShutRx
+from tests.test_one_door import (
+    COMPANY,
+    OWNER,
+    OpenDoor,
+    RecordingStore,
+    ShutRx,
+    edge_over,
+)
 from tests.tiers import imports, modules, package_of
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -55,6 +67,93 @@ def test_a_planted_frame_that_writes_is_found(make: Any) -> None:
     assert frame_effects({"planted": make}) == ["planted"]
 
 
+# -- tools ---------------------------------------------------------------------------------
+
+
+def sample(schema: dict[str, Any]) -> Any:
+    """A value that the schema accepts, as far as tools use schemas."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    return {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}.get(
+        str(kind), COMPANY
+    )
+
+
+async def tool_effects(tools: tuple[Tool, ...], home: Path) -> list[str]:
+    """Tools that do otherwise than their route: one judged unit of its capability, or none."""
+    routes, found = table.routes(), []
+    for name, bound in bind_tools(tools, routes).items():
+        store = RecordingStore()
+        edge = edge_over(store, routes, home)
+        toolbox = Toolbox(edge, OpenDoor(store, SystemClock(), COMPANY), {name: bound})  # type: ignore[arg-type]
+        given = {
+            word: sample(bound.schema["properties"][word]) for word in bound.schema["required"]
+        }
+        done = await toolbox.call(name, given, {})
+        asked = [(action.capability, action.credential) for action in store.units]
+        route: Any = bound.bound.route
+        judged = route.capability if route.names is None else given["capability"]
+        expected = [] if bound.reads else [(judged, OWNER.id)]
+        if asked != expected or (not bound.reads and done.failed):
+            found.append(f"{name}: units {asked}, {done.text}")
+    return found
+
+
+async def test_every_tool_is_its_route_and_nothing_else(tmp_path: Path) -> None:
+    assert await tool_effects(TOOLS, tmp_path) == []
+
+
+TASKS: dict[str, Any] = {"method": "GET", "path": "/tasks", "title": "t", "about": "a"}
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"path": "/nowhere"}, "no JSON route GET /nowhere"),
+        ({"method": "DELETE"}, "no JSON route DELETE /tasks"),
+        ({"path": "/messages/sync"}, "no JSON route GET /messages/sync"),
+        ({"takes": ("secret",)}, "takes no secret"),
+        ({"path": "/tasks/{id}"}, "does not give \\['id'\\]"),
+        ({"fixed": {"role": "owner"}}, "fixes \\['role'\\]"),
+        ({"name": "list_tasks"}, "two tools are called list_tasks"),
+    ],
+)
+def test_a_planted_tool_without_its_route_is_refused(change: dict[str, Any], reason: str) -> None:
+    planted = Tool(**{"name": "planted"} | TASKS | change)
+    with pytest.raises(ValueError, match=reason):
+        bind_tools((*TOOLS, planted), table.routes())
+
+
+TOOLS_KNOW = ("homarus.base", "homarus.control_plane", "homarus.mcp", "homarus.__version__",
+              "homarus.kernel.schemas", "homarus.store.port.Reply")  # fmt: skip
+"""What the package of tools may use: the surface below it, and nothing that reaches a row."""
+
+
+def tool_side_paths(source: Path) -> list[str]:
+    return [
+        f"{module}:{item.line} imports {item.module}"
+        for module, path in modules(source)
+        if module.startswith("homarus.mcp")
+        for item in imports(path, module)
+        if item.module.startswith("homarus.") and not item.module.startswith(TOOLS_KNOW)
+    ]
+
+
+def test_tools_know_nothing_below_the_routes() -> None:
+    assert tool_side_paths(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    "code", ["from homarus.flows import claiming", "from homarus.store.port import Store"]
+)
+def test_a_planted_tool_module_that_writes_itself_is_found(tmp_path: Path, code: str) -> None:
+    folder = tmp_path / "homarus" / "mcp"
+    folder.mkdir(parents=True)
+    (folder / "evil.py").write_text(code)
+    assert len(tool_side_paths(tmp_path)) == 1
+
+
 # -- commands ------------------------------------------------------------------------------
 
 OFFLINE = {
@@ -64,10 +163,13 @@ OFFLINE = {
     "homarus.cli.doctor": {"homarus.backends", "homarus.store", "homarus.mainspace.git"},
     "homarus.cli.approval": {"homarus.kernel.keys"},
     "homarus.cli.explain": {"homarus.kernel.explained"},
+    "homarus.cli.mcp": {"homarus.mcp.stdio", "homarus.mcp.extra"},
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
-daemon."""
-REMOTE = frozenset({"base", "config", "client", "cli", "service", "demo", "app", "companion"})
+daemon. `mcp` hands messages on to the daemon."""
+REMOTE = frozenset(
+    {"base", "bridge", "client", "cli", "companion", "config", "demo", "app", "service"}
+)
 """What any command may use: it asks the daemon, or is the daemon."""
 
 
@@ -109,7 +211,10 @@ STARTS_PROCESSES = {
     "homarus.base.process": "the one place that starts a child",
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
+    "homarus.backends.relay": "inside the sandbox: makes way for the command that was judged",
+    "homarus.backends.talking": "runs an MCP server that an owner registered, in the sandbox",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
+    "homarus.bridge.programs": "an outside agent's programs, for what it claimed through the door",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
     "homarus.demo.checks": "asks `homarus audit verify`",
     "homarus.demo.jobs.git_activity": "a job, inside the sandbox",
@@ -118,12 +223,17 @@ STARTS_PROCESSES = {
 LIBRARIES = ("subprocess", "multiprocessing", "pty")
 STARTERS = frozenset({"homarus.base.process", "homarus.base.process.run"})
 CALLS = frozenset({"system", "popen", "fork", "forkpty", "posix_spawn", "startfile"})
-RUNS_COMMANDS = {"homarus.backends.local": "run_command", "homarus.dispatch.commands": "Runner"}
+RUNS_COMMANDS = {
+    "homarus.backends.local": "run_command",
+    "homarus.backends.talking": "talking",
+    "homarus.dispatch.commands": "Runner",
+}
 """Module and name of what runs a command: in the sandbox, and what the two workers share."""
 JUDGED_RUNNERS = {
     "homarus.dispatch.commands",
     "homarus.dispatch.calls",
     "homarus.dispatch.dispatcher",
+    "homarus.agents.mcp.link",  # servers that an owner registered; each call is judged before
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
 """Modules that hand commands to the backend: each writes the intent through the door first."""

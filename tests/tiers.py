@@ -36,10 +36,13 @@ SAME_TIER = frozenset(
         ("config", "base"),
         ("agents", "dispatch"),
         ("dispatch", "backends"),
+        ("dispatch", "egress"),
+        ("agents", "egress"),
         ("agents", "backends"),
         ("control_plane", "openapi"),
         ("web", "openapi"),
         ("web", "control_plane"),  # the same sessions, feed and shapes as the API
+        ("mcp", "control_plane"),  # tools are faces of its routes
         ("service", "app"),
         ("demo", "client"),
         ("bridge", "client"),
@@ -57,11 +60,12 @@ SAME_TIER = frozenset(
         ("__main__", "cli"),
         ("companion", "client"),
         ("cli", "companion"),
+        ("gateway", "control_plane"),  # the same door, store and parsing as the API
     }
 )
 
 # Packages that know less than their tier would let them.
-ONLY = {"client": frozenset({"base"})}
+ONLY = {"client": frozenset({"base"}), "bridge": frozenset({"base", "client"})}
 
 # The engines open the database; only the store itself and what builds the process name them.
 STORE_ENGINES = ("homarus.store.sqlite", "homarus.store.postgres")

@@ -1,6 +1,6 @@
 """The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
 
-    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard -> front -> workers
+    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard, mcp -> front -> workers
 
 No globals: each part gets what it needs by constructor. The process around it is `service/`.
 """
@@ -14,12 +14,15 @@ import msgspec
 import structlog
 
 from homarus import __version__
-from homarus.agents.choice import Resolve, scripted_only
+from homarus.agents.choice import Resolve, configured, scripted_only
 from homarus.agents.failing import Retry
 from homarus.agents.live import Live
 from homarus.agents.loop import Loop
+from homarus.agents.mcp.servers import Servers
+from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
 from homarus.agents.toolbox import BASIC, Toolbox, Tools
+from homarus.agents.tools.all import kit
 from homarus.agents.transcripts import Transcripts
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
@@ -29,19 +32,26 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
+from homarus.control_plane.front import App as Mounted
 from homarus.control_plane.front import Front
+from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.dispatch.notices import Notices
+from homarus.egress.proxy import Egress
+from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
+from homarus.gateway.http.surface import Surface
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
+from homarus.kernel.uses import Uses
 from homarus.mainspace.guard import Guard
 from homarus.mainspace.guard import Periods as GuardPeriods
+from homarus.mcp.mount import Mount
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store
 from homarus.web import site
@@ -68,19 +78,24 @@ class App:
 
     def __init__(
         self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey,
-        turns: "Turns",
+        turns: "Turns | None",
     ) -> None:  # fmt: skip
         self.settings = settings
         self.clock = clock
         self.kernel = kernel
         self.store = store
         run_folder = settings.home / "run"
-        self.door = Door(store, clock)
+        uses = Uses()
+        self.door = Door(store, clock, uses=uses)
         self.feed = Feed(store)
         self.live = Live(store)
         self.blobs = Blobs(settings.home / "blobs")
+        self.models = Providers(store, master)
         routes = table.routes()
-        means = Means(store, kernel.admit, self.feed, self.blobs, master, settings.home, self.live)
+        means = Means(
+            store, kernel.admit, self.feed, self.blobs, master, settings.home,
+            models=self.models, live=self.live,
+        )  # fmt: skip
         self.edge = Edge(means, self.door, routes)
         self.sockets = Sockets(
             store,
@@ -91,10 +106,32 @@ class App:
             table.frames(),
             max_sockets=settings.max_sockets,
             loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
         )
-        self.site = site.build(store, kernel.admit, master.link_key, settings.host)
+        self.site = site.build(
+            store, kernel.admit, master.link_key, settings.host, settings.public_url
+        )
+        self.oauth = OAuth(store, settings.public_url)
+        self.mcp = Mount(
+            self.edge,
+            self.door,
+            routes,
+            loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
+        )
+        self.gateway = Surface(
+            means, self.door, names(settings.http_tools_allow), names(settings.http_tools_deny)
+        )
+        mounts: dict[str, Mounted] = {
+            "app": self.site, "mcp": self.mcp, "v1": self.gateway, "tools": self.gateway,
+        }  # fmt: skip
         self.asgi = Front(
-            self.edge, self.sockets, self.health, Documents(routes), {"app": self.site}
+            self.edge,
+            self.sockets,
+            self.health,
+            Documents(routes),
+            mounts,
+            dict.fromkeys(self.oauth.paths(), self.oauth),
         )
         self.maintenance = Maintenance(
             store,
@@ -103,9 +140,14 @@ class App:
             run_folder,
             Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
             self.blobs,
+            uses,
         )
-        self.dispatcher = Dispatcher(store, self.blobs, settings.home)
-        self.calls = Calls(store, settings.home)
+        self.egress = Egress(store, Secrets(store, master), run_folder)
+        self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
+        self.calls = Calls(store, settings.home, self.egress)
+        self.mcp_servers = Servers(store, settings.home, self.egress)
+        self.tools = kit(store, settings.home, self.egress, self.mcp_servers)
+        turns = turns or Turns(configured(self.models), self.tools)
         self.runner = Runner(
             store,
             Loop(store, turns.resolve, turns.tools, self.live, retry=turns.retry),
@@ -140,6 +182,7 @@ class App:
             await asyncio.to_thread(self.blobs.start)
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
+            await self._let_out()
             self.feed.start()
             self.live.start()
             self.sockets.start()
@@ -169,10 +212,20 @@ class App:
         await self.transcripts.finish()
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
+        await self.models.close()
+        await self.egress.stop()
         try:
+            await self.maintenance.note_uses()
             await self.maintenance.anchor()
         finally:
             await self.store.stop()
+
+    async def _let_out(self) -> None:
+        """Where the egress proxy cannot listen, nothing of an agent's reaches the network."""
+        try:
+            await self.egress.start()
+        except HomarusError as error:
+            log.error("egress_off", code=error.code, message=error.message)
 
     async def _work(self) -> None:
         """The one owner of every worker. A failing one sets `broken`: the process then ends."""
@@ -185,6 +238,7 @@ class App:
                 group.create_task(self.calls.run())
                 group.create_task(self.runner.run())
                 group.create_task(self.transcripts.run())
+                group.create_task(self.mcp_servers.run())
                 group.create_task(self.guard.run())
                 group.create_task(self._check_store())
         except* Exception as failed:
@@ -225,7 +279,12 @@ def build(settings: Settings, clock: Clock | None = None, turns: Turns | None = 
     master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
     kernel = Kernel(SqlFacts(), master, consequences.apply)
     store = open_store(settings, kernel, clock)
-    return App(settings, clock, kernel, store, master, turns or Turns())
+    return App(settings, clock, kernel, store, master, turns)
+
+
+def names(text: str) -> frozenset[str]:
+    """A setting that lists names with commas."""
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
 def make_home(settings: Settings) -> None:

@@ -127,6 +127,55 @@ def test_artifact(at: Any, running: Running, company: str, tmp_path: Path) -> No
     assert list(tmp_path.glob("*.part")) == []
 
 
+def test_an_artifact_has_versions_and_a_place(
+    at: Any, running: Running, company: str, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "notes.txt", tmp_path / "copy.txt"
+    at("folder", "create", "Notes", "--project", "P-1")
+    source.write_text("first")
+    made = at("artifact", "upload", str(source), "--folder", "F-1")["artifact"]
+    assert made["path"] == "Notes/notes.txt"
+    source.write_text("second")
+    assert at("artifact", "replace", "A-1", str(source))["artifact"]["version"] == 2
+    assert [row["version"] for row in at("artifact", "versions", "A-1")["versions"]] == [1]
+    for version, text in (("1", "first"), ("2", "second")):
+        at("artifact", "download", "A-1", "--to", str(target), "--version", version, "--force")
+        assert target.read_text() == text
+    download = ("artifact", "download", "A-1", "--to", str(target), "--version", "9", "--force")
+    assert running("--company", company, *download).code == 3
+    assert [row["number"] for row in at("artifact", "list", "--search", "SECOND")["artifacts"]] == [
+        "A-1"
+    ]
+    moved = at("artifact", "move", "A-1", "--folder", "root", "--name", "new.txt")["artifact"]
+    assert moved["path"] == "new.txt"
+    assert at("artifact", "list", "--folder", "F-1")["artifacts"] == []
+    at("artifact", "delete", "A-1")
+    assert running("--company", company, "artifact", "show", "A-1").code == 3
+
+
+def test_folder(at: Any, running: Running, company: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("a")
+    at("folder", "create", "Reports")
+    assert at("folder", "create", "2026", "--parent", "F-1")["folder"]["path"] == "Reports/2026"
+    at("artifact", "upload", str(source), "--folder", "F-2")
+    assert (
+        at("folder", "move", "F-2", "--parent", "root", "--name", "May")["folder"]["path"] == "May"
+    )
+    assert [row["path"] for row in at("folder", "list", "--parent", "root")["folders"]] == [
+        "May", "Reports",
+    ]  # fmt: skip
+    shown = at("folder", "show", "F-2")
+    assert (shown["folders"], shown["artifacts"][0]["originalFilename"]) == ([], "a.txt")
+    assert "a.txt" in running("--company", company, "folder", "show", "F-2").out
+    assert running("--company", company, "folder", "create", "May").code == 5
+    assert running("--company", company, "folder", "delete", "F-2").code == 5
+    at("folder", "delete", "F-2", "--all")
+    at("folder", "delete", "F-1")
+    assert at("folder", "list")["folders"] == []
+    assert at("artifact", "list")["artifacts"] == []
+
+
 def test_incident(at: Any) -> None:
     at("task", "create", "Count", "--project", "P-1", *SPEC)
     made = at("incident", "open", "It burns", "--task", "T-1", "--severity", "high")["incident"]
@@ -269,3 +318,17 @@ def test_route(at: Any, running: Running, company: str) -> None:
     plain = running("--company", company, "route", "show", "T-1")
     assert "capability discovery" in plain.out
     assert "audit" in plain.out
+
+
+def test_job(at: Any, running: Running, company: str) -> None:
+    assert at("job", "list")["jobs"] == []
+    project = at("project", "show", "P-1")["project"]["id"]
+    body = {"name": "Weekly", "taskType": "weekly_report", "cronExpression": "0 9 * * 1"}
+    with running.client(company=company) as api:
+        api.post(f"/projects/{project}/recurring-tasks", body)
+    [row] = at("job", "list")["jobs"]
+    assert (row["number"], row["name"], row["runs"]) == ("J-1", "Weekly", 0)
+    assert at("job", "run", "J-1")["task"]["title"] == "Weekly"
+    assert at("job", "show", "J-1")["job"]["runs"] == 1
+    assert "0 9 * * 1" in running("--company", company, "job", "list").out
+    assert running("--company", company, "job", "show", "J-9").code == 3

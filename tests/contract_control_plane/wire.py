@@ -18,6 +18,8 @@ MOUNT: Final = "/api/mcp"
 TIMEOUT_S: Final = 40.0
 FRAME_WAIT_S: Final = 10.0
 MAX_FRAMES: Final = 500
+NOBODY: Final = "01900000-0000-7000-8000-000000000000"
+"""An id that nothing has; parameters of cases must be the same in every process."""
 
 _keys = itertools.count(1)
 
@@ -62,8 +64,9 @@ class Wire:
             headers.setdefault("Idempotency-Key", key or f"wire-{next(_keys)}-{uuid4()}")
         if body is not None:
             more["json"] = body
+        encoded = {name: value.encode() for name, value in headers.items()}
         full = path[1:] if path[0] == "!" else path if path.startswith("/api/") else MOUNT + path
-        reply = self._client.request(method, full, headers=headers, **more)
+        reply = self._client.request(method, full, headers=encoded, **more)
         try:
             parsed = json.loads(reply.content) if reply.content else None
         except ValueError:
@@ -108,6 +111,14 @@ class Wire:
         """An open event socket; its first frame is `connected`."""
         url = f"ws{self.url.removeprefix('http')}{MOUNT}/ws"
         return connect(url, additional_headers={"Authorization": f"Bearer {self.token}"})
+
+
+def as_agent(wire: Wire, person: Wire, agent: str) -> Wire:
+    """The agent itself, by a token of its own that `person` minted."""
+    body = {"kind": "agent", "name": "own", "agentId": agent}
+    minted = person.post("/api/v1/tokens", body)
+    assert minted.status == 201, minted.body
+    return Wire(wire.url, minted["secret"], wire.id)
 
 
 def spec(project: str) -> dict[str, Any]:

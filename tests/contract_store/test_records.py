@@ -9,7 +9,7 @@ import pytest
 from homarus.base.errors import TooLarge
 from homarus.kernel import anchors, audit, trail
 from homarus.kernel.verify import Report, Verifier
-from homarus.records import artifacts, incidents
+from homarus.records import artifacts, incidents, quota
 from homarus.records.artifacts import NewArtifact
 from homarus.store.port import Rx, Tx
 from homarus.testing.stores import OpenStore
@@ -75,20 +75,20 @@ async def test_artifacts(store: OpenStore) -> None:
     assert await read(lambda rx: found(rx, filters={"task": TASK}, before=2)) == ["a 50%.txt"]
     assert await read(lambda rx: found(rx, filters={"is_canonical": 1})) == []
     assert await read(lambda rx: found(rx, since_ms=one.created_ms + 3_600_000)) == []
-    assert await read(artifacts.usage, store.company) == (20, artifacts.QUOTA_BYTES)
+    assert await read(quota.usage, store.company) == (20, quota.QUOTA_BYTES)
     await store.store.write(act("incident.open"), remove, one.id)
-    assert await read(artifacts.usage, store.company) == (10, artifacts.QUOTA_BYTES)
+    assert await read(quota.usage, store.company) == (10, quota.QUOTA_BYTES)
     assert await read(artifacts.referred, [SHA, "cd" * 32]) == {SHA}
 
 
 async def test_the_quota_holds_against_parallel_uploads(store: OpenStore) -> None:
-    await store.store.write(store.action("incident.open"), artifacts.set_quota, 35)
+    await store.store.write(store.action("incident.open"), quota.set_quota, 35)
     answers = await asyncio.gather(
         *(store.store.write(store.action("incident.open"), record, f"{n}") for n in range(8)),
         return_exceptions=True,
     )
     assert sum(isinstance(a, TooLarge) for a in answers) == 5
-    assert (await store.store.read(artifacts.usage, store.company))[0] == 30
+    assert (await store.store.read(quota.usage, store.company))[0] == 30
 
 
 async def test_incidents(store: OpenStore) -> None:

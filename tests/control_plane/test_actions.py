@@ -89,7 +89,7 @@ async def test_status_summary(s, ref):
     )
 
 
-@pytest.mark.parametrize("method", ["agents.upsert", "tools/list", ""])
+@pytest.mark.parametrize("method", ["agents.remove", "tools/list", ""])
 async def test_an_unknown_method_is_an_rpc_error_with_http_200(s, method):
     answer = await post(s, "", {"jsonrpc": "2.0", "id": 9, "method": method})
     assert (answer.status, answer.body["id"], answer.body["error"]["code"]) == (200, 9, -32601)

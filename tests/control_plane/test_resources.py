@@ -2,7 +2,8 @@
 
 import pytest
 
-from homarus.control_plane.resources import ROUTES, about
+from homarus.control_plane.resource_bodies import about
+from homarus.control_plane.resources import ROUTES
 from tests.support.engines import BOTH
 from tests.support.surface import surface
 

@@ -198,6 +198,28 @@ async def test_the_manuals_config_change(acme: Studio, tmp_path: Path) -> None:
     assert again.json()["code"] == "permission.quarantined"
 
 
+async def test_a_promoted_tactic_works_when_a_change_has_granted_it(acme: Studio) -> None:
+    """And whoever proposed it cannot take it back or change it then."""
+    body = {"name": "Slow down", "intent": "Avoid 429s", "stepsJson": ["wait"]}
+    headers = {"Idempotency-Key": "promote-1"}
+    ada = acme.clients["ada"]
+    made = (await ada.post("/api/v1/skills/promote", json=body, headers=headers)).json()["tactic"]
+    task = await acme.claimed("ada")
+    quarantined = await acme.call("ada", capability=made["id"], taskId=task)
+    assert quarantined.json()["code"] == "permission.quarantined"
+    patch = {"capability": made["id"], "grants": ["role:coder"]}
+    await changed(acme, "capability_grant", patch)
+    [row] = (await ada.get("/api/v1/tactics?status=active")).json()["tactics"]
+    assert (row["id"], row["grants"]) == ("tactic.slow_down", ["role:coder"])
+    allowed = await acme.call("ada", capability=made["id"], taskId=task)
+    assert allowed.json().get("code") != "permission.quarantined"
+    again = await ada.post(
+        "/api/v1/skills/promote", json=body | {"intent": "x"}, headers={"Idempotency-Key": "p-2"}
+    )
+    gone = await ada.delete(f"/api/v1/tactics/{made['id']}", headers={"Idempotency-Key": "p-3"})
+    assert [again.json()["code"], gone.json()["code"]] == ["tactic.taken", "tactic.granted"]
+
+
 async def test_the_manuals_project_card(acme: Studio) -> None:
     await acme.command("project-card-cli", "-c", "print('card')", description="Creates a card")
     await acme.command("files.count", "-c", "print(1)", description="Counts lines")

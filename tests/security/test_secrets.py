@@ -1,6 +1,9 @@
-"""A secret planted in ten places is in no log, list, error, receipt or artifact index."""
+"""A secret planted in ten places is in no log, list, error, receipt or artifact index; and one that
+is lent is in the reply of its lease alone."""
 
+import asyncio
 import itertools
+import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -9,11 +12,14 @@ from pathlib import Path
 import apsw
 import httpx2
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from homarus.base.logs import configure
 from homarus.control_plane import table
 from homarus.control_plane.route import Route
 from homarus.testing.daemon import Daemon, key, running
+from homarus.testing.ground import ManualClock
 
 SECRET_TEXT = "hunter2-the-mailbox-password"
 BASIC = "Basic aHVudGVyMjpzM2NyM3Q="
@@ -95,7 +101,17 @@ async def plant(made: Planted, agent: str, token: str) -> None:
     resource = {
         "name": "mailbox", "resourceType": "mailbox", "provider": "imap", "secretText": SECRET_TEXT,
     }  # fmt: skip
-    await ask(us, "POST", f"{api}/resources", json=resource)
+    box = await ask(us, "POST", f"{api}/resources", json=resource)
+    box_id = box.json()["resource"]["id"]  # type: ignore[attr-defined]
+    await ask(us, "POST", f"{api}/resources/{box_id}/lease", json={"agentId": "ada"})
+    await ask(made.daemon.owner, "GET", f"{api}/resources/{box_id}/access-log")
+    wrong = resource | {"secretText": None, "configText": f"password: {SECRET_TEXT}"}
+    await ask(us, "POST", f"{api}/resources", json=wrong)
+    mail = {"provider": "imap", "name": "mail", "secretJson": {"password": SECRET_TEXT}}
+    await ask(us, "POST", f"{api}/agents/{agent}/integrations", json=mail)
+    mail |= {"secretJson": None, "configJson": {"password": SECRET_TEXT}}
+    await ask(us, "POST", f"{api}/agents/{agent}/integrations", json=mail)
+    await ask(us, "GET", f"{api}/tasks/{task_id}/context")
     # 6 the Authorization header, well and badly formed
     for header in (f"Bearer {token}", f"Bearer {token}x", BASIC, f"Token {token}", token):
         await ask(made.daemon.anybody, "GET", f"{api}/agents", headers={"Authorization": header})
@@ -177,3 +193,125 @@ async def test_no_log_line_holds_a_secret(planted: Planted, logs: Path) -> None:
     text = (logs / "homarus.log").read_text("utf-8")
     assert "anchored" in text, "something was logged"
     assert planted.found_in(text) == []
+
+
+# -- a secret on loan: where it may be, and where it is ---------------------------------------
+
+LENT = "lent-9c41d7-the-only-copy"
+SOON_S = 10.0
+MAX_FRAMES = 500
+
+
+def holders(home: Path) -> list[str]:
+    """Files below a home, the write-ahead log among them, that hold the secret in clear."""
+    return [
+        str(path.relative_to(home))
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and LENT.encode() in path.read_bytes()
+    ]
+
+
+async def heard(client: ClientConnection, last: str) -> str:
+    """All frames up to the one of type `last`."""
+    text = ""
+    for _ in range(MAX_FRAMES):
+        async with asyncio.timeout(SOON_S):
+            said = str(await client.recv())
+        text += said
+        if json.loads(said).get("type") == last:
+            return text
+    raise AssertionError(f"no frame {last}")
+
+
+async def closed_with(client: ClientConnection) -> int:
+    async with asyncio.timeout(SOON_S):
+        try:
+            while True:
+                await client.recv()
+        except ConnectionClosed as error:
+            assert error.rcvd is not None
+            return error.rcvd.code
+
+
+async def test_must_show_6_a_secret_is_read_by_a_lease_alone_and_revoking_closes_sockets(
+    tmp_path: Path, logs: Path
+) -> None:
+    home = tmp_path / "home"
+    async with running(home) as daemon:
+        ada = await daemon.agent("ada")
+        danger_id, danger = await daemon.token(scope="mcp_danger")
+        granted = {"agentId": ada}
+        path = f"/api/v1/tokens/{danger_id}/grants"
+        assert (await daemon.owner.post(path, json=granted, headers=key())).status_code == 201
+        lender = daemon.client(danger)
+        url, header = daemon.socket_url, {"Authorization": f"Bearer {danger}"}
+        async with connect(url, additional_headers=header) as client:
+            replies = [await daemon.company.post(
+                "/api/mcp/resources", headers=key(),
+                json={"name": "box", "resourceType": "mailbox", "provider": "imap",
+                      "secretText": LENT},
+            )]  # fmt: skip
+            box = replies[0].json()["resource"]["id"]
+            lend = f"/api/mcp/resources/{box}/lease"
+
+            refused = await daemon.company.post(lend, json={"agentId": "ada"}, headers=key())
+            assert (refused.status_code, refused.json()["code"]) == (403, "permission.scope")
+            lent = await lender.post(lend, json={"agentId": "ada"}, headers=key())
+            assert (lent.status_code, lent.json()["secretText"]) == (200, LENT)
+            lease = lent.json()["lease"]["id"]
+
+            replies += [refused]
+            replies.append(await lender.post(f"/api/mcp/leases/{lease}/renew", json={}))
+            for who in (daemon.owner, daemon.company, lender):
+                for route in ("resources", f"resources/{box}", "resources/context", "leases",
+                              f"resources/{box}/access-log", "events", "receipts"):  # fmt: skip
+                    replies.append(await who.get(f"/api/v1/{route}"))
+            rotated = {"secretText": f"{LENT}-2"}
+            replies.append(await lender.patch(f"/api/mcp/resources/{box}", json=rotated))
+            assert [r.url.path for r in replies if LENT in r.text] == []
+            assert [r.url.path for r in replies if r.status_code >= 500] == []
+
+            integration = {"provider": "x", "name": "y", "secretJson": LENT}
+            made = await lender.post(
+                f"/api/mcp/agents/{ada}/integrations", json=integration, headers=key()
+            )
+            assert made.status_code == 201 and LENT not in made.text
+            assert LENT not in await heard(client, "agent_integration_created")
+
+            assert holders(home) == [] and holders(logs) == [], "while it runs, with its log"
+            gone = await daemon.owner.delete(f"/api/v1/tokens/{danger_id}", headers=key())
+            assert gone.status_code == 200
+            assert await closed_with(client) == 4401
+        assert (await lender.post(lend, json={}, headers=key())).status_code == 401
+        (row,) = (await daemon.owner.get("/api/v1/leases")).json()["leases"]
+        assert (row["id"], row["endReason"]) == (lease, "token_revoked")
+    assert holders(home) == [] and holders(logs) == [], "and after it stopped"
+
+
+async def test_a_lease_that_ran_out_while_the_daemon_was_down_is_ended_after_its_start(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    home = tmp_path / "home"
+    body = {"name": "box", "resourceType": "mailbox", "provider": "imap", "secretText": LENT}
+    async with running(home, clock=clock) as daemon:
+        _, danger = await daemon.token(scope="mcp_danger")
+        lender = daemon.client(danger)
+        made = await lender.post("/api/mcp/resources", json=body, headers=key())
+        box = made.json()["resource"]["id"]
+        assert (await lender.post(f"/api/mcp/resources/{box}/lease", json={})).status_code == 200
+    clock.advance(600_000)
+    async with running(home, clock=clock) as daemon:
+        after = 0
+        async with asyncio.timeout(SOON_S):
+            while True:
+                (row,) = (await daemon.owner.get("/api/v1/leases")).json()["leases"]
+                assert row["endReason"] == "expired", "for whoever asks, from the first moment"
+                if row["endedAt"] is not None:
+                    break
+                after = await news(daemon, after)
+
+
+async def news(daemon: Daemon, after: int) -> int:
+    """Wait until the feed has passed `after`: the head then."""
+    return await daemon.app.feed.wait(daemon.company_id, after, SOON_S)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -51,8 +52,12 @@ class Company:
         self._thread.join(WAIT_S)
         self._loop.close()
 
+    def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Work in the daemon's loop that goes on while the test drives the browser."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+        return self.begin(work).result(WAIT_S)
 
     # -- the company's people ----------------------------------------------------------------
 

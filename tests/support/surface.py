@@ -115,6 +115,8 @@ class Surface:
         try:
             decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
             call: Call[Any] = Call(company, token, values, query or {}, decoded, raw)
+            if route.pick is not None:
+                route = await self.store.read(route.pick, call)
             reply = await self._reply(route, call, key)
         except msgspec.ValidationError as error:
             return Answer(400, {"code": "request.schema"}, str(error))
@@ -132,13 +134,18 @@ class Surface:
             route.target.format(**call.path),
             credential=call.token.id,
             acting=route.acting(call) if route.acting else None,
+            task=route.task(call) if route.task else None,
             callee=route.callee(call) if route.callee else None,
         )
         body = sha256(call.raw).digest()[:8]
         if route.prepare is not None:
             call = route.prepare(call, self.sealer)
+        if route.before is not None:
+            seen = await self.store.read(route.before, call)
+            call = msgspec.structs.replace(call, seen=seen)
         if key is None or route.keyed == "ignored":
-            return await self.store.write(action, route.handler, call)
+            given = await self.store.write(action, route.handler, call)
+            return given if route.finish is None else route.finish(given, self.sealer)
         name = sha256(f"{route.method} {route.path} {key}".encode()).digest()[:16]
         once = Key(name, body, strict=route.strict, replay=route.replay)
         return await self.store.write_once(action, route.handler, call, key=once)

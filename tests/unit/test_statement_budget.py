@@ -3,10 +3,6 @@
 A row that is read twice, or an update that finds nothing, shows here before it shows in a figure.
 """
 
-from pathlib import Path
-from typing import Any
-
-import apsw
 import msgspec
 import pytest
 
@@ -15,36 +11,15 @@ from homarus.conversations import service as talk
 from homarus.conversations.model import Draft, SenderType
 from homarus.kernel.trust_rules import HEAD_START_MS, Band
 from homarus.store.port import Tx
-from homarus.store.sqlite.engine import SqliteStore
 from homarus.testing.ground import Ground, ground
 from homarus.testing.shop import Shop, open_shop
-from homarus.testing.stores import Clock, Governor, Store
+from tests.support.traced import TracedStore, traced
 
 CLAIM = 9  # the last is the preflight that it makes
 COMPLETE = 8
 FRESH = 1
 """A task in the head start of better-trusted agents costs the look whether one waits."""
 WITH_CAP_AND_DEPENDENTS = 12
-
-
-class TracedStore(SqliteStore):
-    """Keeps what its writer executes: `executed`, without transaction control."""
-
-    def _open(self) -> apsw.Connection:
-        conn = super()._open()
-        self.executed: list[str] = []
-
-        def trace(_cursor: Any, sql: str, _bindings: Any) -> bool:
-            if sql.split()[0] in ("select", "insert", "update", "delete"):
-                self.executed.append(sql)
-            return True
-
-        conn.exec_trace = trace
-        return conn
-
-
-def traced(home: Path, governor: Governor, clock: Clock) -> Store:
-    return TracedStore(home, governor, clock)
 
 
 # What the batch adds, whatever number of units it holds.

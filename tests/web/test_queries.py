@@ -16,13 +16,14 @@ from homarus.company.founding import Company
 from homarus.flows import creating, stopping
 from homarus.kernel import approvals
 from homarus.records import incidents
-from homarus.store.port import Params, Row, Rx, Tx
+from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as task_sql
 from homarus.tasks.model import State
 from homarus.tasks.sql import need
 from homarus.testing.stores import OpenStore, opened, postgres_store, sqlite_store
 from homarus.web import views
 from homarus.web.queries import WINDOW, board, counted, desk, halt, ledger, roster, task
+from tests.support.traced import Explaining
 
 ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -374,30 +375,6 @@ QUERIES: list[tuple[views.View, dict[str, str]]] = [
     (VIEW["receipts"], {"trace": new_id()}),
     (VIEW["task"], {"ref": "T-1"}),
 ]
-
-
-class Explaining:
-    """An Rx that keeps the plan of every statement it runs."""
-
-    dialect = "sqlite"
-
-    def __init__(self, rx: Rx) -> None:
-        self._rx = rx
-        self.now_ms = rx.now_ms
-        self.plans: list[tuple[str, str]] = []
-
-    def _explain(self, sql: str, params: Params) -> None:
-        if sql.lower().startswith("select"):
-            for row in self._rx.all(f"explain query plan {sql}", params):
-                self.plans.append((sql, row[3]))
-
-    def one(self, sql: str, params: Params = ()) -> Row | None:
-        self._explain(sql, params)
-        return self._rx.one(sql, params)
-
-    def all(self, sql: str, params: Params = ()) -> list[Row]:
-        self._explain(sql, params)
-        return self._rx.all(sql, params)
 
 
 @pytest.mark.parametrize(("view", "query"), QUERIES)

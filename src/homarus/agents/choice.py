@@ -2,8 +2,8 @@
 
     resolve(company, agent, session) -> Choice      raises `model.none` where none is configured
 
-The daemon is given one `Resolve`. Without configured models it is `scripted_only`, which knows the
-scripted model alone.
+The daemon is given one `Resolve`: `configured`, over the models of its companies. `scripted_only`
+knows the scripted model alone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from homarus.agents.port import ModelPort
+from homarus.agents.providers import Opened, Providers
 from homarus.agents.scripted import NAME, ScriptedModel, obliging
-from homarus.base.errors import Conflict
+from homarus.base.errors import Conflict, HomarusError
 from homarus.company.agents import Agent
 from homarus.conversations.sessions import Session
 
@@ -66,3 +67,26 @@ async def scripted_only(company: str, agent: Agent, session: Session) -> Choice:
     if NAME in (session.model, agent.llm_model, agent.llm_provider):
         return _SCRIPTED
     raise no_model(agent.name)
+
+
+def configured(providers: Providers) -> Resolve:
+    """The `Resolve` over configured models: the session's own, else the agent's, else the
+    company's `default`, each with those that stand in for it."""
+
+    async def resolve(company: str, agent: Agent, session: Session) -> Choice:
+        if NAME in (session.model, agent.llm_model, agent.llm_provider):
+            return _SCRIPTED
+        try:
+            opened = await providers.chain(company, session.model or agent.llm_model)
+        except HomarusError as error:
+            raise (no_model(agent.name) if error.code == NO_MODEL else error) from error
+        first, *others = [_choice(each) for each in opened]
+        return msgspec.structs.replace(first, fallbacks=tuple(others))
+
+    return resolve
+
+
+def _choice(opened: Opened) -> Choice:
+    row = opened.model
+    limits = Limits(row.context_tokens, row.max_output_tokens)
+    return Choice(opened.port, row.model, limits, provider=row.dialect)

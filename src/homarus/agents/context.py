@@ -50,6 +50,8 @@ IMAGE_TOKENS: Final = 1_500
 SOUL_FILE: Final = "SOUL.md"
 MAX_SOUL: Final = 20_000
 MAX_RULES: Final = 40_000
+MAX_INSTRUCTIONS: Final = 100_000
+"""Of one turn, from whoever asks; a surface refuses more."""
 MAX_MEMORY: Final = 20_000
 MAX_NOTES: Final = 4_000
 MAX_SKILLS: Final = 100
@@ -128,7 +130,7 @@ def system_prompt(rx: Rx, started: Started, turn: Turn) -> str:
         ("The company", _cut(summary.context_notes(rx, company) or "", MAX_NOTES)),
         ("What you remember", _memory(rx, agent.id, agent.memory)),
         ("The project", _project(rx, company, turn.work)),
-        ("For this turn", _cut(str(turn.options.get("instructions") or ""), MAX_SOUL)),
+        ("For this turn", _cut(str(turn.options.get("instructions") or ""), MAX_INSTRUCTIONS)),
     ]
     return "\n\n".join(f"# {title}\n\n{text}" for title, text in parts if text.strip())
 
@@ -259,10 +261,10 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 
 def _shown(part: dict[str, Any], source: str | None) -> Text | Image:
-    """`source`: whose word it is, when nobody vouches for it."""
+    """`source`: whose word it is, when nobody vouches for it; a part may name its own."""
     if part.get("type") == "image":
         return Image(str(part.get("mimeType") or "image/png"), str(part.get("data") or ""))
-    text = str(part.get("text", ""))
+    text, source = str(part.get("text", "")), part.get("source") or source
     return Text(text if source is None else _untrusted(source, text))
 
 

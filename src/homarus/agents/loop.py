@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from homarus.agents import context, repeats, results
+from homarus.agents import context, lent, metering, repeats, results
 from homarus.agents.choice import Choice, Resolve
 from homarus.agents.context import Background
 from homarus.agents.cut import ABORT, LOST, STOP, Cut, CutOff
@@ -42,9 +42,10 @@ from homarus.agents.port import (
 )
 from homarus.agents.steps import Act, Ask, Reply
 from homarus.agents.toolbox import Tools
-from homarus.base.action import Action, Estimate
+from homarus.base.action import Action
 from homarus.base.errors import Conflict, HomarusError, Invalid, Refused
 from homarus.base.failpoint import failpoint
+from homarus.conversations.transcript import MESSAGE
 from homarus.flows import turn_work, turning
 from homarus.flows.turning import Asked, Said, Started, ToolCall, text_result
 from homarus.store.port import Store
@@ -115,17 +116,26 @@ class _Run:
         for _ in range(MAX_STEPS):
             self.cut.check()
             seen = await self._gather()
-            if seen.steering and not seen.open_calls:
+            command = seen.turn.options.get(turning.COMMAND)
+            if seen.steering and not seen.open_calls and command is None:
                 await self._turn(turning.absorb)
                 continue
-            if seen.turn.options.get(turning.COMMAND) == "compact":
+            if command == "compact":
                 await self._compact_by_hand(seen)
                 return
+            if command == turning.CALL_TOOL and not seen.open_calls:
+                if await self._call_by_hand(seen):
+                    return
+                continue
             match seen.step:
                 case Ask():
                     await self._ask(seen)
                 case Act(calls=calls):
-                    if not await self._act(seen, calls):
+                    ours, theirs = lent.split(seen.turn, calls)
+                    if not ours and theirs:
+                        await self._hand_out(seen)
+                        return
+                    if not await self._act(seen, ours):
                         return
                 case Reply(message=message):
                     await self._finish(seen, message)
@@ -173,7 +183,7 @@ class _Run:
     async def _ask(self, seen: Background) -> None:
         choice = await self._choose()
         agent, session = self.started.agent, seen.session
-        tools = await self.loop.tools.specs(agent, session)
+        tools = lent.offered(await self.loop.tools.specs(agent, session), seen.turn)
         asked = self._request(seen, choice, tools)
         if context.is_full(context.tokens_of(asked), choice.limits.window) and not self._compacted:
             self._compacted = True
@@ -230,11 +240,7 @@ class _Run:
         self, choice: Choice, request: ModelRequest, speaks: bool
     ) -> tuple[Asked, Answered]:
         """Intent, stream; the outcome of what failed. That of an answer is its caller's."""
-        tokens = context.tokens_of(request)
-        estimate = Estimate(
-            tokens=tokens + request.max_output_tokens, model=choice.model,
-            output_tokens=request.max_output_tokens,
-        )  # fmt: skip
+        estimate = msgspec.structs.replace(metering.estimate(request), model=choice.model)
         prompt = hashlib.sha256(_encode(request)).digest()
         asked: Asked = await self.write(
             self.action("model.call", f"model:{choice.model}", estimate=estimate, arguments=prompt),
@@ -245,7 +251,8 @@ class _Run:
         voice = self.loop.live.speak(turn, asked.n) if speaks else Voice(self.loop.live, turn, 0)
         try:
             answered = await self.cut.guard(self._stream(choice, request, voice))
-            return asked, _checked(answered)
+            _checked(answered)
+            return asked, msgspec.structs.replace(answered, usage=metering.used(request, answered))
         except ModelFailure as error:
             used = error.usage or Usage()
             await self._unanswered(asked, str(error), used)
@@ -253,7 +260,8 @@ class _Run:
         except CutOff as off:
             self.partial = voice.text if speaks else ""
             said = context.tokens_of_text(voice.text + voice.thinking)
-            await self._unanswered(asked, f"cut off: {off.why}", Usage(tokens, said))
+            sent = metering.input_tokens(request)
+            await self._unanswered(asked, f"cut off: {off.why}", Usage(sent, said))
             raise
         finally:
             if speaks:
@@ -335,11 +343,11 @@ class _Run:
                 raise CutOff(STOP) from None
             if await hands.parked(refusal):
                 return False
-            result = text_result(results.told(refusal), is_error=True)
+            result = results.failed(refusal)
         except HomarusError as error:
             if error.code in ("turn.lost", repeats.ENDS):
                 raise
-            result = text_result(results.told(error), is_error=True)
+            result = results.failed(error)
         except TimeoutError:
             why = f"{call.tool} took longer than {MAX_TOOL_S:g} s and was given up."
             result = text_result(why, is_error=True)
@@ -352,6 +360,25 @@ class _Run:
         if not hands.recorded:
             await self._turn(turning.end, call.id, results.bounded(result))
         return True
+
+    async def _call_by_hand(self, seen: Background) -> bool:
+        """A turn that is one tool call and nothing else, without a model. True: it is over."""
+        last = seen.entries[-1] if seen.entries else None
+        if last is not None and last.turn == seen.turn.id:
+            await self._turn(turning.finish, "", {"stop": "stop"})
+            return True
+        call = seen.turn.options[turning.CALL_TOOL]
+        await self._turn(turning.call_tool, call["tool"], json.dumps(call["arguments"]))
+        return False
+
+    async def _hand_out(self, seen: Background) -> None:
+        """What is left are calls of the asker's own tools: the turn ends with them."""
+        message = next(e.message for e in reversed(seen.entries)
+                       if e.kind == MESSAGE and e.message["role"] == "assistant")  # fmt: skip
+        text = "".join(p["text"] for p in message["content"] if p["type"] == "text")
+        if seen.turn.work is not None:
+            await self._end_work("done", text)
+        await self._turn(turning.hand_out, text, {"model": message.get("model"), "stop": "toolUse"})
 
     # -- the end, and what every step needs --------------------------------------------------
 

@@ -46,3 +46,9 @@ def cut(text: str, most: int) -> str:
 def told(error: HomarusError) -> str:
     """A refusal or fault for the model: code, what happened, what to do."""
     return str(error)
+
+
+def failed(error: HomarusError) -> Result:
+    """The same as a result. Its details are for programs; no model sees them."""
+    about = {"error": error.code, "status": error.status}
+    return Result(({"type": "text", "text": told(error)},), True, about)

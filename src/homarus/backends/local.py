@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,26 @@ from homarus.base.errors import Invalid, Unavailable
 from homarus.base.process import ProcessHandle, ProcessResult, ProcessSpec, run
 from homarus.kernel.limits import Limits
 
+RELAY_PORT = 3128
+"""Where a sandboxed command finds the egress proxy, on the loopback of its own network."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STATUS_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The egress proxy for one command: its socket file, its port on this machine, the run's
+    credentials (`user:password`)."""
+
+    socket: Path
+    port: int
+    credentials: str
+
+    def environment(self, port: int) -> dict[str, str]:
+        """How programs are told of a proxy. Nothing goes past it."""
+        url = f"http://{self.credentials}@127.0.0.1:{port}"
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
+        return {**dict.fromkeys(names, url), "no_proxy": "", "NO_PROXY": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +51,8 @@ class SandboxedCommand:
     """A command and what it may see. `env` is added to PATH, HOME (the workspace) and LANG.
 
     `inputs` are seen read-only; `hidden` (the state directory) stays unseen even below an input.
-    `unsandboxed`: the capability asks to run plainly; only a trusted one may.
+    `unsandboxed`: the capability asks to run plainly; only a trusted one may. `way_out` None: no
+    network at all in the sandbox.
     """
 
     argv: tuple[str, ...]
@@ -43,6 +63,7 @@ class SandboxedCommand:
     stdin: bytes | None = None
     limits: Limits = field(default_factory=Limits)
     unsandboxed: bool = False
+    way_out: WayOut | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +120,23 @@ async def run_command(
     view could not be built), `process.not_started`. Raises `Invalid` for a bad path or argument,
     and `sandbox.required` when an untrusted command asks to run plainly.
     """
-    sandboxed = _decide(command, layers, trusted=trusted)
-    if command.argv and command.argv[0] == interpreter().python:
-        command = _with_interpreter(command)
+    sandboxed, command = _ready(command, layers, trusted=trusted)
     if not sandboxed:
         result = await run(_plain_spec(command, layers), on_start=on_start)
         return _result(result, sandbox="none")
     return await _run_sandboxed(command, layers, on_start)
+
+
+def _ready(
+    command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool
+) -> tuple[bool, SandboxedCommand]:
+    """Whether it runs in the sandbox, and the command with all that it needs for that."""
+    sandboxed = _decide(command, layers, trusted=trusted)
+    if command.argv and command.argv[0] == interpreter().python:
+        command = _with_interpreter(command)
+    if command.way_out is not None:
+        command = _with_way_out(command, command.way_out, sandboxed=sandboxed)
+    return sandboxed, command
 
 
 def _decide(command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool) -> bool:
@@ -130,6 +161,23 @@ def _decide(command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool) 
 def _with_interpreter(command: SandboxedCommand) -> SandboxedCommand:
     ours = interpreter()
     return replace(command, inputs=(*command.inputs, *ours.inputs), env={**ours.env, **command.env})
+
+
+def _with_way_out(command: SandboxedCommand, way: WayOut, *, sandboxed: bool) -> SandboxedCommand:
+    """Plainly: the proxy's own port. In the sandbox: the relay before the command, the socket file
+    among what it sees, and still no network but its own loopback."""
+    if not sandboxed:
+        return replace(command, env={**way.environment(way.port), **command.env})
+    _require_program(command, _environment(command))
+    ours = interpreter()
+    relay = Path(os.path.realpath(homarus.__file__)).parent / "backends" / "relay.py"
+    return replace(
+        command,
+        argv=(ours.python, "-I", "-S", str(relay), str(way.socket), str(RELAY_PORT), "--",
+              *command.argv),
+        inputs=(*command.inputs, *ours.inputs, way.socket),
+        env={**way.environment(RELAY_PORT), **command.env},
+    )  # fmt: skip
 
 
 def _environment(command: SandboxedCommand) -> dict[str, str]:
@@ -183,8 +231,26 @@ async def _run_sandboxed(
     layers: SandboxLayers,
     on_start: Callable[[ProcessHandle], None] | None,
 ) -> CommandResult:
-    """bubblewrap gets its arguments by a descriptor, because an argument list can be read by every
-    user of the machine, and tells by another one whether the command was started at all."""
+    with _sandbox_spec(command, layers) as (spec, status_fd):
+        result = await run(spec, on_start=on_start)
+        if result.reason == "exited" and not _reached_command(status_fd):
+            raise Unavailable(
+                "sandbox.failed",
+                f"The sandbox could not be set up: {_first_line(result.stderr)}",
+                "See `homarus doctor`, and check the command's workspace and inputs.",
+            )
+    if layers.options.timeout is None:
+        result = replace(result, cpu_ms=None)
+    return _result(result, sandbox="bwrap")
+
+
+@contextmanager
+def _sandbox_spec(
+    command: SandboxedCommand, layers: SandboxLayers
+) -> Iterator[tuple[ProcessSpec, int]]:
+    """The command in bubblewrap, and the descriptor by which that tells whether the command was
+    started at all. Its arguments come by another one, because an argument list can be read by every
+    user of the machine."""
     assert layers.bwrap is not None and layers.prlimit is not None
     env = _environment(command)
     _require_program(command, env)
@@ -200,20 +266,24 @@ async def _run_sandboxed(
             *(layers.bwrap, "--args", str(arguments_fd), "--json-status-fd", str(status_fd), "--"),
             *inside(command.argv, layers.options, prlimit=layers.prlimit, processes=processes),
         )
-        spec = _spec(command, argv, env={}, pass_fds=(arguments_fd, status_fd))
-        result = await run(spec, on_start=on_start)
-        if result.reason == "exited" and not _reached_command(status_fd):
-            raise Unavailable(
-                "sandbox.failed",
-                f"The sandbox could not be set up: {_first_line(result.stderr)}",
-                "See `homarus doctor`, and check the command's workspace and inputs.",
-            )
+        yield _spec(command, argv, env={}, pass_fds=(arguments_fd, status_fd)), status_fd
     finally:
         os.close(arguments_fd)
         os.close(status_fd)
-    if layers.options.timeout is None:
-        result = replace(result, cpu_ms=None)
-    return _result(result, sandbox="bwrap")
+
+
+@contextmanager
+def prepared(
+    command: SandboxedCommand, layers: SandboxLayers, *, trusted: bool
+) -> Iterator[ProcessSpec]:
+    """What to start, for whoever talks with the process while it runs (`backends/talking.py`).
+    Raises as `run_command`."""
+    sandboxed, command = _ready(command, layers, trusted=trusted)
+    if not sandboxed:
+        yield _plain_spec(command, layers)
+        return
+    with _sandbox_spec(command, layers) as (spec, _):
+        yield spec
 
 
 def _fill(fd: int, data: bytes) -> None:

@@ -7,6 +7,7 @@
       NotFound                no such thing for this company                 (404)
       Conflict                the state of the world forbids it now          (409)
       TooLarge                a named bound was passed                       (413)
+      Incomplete              well formed; lacks what its new state needs    (422)
       Busy                    a named queue or rate is full: try again       (429)
       Unavailable             the daemon cannot do it at present             (503)
       Internal                a broken invariant of ours                     (500)
@@ -16,13 +17,21 @@
 `remedy` says what to do. `details` holds plain JSON values. Codes: docs/reference/errors.md.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from homarus.base.action import Consequence
 
 
 class HomarusError(Exception):
-    """An expected failure. `status` is the HTTP status that every surface uses for the kind."""
+    """An expected failure. `status` is the HTTP status that every surface uses for the kind.
+
+    `consequences` stay when the unit that raised it is rolled back: they are applied beside its
+    receipt of outcome `failed`, as those of a verdict are.
+    """
 
     status: ClassVar[int] = 500
+    consequences: tuple["Consequence", ...] = ()
 
     def __init__(self, code: str, message: str, remedy: str = "", **details: Any) -> None:
         super().__init__(message)
@@ -64,6 +73,12 @@ class TooLarge(HomarusError):
     """A named bound on a body, depth or count was passed."""
 
     status = 413
+
+
+class Incomplete(HomarusError):
+    """Well formed, but it lacks what the state that it asks for needs."""
+
+    status = 422
 
 
 class Busy(HomarusError):

@@ -12,10 +12,10 @@ BLANK: Final = "[redacted]"
 MAX_DEPTH: Final = 8
 MAX_ITEMS: Final = 200
 
-_TOKEN: Final = re.compile(r"\b(ec|ea|ho|hs)_[0-9A-Za-z]{8,}")
-_WHOLE: Final = re.compile(r"\b(ec|ea|ho|hs)_[0-9a-f]{48}\b")
-_WHOLE_BYTES: Final = re.compile(rb"\b(ec|ea|ho|hs)_[0-9a-f]{48}\b")
-_PREFIXES: Final = (b"ec_", b"ea_", b"ho_", b"hs_")
+_TOKEN: Final = re.compile(r"\b(ec|ea|ho|hs|whs|oac)_[0-9A-Za-z]{8,}")
+_WHOLE: Final = re.compile(r"\b(ec|ea|ho|hs|whs|oac)_[0-9a-f]{48,64}\b")
+_WHOLE_BYTES: Final = re.compile(rb"\b(ec|ea|ho|hs|whs|oac)_[0-9a-f]{48,64}\b")
+_PREFIXES: Final = (b"ec_", b"ea_", b"ho_", b"hs_", b"whs_", b"oac_")
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+")
 _ASSIGNED: Final = re.compile(
     r"(?i)([\"']?\b[\w-]*(?:secret|token|password|passwd|api[_-]?key|authorization)[\w-]*[\"']?"

@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from homarus.base.errors import Invalid
-from homarus.cli import skill_folder
+from homarus.cli import mcp_server, skill_folder
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
@@ -22,6 +22,7 @@ from homarus.cli.resource import (
 from homarus.client.paths import path_part
 
 command = Group("capability", help="What agents may call, and who may.")
+command.add_command(mcp_server.command)
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 

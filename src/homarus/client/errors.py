@@ -6,6 +6,7 @@ from homarus.base.errors import (
     Busy,
     Conflict,
     HomarusError,
+    Incomplete,
     Internal,
     Invalid,
     NotFound,
@@ -23,6 +24,23 @@ class Unreachable(Unavailable):
     """No daemon answered at the address: not started, stopped, or another network."""
 
 
+def unreachable(url: str, error: Exception) -> Unreachable:
+    """Nobody answers, or somebody hung up."""
+    return Unreachable(
+        "client.unreachable",
+        f"no daemon answers at {url} ({error or type(error).__name__})",
+        "Start it: `homarus up`. Or name another with --url or --home.",
+    )
+
+
+def timed_out(url: str, timeout_s: float) -> Unreachable:
+    return Unreachable(
+        "client.timeout",
+        f"{url} did not answer within {timeout_s:g} s",
+        "See `homarus doctor` and the daemon's log.",
+    )
+
+
 _BY_STATUS: Final[dict[int, type[HomarusError]]] = {
     kind.status: kind
     for kind in (
@@ -31,6 +49,7 @@ _BY_STATUS: Final[dict[int, type[HomarusError]]] = {
         NotFound,
         Conflict,
         TooLarge,
+        Incomplete,
         Busy,
         Unavailable,
         Internal,

@@ -14,17 +14,22 @@ import ssl
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import IO, Any, Final
-from urllib.parse import urlencode, urlsplit
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from homarus.base.errors import HomarusError, Invalid, TooLarge
 from homarus.base.ids import new_id
 from homarus.client import events
-from homarus.client.errors import Unreachable, from_reply
+from homarus.client.errors import from_reply, timed_out, unreachable
 from homarus.client.multipart import Form
-from homarus.client.retry import BUSY_STATUSES, SAFE_METHODS, Attempts, Retry
+from homarus.client.paths import below_api, with_query
+from homarus.client.retry import BUSY_STATUSES, SAFE_METHODS, Attempts, Retry, retry_after_s
 
-API: Final = "/api/v1"
+if TYPE_CHECKING:
+    from homarus.client.request import Request
+
+T = TypeVar("T")
+
 TIMEOUT_S: Final = 60.0
 """Longer than the longest wait of the daemon: 30 s for a key in flight, 25 s of a long poll."""
 MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
@@ -81,7 +86,7 @@ class Client:
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Parsed JSON. `query` values of None are left out, as everywhere here."""
-        return self._json("GET", _with_query(path, query), None, None)
+        return self._json("GET", with_query(path, query), None, None)
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> dict[str, Any]:
         """`key` None: a fresh idempotency key, kept for the repeats of this call."""
@@ -98,10 +103,16 @@ class Client:
         return self._json("PATCH", path, body, key or new_id())
 
     def delete(self, path: str, *, key: str | None = None, **query: Any) -> dict[str, Any]:
-        return self._json("DELETE", _with_query(path, query), None, key or new_id())
+        return self._json("DELETE", with_query(path, query), None, key or new_id())
 
     def upload(
-        self, path: str, fields: Mapping[str, str], file: Path, *, key: str | None = None
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        file: Path,
+        *,
+        key: str | None = None,
+        method: str = "POST",
     ) -> dict[str, Any]:
         """Send a file as multipart field `file`, read in chunks.
 
@@ -109,7 +120,7 @@ class Client:
         """
         key = key or new_id()
         form = Form(fields, file, key)
-        return _parsed(*self._exchange("POST", path, form, form.content_type, key))
+        return _parsed(*self._exchange(method, path, form, form.content_type, key))
 
     def pages(
         self, path: str, noun: str, *, limit: int | None = None, **query: Any
@@ -130,7 +141,7 @@ class Client:
     def download(self, path: str, into: IO[bytes], **query: Any) -> int:
         """Write the reply's bytes to `into`; their number. The caller removes a torn file."""
         total = 0
-        response = self._open("GET", _with_query(path, query))
+        response = self._open("GET", with_query(path, query))
         try:
             while chunk := response.read(CHUNK_BYTES):
                 into.write(chunk)
@@ -140,14 +151,21 @@ class Client:
             raise self._unreachable(error) from error
         return total
 
+    def send(self, request: "Request[T]") -> T:
+        """Send a described call; its value. Raises what the reply tells."""
+        status, raw = self._exchange(
+            request.method, request.target, request.content(), "application/json", request.key
+        )
+        return request.value(status, raw)
+
     def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
         """Server-sent events `(event, data)` of a stream, until it ends. Raises
         `client.unreachable` when it is cut; whoever asks again gets what it still needs."""
-        response = self._open("GET", _with_query(path, query))
+        response = self._open("GET", with_query(path, query))
         try:
             yield from events.parse(response)
         except (OSError, HTTPException, ValueError) as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.url, error) from error
         finally:
             self.close()
 
@@ -216,7 +234,7 @@ class Client:
             sent["Content-Length"] = str(body.size)
         data = body.chunks() if isinstance(body, Form) else body
         try:
-            connection.request(method, self._prefix + _full(path), data, sent)
+            connection.request(method, self._prefix + below_api(path), data, sent)
         except HomarusError:
             self.close()
             raise
@@ -244,35 +262,12 @@ class Client:
 
     def _unreachable(self, error: Exception) -> HomarusError:
         if isinstance(error, TimeoutError):
-            return Unreachable(
-                "client.timeout",
-                f"{self.url} did not answer within {self._timeout_s:g} s",
-                "See `homarus doctor` and the daemon's log.",
-            )
-        return Unreachable(
-            "client.unreachable",
-            f"no daemon answers at {self.url} ({error or type(error).__name__})",
-            "Start it: `homarus up`. Or name another with --url or --home.",
-        )
-
-
-def _full(path: str) -> str:
-    return path if path.startswith("/api/") else API + path
-
-
-def _with_query(path: str, query: Mapping[str, Any]) -> str:
-    given = {
-        name: ("true" if value else "false") if isinstance(value, bool) else value
-        for name, value in query.items()
-        if value is not None
-    }
-    return f"{path}?{urlencode(given)}" if given else path
+            return timed_out(self.url, self._timeout_s)
+        return unreachable(self.url, error)
 
 
 def _asked_s(response: HTTPResponse) -> float | None:
-    """Seconds of `Retry-After`, where it gives seconds."""
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else None
+    return retry_after_s(response.headers.get("Retry-After"))
 
 
 def _decoded(body: bytes) -> Any:

@@ -51,13 +51,27 @@ class Attempts:
         self._started = clock()
         self.made = 1
 
-    def again(self, asked_s: float | None = None) -> bool:
-        """Wait and say True, or say False: the bounds are used up."""
+    def next_wait_s(self, asked_s: float | None = None) -> float | None:
+        """The wait before the next attempt, which it counts; None: the bounds are used up."""
         if self.made >= self._retry.attempts:
-            return False
+            return None
         wait_s = self._retry.wait_s(self.made + 1, self._chance(), asked_s)
         if self._clock() - self._started + wait_s > self._retry.patience_s:
+            return None
+        self.made += 1
+        return wait_s
+
+    def again(self, asked_s: float | None = None) -> bool:
+        """Wait and say True, or say False: the bounds are used up."""
+        wait_s = self.next_wait_s(asked_s)
+        if wait_s is None:
             return False
         self._sleep(wait_s)
-        self.made += 1
         return True
+
+
+def retry_after_s(text: str | None) -> float | None:
+    """Seconds of a `Retry-After` header, where it gives seconds."""
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) < 6):
+        return None
+    return float(text)

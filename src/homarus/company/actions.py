@@ -11,6 +11,11 @@ from homarus.store.port import Row, Rx, Tx
 MAX_WORD: Final = 200
 MAX_TEXT: Final = 10_000
 MAX_STEPS: Final = 10_000
+LAST_ID: Final = "g"
+"""Sorts after every id."""
+
+RUNNING: Final = "running"
+"""The one status that is no ending."""
 
 _RUN: Final = (
     "id, company, agent, session, project, task, kind, status, summary, metadata, started_ms, "
@@ -82,6 +87,26 @@ class NewStep(msgspec.Struct, frozen=True):
     ended_ms: int | None = None
 
 
+class RunChange(msgspec.Struct, frozen=True):
+    """What is said of a run later; None leaves a field. `metadata` is merged into what is there.
+    A `status` other than RUNNING ends it, at `ended_ms` or now."""
+
+    status: str | None = None
+    summary: str | None = None
+    metadata: dict[str, Any] | None = None
+    ended_ms: int | None = None
+
+
+class RunFilter(msgspec.Struct, frozen=True):
+    """None leaves a field open."""
+
+    agent: str | None = None
+    task: str | None = None
+    project: str | None = None
+    status: str | None = None
+    kind: str | None = None
+
+
 def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
@@ -107,9 +132,25 @@ def need(rx: Rx, company: str, run: str) -> ActionRun:
     return _run(row)
 
 
-def steps(rx: Rx, run: str, *, limit: int) -> list[ActionStep]:
-    """Oldest first."""
-    rows = rx.all(f"select {_STEP} from action_step where run=? order by n limit ?", (run, limit))  # noqa: S608
+def listed(
+    rx: Rx, company: str, chosen: RunFilter, *, limit: int, before: str | None = None
+) -> list[ActionRun]:
+    """Newest first; `before` is the id of the last one seen."""
+    given = {f: getattr(chosen, f) for f in chosen.__struct_fields__ if getattr(chosen, f)}
+    where = "".join(f" and {column}=?" for column in given)
+    rows = rx.all(
+        f"select {_RUN} from action_run where company=? and id<?{where} order by id desc limit ?",  # noqa: S608
+        (company, before or LAST_ID, *given.values(), limit),
+    )
+    return [_run(row) for row in rows]
+
+
+def steps(rx: Rx, run: str, *, limit: int, after: int = 0) -> list[ActionStep]:
+    """Oldest first; `after` is the `n` of the last one seen."""
+    rows = rx.all(
+        f"select {_STEP} from action_step where run=? and n>? order by n limit ?",  # noqa: S608
+        (run, after, limit),
+    )
     return [_step(row) for row in rows]
 
 
@@ -162,3 +203,31 @@ def add_step(tx: Tx, run: str, new: NewStep) -> ActionStep:
     if row is None:
         raise AssertionError("a step that was just written is gone")
     return _step(row)
+
+
+def change(tx: Tx, run: str, said: RunChange) -> ActionRun:
+    """Finish a run, or say more of it. The same ending said again changes nothing.
+
+    Raises `action.unknown`, `action.nothing`, `action.ended`, `action.word`, `action.text`.
+    """
+    before = need(tx, tx.company, run)
+    _check(said.status, text=said.summary)
+    if said == RunChange():
+        raise Invalid("action.nothing", "nothing to change", "Give `status`, for instance.")
+    metadata = before.metadata | (said.metadata or {})
+    if before.ended_ms is not None:
+        same = said.status in (None, before.status) and metadata == before.metadata
+        if same and said.summary in (None, before.summary):
+            return before
+        raise Conflict("action.ended", f"the run is {before.status}", "Start another run.")
+    status = said.status or before.status
+    ended = None if status == RUNNING else said.ended_ms or tx.now_ms
+    tx.run(
+        "update action_run set status=?, summary=coalesce(?, summary), metadata=?, ended_ms=? "
+        "where id=?",
+        (status, said.summary, _json(metadata), ended, run),
+    )
+    if before.task is not None:
+        tx.about(task=before.task)
+    tx.emit("action_ended" if ended else "action_changed", run, {"status": status})
+    return need(tx, tx.company, run)

@@ -108,9 +108,9 @@ def by_id(rx: Rx, company: str, agent: str) -> Agent | None:
 
 
 def find(rx: Rx, company: str, ref: str) -> Agent | None:
-    """By exact name or by id; no name looks like an id (control-plane contract, 4.2)."""
-    if is_uuid(ref):
-        return by_id(rx, company, ref)
+    """By exact name, or by id in any case; no name looks like an id (contract, 4.2)."""
+    if is_uuid(ref.lower()):
+        return by_id(rx, company, ref.lower())
     row = rx.one(
         f"select {COLUMNS} from agent where company=? and name=? and deleted_ms is null",  # noqa: S608
         (company, ref),
@@ -130,11 +130,21 @@ def need(rx: Rx, company: str, ref: str) -> Agent:
     return agent
 
 
+def run_by(rx: Rx, company: str, executor: str, limit: int) -> list[Agent]:
+    """Those whose work this executor does, oldest first."""
+    rows = rx.all(
+        f"select {COLUMNS} from agent where company=? and deleted_ms is null and executor=? "  # noqa: S608
+        "order by no limit ?",
+        (company, executor, limit),
+    )
+    return [_agent(row) for row in rows]
+
+
 def listed(rx: Rx, company: str, *, limit: int, before: int | None = None) -> list[Agent]:
     """Newest first; `before` is the `no` of the last one seen."""
     rows = rx.all(
         f"select {COLUMNS} from agent where company=? and deleted_ms is null and no<? "  # noqa: S608
-        "order by created_ms desc, no desc limit ?",
+        "order by no desc limit ?",
         (company, before if before is not None else 2**62, limit),
     )
     return [_agent(row) for row in rows]
@@ -176,7 +186,7 @@ def _checked(change: AgentChange) -> dict[str, Any]:
     name = values.get("name", "x")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
         raise Invalid("agent.name", "an agent needs a name", f"1 to {MAX_NAME} characters.")
-    if is_uuid(name):
+    if is_uuid(name.lower()):
         raise Invalid("agent.name", "a name must not look like an id", "Choose another name.")
     if not 0 <= values.get("concurrency_limit", 1) <= MAX_CONCURRENCY:
         raise Invalid("agent.limit", "concurrencyLimit is out of range", f"0 to {MAX_CONCURRENCY}.")

@@ -9,11 +9,14 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid
+from homarus.company.resources import like
 from homarus.store.port import Row, Rx, Tx
 
 MAX_CONTENT: Final = 200_000
 MAX_SUMMARY: Final = 10_000
 MAX_KIND: Final = 64
+MAX_WORDS: Final = 8
+"""Words of a search that are looked for."""
 HYDRATION_ENTRIES: Final = 25
 """Entries that the start of a session hands back (contract, 4.4)."""
 
@@ -71,13 +74,25 @@ def _entry(row: Row) -> Entry:
     return Entry(*values)
 
 
-def entries(rx: Rx, agent: str, *, limit: int) -> list[Entry]:
-    """The newest `limit`, oldest first."""
+def entries(rx: Rx, agent: str, *, limit: int, before: int | None = None) -> list[Entry]:
+    """The newest `limit` (of those before `no` `before`), oldest first."""
     rows = rx.all(
-        f"select {_ENTRY} from agent_memory_entry where agent=? order by no desc limit ?",  # noqa: S608
-        (agent, limit),
+        f"select {_ENTRY} from agent_memory_entry where agent=? and no<? "  # noqa: S608
+        "order by no desc limit ?",
+        (agent, 2**62 if before is None else before, limit),
     )
     return [_entry(row) for row in reversed(rows)]
+
+
+def search(rx: Rx, agent: str, text: str, limit: int) -> list[Entry]:
+    """Entries that hold every word of `text` in any case, newest first; of no words the newest."""
+    words = text.lower().split()[:MAX_WORDS]
+    held = " and lower(content || ' ' || coalesce(summary,'')) like ? escape '\\'" * len(words)
+    rows = rx.all(
+        f"select {_ENTRY} from agent_memory_entry where agent=?{held} order by no desc limit ?",  # noqa: S608
+        (agent, *(f"%{like(word)}%" for word in words), limit),
+    )
+    return [_entry(row) for row in rows]
 
 
 def snapshot(rx: Rx, agent: str) -> Snapshot | None:

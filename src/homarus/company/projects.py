@@ -69,6 +69,28 @@ def by_id(rx: Rx, company: str, project: str) -> Project | None:
     return None if row is None else _project(row)
 
 
+def goals(rx: Rx, company: str, wanted: set[str]) -> dict[str, str]:
+    """The goals of those of these ids that are there, in one query."""
+    if not wanted:
+        return {}
+    rows = rx.all(
+        "select id, goal from project where company=? and deleted_ms is null "  # noqa: S608
+        f"and id in ({','.join('?' * len(wanted))})",
+        (company, *sorted(wanted)),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def by_goal(rx: Rx, company: str, goal: str) -> Project | None:
+    """The newest one of exactly this goal."""
+    row = rx.one(
+        f"select {_COLUMNS} from project where company=? and goal=? and deleted_ms is null "  # noqa: S608
+        "order by no desc limit 1",
+        (company, goal),
+    )
+    return None if row is None else _project(row)
+
+
 def need(rx: Rx, company: str, project: str) -> Project:
     """Raises `project.unknown`."""
     row = by_id(rx, company, project)
@@ -85,10 +107,11 @@ def listed(
     rx: Rx, company: str, *, limit: int, status: str | None = None, before: int | None = None
 ) -> list[Project]:
     """Newest first; `before` is the `no` of the last one seen."""
+    only, params = (" and status=?", (status,)) if status else ("", ())
     rows = rx.all(
-        f"select {_COLUMNS} from project where company=? and deleted_ms is null "  # noqa: S608
-        "and (? = '' or status=?) and no<? order by created_ms desc, no desc limit ?",
-        (company, status or "", status or "", before if before is not None else 2**62, limit),
+        f"select {_COLUMNS} from project where company=? and deleted_ms is null{only} "  # noqa: S608
+        "and no<? order by no desc limit ?",
+        (company, *params, before if before is not None else 2**62, limit),
     )
     return [_project(row) for row in rows]
 
@@ -164,14 +187,22 @@ def remember(
     return memory
 
 
-def memories(rx: Rx, project: str, *, limit: int) -> list[Memory]:
-    """Newest first."""
+def memories(rx: Rx, project: str, *, limit: int, before: str | None = None) -> list[Memory]:
+    """Newest first; `before` is the id of the last one seen. One that is gone ends the list."""
     rows = rx.all(
         "select id, company, project, content, tags, agent, created_ms from project_memory "
-        "where project=? order by created_ms desc, id desc limit ?",
-        (project, limit),
+        "where project=? and (created_ms, id)<(?,?) order by created_ms desc, id desc limit ?",
+        (project, *_place(rx, before), limit),
     )
     return [_memory(row) for row in rows]
+
+
+def _place(rx: Rx, memory_id: str | None) -> tuple[int, str]:
+    """Where a line stands in its list; None: before all of them."""
+    if memory_id is None:
+        return 2**62, ""
+    row = rx.one("select created_ms from project_memory where id=?", (memory_id,))
+    return (0 if row is None else row[0]), memory_id
 
 
 def memory(rx: Rx, memory_id: str) -> Memory | None:
@@ -186,3 +217,9 @@ def memory(rx: Rx, memory_id: str) -> Memory | None:
 def _memory(row: Row) -> Memory:
     memory, company, project, content, tags, agent, at_ms = row
     return Memory(memory, company, project, content, tuple(json.loads(tags)), agent, at_ms)
+
+
+def customer_of(rx: Rx, company: str, project: str) -> str | None:
+    """For whom a project is or was: of a removed one too, whose results keep their scope."""
+    row = rx.one("select customer from project where id=? and company=?", (project, company))
+    return None if row is None else row[0]

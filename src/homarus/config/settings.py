@@ -10,6 +10,7 @@ environment. Nothing else reads configuration.
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -45,6 +46,10 @@ class Settings:
     allow_remote: bool = _setting(
         False, "Permit a `host` that other machines reach. Every caller needs a token either way."
     )
+    public_url: str = _setting(
+        "",
+        "Address that people and programs call, where a proxy stands before it; empty: as called.",
+    )
     store: str = _setting("sqlite", "`sqlite`, or the URL of a PostgreSQL database.")
     log_level: str = _setting("info", "Least level in the log file: debug, info, warning, error.")
     drain_s: float = _setting(10.0, "At stop: longest wait for requests under way.")
@@ -56,6 +61,10 @@ class Settings:
     )
     document_hash_s: float = _setting(60.0, "How often they are compared by SHA-256.")
     max_turns: int = _setting(32, "Turns of agents that run at one time; more wait.")
+    http_tools_allow: str = _setting(
+        "", "Tools offered by `POST /tools/invoke` that are not by default; names, with commas."
+    )
+    http_tools_deny: str = _setting("", "Tools that it does not offer; names, with commas.")
     max_connections: int = _setting(4_096, "Open connections; more are answered 503.")
     max_sockets: int = _setting(1_000, "Open event sockets; more are answered 503.")
 
@@ -178,6 +187,7 @@ def _converted(name: str, value: Any, kind: Any, where: str, *, strict: bool) ->
         ) from error
 
 
+_PUBLIC_URL: Final = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _PERIODS: Final = (
     "drain_s", "anchor_s", "lease_watch_s", "session_watch_s", "document_watch_s",
     "document_hash_s",
@@ -195,6 +205,12 @@ def _check(settings: Settings) -> None:
     for name in ("max_connections", "max_sockets", "max_turns"):
         if not 1 <= getattr(settings, name) <= 1_000_000:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "1 to 1000000.")
+    if settings.public_url and not _PUBLIC_URL.fullmatch(settings.public_url):
+        raise Invalid(
+            "settings.value",
+            f"public_url {settings.public_url!r} is no address",
+            "`https://name`, or `http://name:port`, without a path.",
+        )
     if not is_loopback(settings.host) and not settings.allow_remote:
         raise Invalid(
             "settings.bind",

@@ -31,7 +31,7 @@ def token_shape(row: Token) -> dict[str, Any]:
         "scope": row.scope,
         "agentId": row.agent,
         "createdAt": iso_ms(row.created_ms),
-        "lastUsedAt": None,
+        "lastUsedAt": None if row.last_used_ms is None else iso_ms(row.last_used_ms),
         "revokedAt": None if row.revoked_ms is None else iso_ms(row.revoked_ms),
         "expiresAt": None if row.expires_ms is None else iso_ms(row.expires_ms),
     }
@@ -53,7 +53,7 @@ class Grant(msgspec.Struct, rename="camel", frozen=True):
 
 
 def list_tokens(rx: Rx, call: Call[None]) -> Reply:
-    rows = tokens.listed(rx, call.company)[: call.limit()]
+    rows = tokens.listed(rx, call.company, call.limit())
     return json_reply({"tokens": [token_shape(row) for row in rows]})
 
 

@@ -1,6 +1,6 @@
 """Routes of agents (control-plane contract, 4.2, 4.3)."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,8 @@ from homarus.kernel.prices import CENT
 from homarus.store.port import Event, Reply, Rx, Tx
 
 UNSET = msgspec.UNSET
+DEFAULT_ROLE: Final = "operator"
+"""Role text of an agent that is created without one (contract, 4.2)."""
 
 
 class AgentBody(msgspec.Struct, rename="camel"):
@@ -80,13 +82,16 @@ def create(tx: Tx, call: Call[AgentBody]) -> Reply:
         raise Invalid("request.schema", "Object missing required field `name`", "Give `name`.")
     _plain_fields(tx, body)
     changing.check_role_given(tx, body.role, None)
-    agent = agents.create(tx, body.change())
+    change = body.change()
+    if change.role is UNSET:
+        change = msgspec.structs.replace(change, role=DEFAULT_ROLE)
+    agent = agents.create(tx, change)
     wallet.change(tx, agent, body.money())
     if call.token.kind == "runtime":
         tokens.grant(tx, call.token.id, agent.id, "created")
     if isinstance(body.memory, str) and body.memory:
         memory.write(tx, agent.id, memory.NewEntry(content=body.memory, snapshot=body.memory))
-    return json_reply({"message": "Agent created", "agent": shapes.agent(tx, agent)}, 201)
+    return _agent_reply(tx, "Agent created", agent.id, 201)
 
 
 def update(tx: Tx, call: Call[AgentBody]) -> Reply:
@@ -103,7 +108,13 @@ def update(tx: Tx, call: Call[AgentBody]) -> Reply:
             content=call.body.memory, snapshot=call.body.memory, kind="checkpoint"
         )
         memory.write(tx, agent.id, entry)
-    return json_reply({"message": "Agent updated", "agent": shapes.agent(tx, agent)})
+    return _agent_reply(tx, "Agent updated", agent.id)
+
+
+def _agent_reply(tx: Tx, message: str, agent: str, status: int = 200) -> Reply:
+    """The agent as it stands after all of the request: row, memory and money."""
+    row = agents.need(tx, tx.company, agent)
+    return json_reply({"message": message, "agent": shapes.agent(tx, row)}, status)
 
 
 def delete(tx: Tx, call: Call[None]) -> Reply:

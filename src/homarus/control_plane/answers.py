@@ -1,7 +1,7 @@
 """Answers: replies and errors as HTTP (control-plane contract, 1).
 
-An error is `{"error", "code", "remedy"?, "rule"?, "receipt"?, "missingFields"?, "details"?}` with
-the status of its class. An exception that nobody foresaw says nothing of itself.
+An error is `{"error", "code", "remedy"?, "rule"?, "receipt"?, "missingFields"?, "existingFolder"?,
+"details"?}` with the status of its class. An exception that nobody foresaw says nothing of itself.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +11,7 @@ import msgspec
 
 from homarus.base.errors import Busy, HomarusError, Internal, Refused, Unavailable
 from homarus.base.redact import redact_tokens
+from homarus.control_plane.route import TextReply
 from homarus.store.port import Reply
 
 Send = Callable[[Any], Awaitable[None]]
@@ -27,6 +28,7 @@ _REFUSED_STATUS: Final = {
 }
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _JSON: Final = (b"content-type", b"application/json")
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 
 
@@ -39,6 +41,7 @@ class ErrorBody(msgspec.Struct, omit_defaults=True):
     rule: str | None = None
     receipt: str | None = None
     missing_fields: list[str] | None = msgspec.field(name="missingFields", default=None)
+    existing_folder: dict[str, Any] | None = msgspec.field(name="existingFolder", default=None)
     details: dict[str, Any] | None = None
 
 
@@ -58,6 +61,7 @@ def error_body(error: HomarusError) -> ErrorBody:
         rule=details.pop("rule", None),
         receipt=details.pop("receipt", None),
         missing_fields=missing,
+        existing_folder=details.pop("existingFolder", None),
         details=details or None,
     )
 
@@ -89,9 +93,12 @@ def unforeseen() -> Internal:
 async def send_reply(
     send: Send, reply: Reply, more: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    """One JSON reply; a replayed one is marked (control-plane contract, 3.4)."""
+    """One reply, of JSON unless it is a text; a replayed one is marked (contract, 3.4)."""
     body = reply.body
-    headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    headers = [
+        _TEXT if isinstance(reply, TextReply) else _JSON,
+        (b"content-length", b"%d" % len(body)),
+    ]
     if reply.replayed:
         headers.append(_REPLAYED)
     if more:

@@ -59,11 +59,17 @@ def wire(row: Approval) -> dict[str, Any]:
 
 
 def _with_links(rx: Rx, row: Approval) -> dict[str, Any]:
-    project = None if row.project is None else projects.by_id(rx, row.company, row.project)
-    return wire(row) | {
-        "projectGoal": None if project is None else project.goal,
-        "taskIds": approvals.tasks_of(rx, row.id),
-    }
+    return _all_with_links(rx, row.company, [row])[0]
+
+
+def _all_with_links(rx: Rx, company: str, rows: list[Approval]) -> list[dict[str, Any]]:
+    """Approvals with their projects' goals and their tasks: two queries for all."""
+    goals = projects.goals(rx, company, {row.project for row in rows if row.project})
+    tasks = approvals.tasks_of_all(rx, [row.id for row in rows])
+    return [
+        wire(row) | {"projectGoal": goals.get(row.project or ""), "taskIds": tasks.get(row.id, [])}
+        for row in rows
+    ]
 
 
 def waiting(tx: Tx, task: Task) -> Reply:
@@ -107,7 +113,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         task=sql.need(rx, call.company, task).id if task else None,
         agent=agents.need(rx, call.company, agent).id if agent else None,
     )
-    body: dict[str, Any] = {"approvals": [_with_links(rx, row) for row in rows]}
+    body: dict[str, Any] = {"approvals": _all_with_links(rx, call.company, rows)}
     if len(rows) == limit:
         body["nextCursor"] = str(rows[-1].no)
     return json_reply(body)

@@ -5,23 +5,26 @@ See `artifacts.py` for the routes.
 
 import asyncio
 import contextlib
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from homarus.base.action import ActorKind
 from homarus.base.canonical import digest
-from homarus.base.clock import iso_ms
-from homarus.base.errors import Busy, HomarusError, Invalid, NotFound
+from homarus.base.errors import Busy, HomarusError, Invalid
 from homarus.base.ids import is_uuid
 from homarus.company import customers, projects
+from homarus.control_plane import shapes_files as shapes
 from homarus.control_plane import upload
 from homarus.control_plane.route import Call, Stream, json_reply
-from homarus.records import artifacts, rules, sweep
-from homarus.records.artifacts import Artifact, NewArtifact
-from homarus.records.blobs import MAX_DRAFTS
+from homarus.records import artifacts, quota, rules, sweep
+from homarus.records.artifacts import NewArtifact
+from homarus.records.blobs import MAX_DRAFTS, Draft
 from homarus.store.port import Reply, Tx
 from homarus.tasks import sql as task_sql
+
+T = TypeVar("T")
 
 DEFAULT_TYPE: Final = "application/octet-stream"
 UPLOAD_FIELDS: Final = (
@@ -53,45 +56,8 @@ class ReferenceBody(msgspec.Struct, frozen=True, rename="camel"):
     is_canonical: bool = False
     metadata_json: dict[str, Any] | None = None
     retention_policy: str | None = None
+    folder_id: str | None = None
     content_text: str | None = None
-
-
-def wire(row: Artifact) -> dict[str, Any]:
-    """The row as clients know it."""
-    kind, _, by = row.created_by.partition(":")
-    return {
-        "id": row.id,
-        "number": row.number,
-        "companyId": row.company,
-        "projectId": row.project,
-        "taskId": row.task,
-        "folderId": None,
-        "customerId": row.customer,
-        "agentId": row.agent,
-        "title": row.title,
-        "kind": row.kind,
-        "artifactClass": row.artifact_class,
-        "importance": row.importance,
-        "contentType": row.content_type,
-        "contentText": None,
-        "previewText": None,
-        "storageUrl": row.storage_url,
-        "storageProvider": "local" if row.stored else None,
-        "storageKey": row.sha256 if row.stored else None,
-        "originalFilename": row.filename,
-        "sourceKind": row.source_kind,
-        "sourceRef": row.source_ref,
-        "sha256": row.sha256,
-        "sizeBytes": row.size_bytes,
-        "createdByType": "human" if kind == "operator" else kind,
-        "createdById": by,
-        "visibility": row.visibility,
-        "isCanonical": row.is_canonical,
-        "metadataJson": row.metadata,
-        "retentionPolicy": row.retention_policy,
-        "createdAt": iso_ms(row.created_ms),
-        "updatedAt": iso_ms(row.updated_ms),
-    }
 
 
 # -- recording -----------------------------------------------------------------------------
@@ -106,12 +72,14 @@ def checked_id(value: str | None, field: str) -> str | None:
 
 
 def linked(tx: Tx, new: NewArtifact) -> NewArtifact:
-    """The links resolved: they exist in this company, and a task brings its project.
+    """The links resolved: they exist in this company, a task brings its project, and a project its
+    customer.
 
-    Raises `task.unknown`, `project.unknown`, `customer.unknown`, `artifact.project`.
+    Raises `task.unknown`, `project.unknown`, `customer.unknown`, `artifact.project`,
+    `artifact.customer`.
     """
     agent = tx.actor.id if tx.actor.kind is ActorKind.AGENT else None
-    project = new.project
+    project, customer = new.project, new.customer
     if new.task is not None:
         task = task_sql.need(tx, tx.company, new.task)
         tx.about(task=task.id, trace=task.trace)
@@ -122,11 +90,28 @@ def linked(tx: Tx, new: NewArtifact) -> NewArtifact:
                 "Leave projectId out, or give the task's own.",
             )
         project = task.project
+    if customer is not None:
+        customers.need(tx, tx.company, customer)
     if project is not None:
-        projects.need(tx, tx.company, project)
-    if new.customer is not None and customers.by_id(tx, tx.company, new.customer) is None:
-        raise NotFound("customer.unknown", f"no customer {new.customer}", "See GET /customers.")
-    return msgspec.structs.replace(new, project=project, agent=agent or new.agent)
+        customer = customer_of(tx, project, customer)
+    return msgspec.structs.replace(
+        new, project=project, customer=customer, agent=agent or new.agent
+    )
+
+
+def customer_of(tx: Tx, project: str, customer: str | None) -> str | None:
+    """The customer of what belongs to a project: the project's, where it has one.
+
+    Raises `project.unknown`, `artifact.customer`.
+    """
+    row = projects.need(tx, tx.company, project)
+    if row.customer is not None and customer not in (None, row.customer):
+        raise Invalid(
+            "artifact.customer",
+            f"P-{row.no} is for another customer",
+            "Leave customerId out, or give the project's own.",
+        )
+    return row.customer or customer
 
 
 def created(tx: Tx, call: Call[ReferenceBody]) -> Reply:
@@ -167,32 +152,71 @@ def created(tx: Tx, call: Call[ReferenceBody]) -> Reply:
         is_canonical=body.is_canonical,
         metadata=body.metadata_json or {},
         retention_policy=body.retention_policy,
+        folder=body.folder_id or None,
     )
     return _created(tx, new)
 
 
 def _created(tx: Tx, new: NewArtifact) -> Reply:
     row = artifacts.create(tx, linked(tx, new))
-    return json_reply({"message": "Artifact created", "artifact": wire(row)}, 201)
+    return json_reply({"message": "Artifact created", "artifact": shapes.artifact(tx, row)}, 201)
+
+
+# -- uploading -----------------------------------------------------------------------------
 
 
 async def uploaded(stream: Stream, call: Call[None]) -> Reply:
-    """POST /artifacts/upload: content to disk, then the row that names it.
+    """POST /artifacts/upload."""
+
+    async def record(form: upload.Form, draft: Draft, new: NewArtifact) -> Reply:
+        return await stream.write(
+            _created,
+            new,
+            digest=form_digest(form, draft),
+            acting=form.fields.get("agentId") or None,
+            task=new.task,
+        )
+
+    return await received(stream, call, _from_form, record)
+
+
+def form_digest(form: upload.Form, draft: Draft) -> bytes:
+    """What stands for the body: its fields, the file's name and its content."""
+    return digest([sorted(form.fields.items()), form.file_name, draft.sha256])
+
+
+async def received(
+    stream: Stream,
+    call: Call[None],
+    read: Callable[[upload.Form, Draft], T],
+    record: Callable[[upload.Form, Draft, T], Awaitable[Reply]],
+    freeing: Awaitable[int] | None = None,
+) -> Reply:
+    """One file from the body to disk, then the row that names it. `read` makes something of the
+    form, or refuses it before its content is kept; `record` commits the row; `freeing`: how many
+    bytes that will give back.
 
     Who may not, and what cannot fit, is refused before the body is read.
     """
     body = upload.Body(stream.chunks())
     try:
-        await stream.read(
-            artifacts.check_quota, call.company, upload.declared_least(stream.headers)
-        )
-        return await _received(stream, call, body)
+        freed = 0 if freeing is None else await freeing
+        least = upload.declared_least(stream.headers)
+        await stream.read(quota.check, call.company, least - freed)
+        return await _received(stream, call, body, read, record, freed)
     except HomarusError:
-        await body.drain()
+        await body.drain(stream.headers)
         raise
 
 
-async def _received(stream: Stream, call: Call[None], body: upload.Body) -> Reply:
+async def _received(
+    stream: Stream,
+    call: Call[None],
+    body: upload.Body,
+    read: Callable[[upload.Form, Draft], T],
+    record: Callable[[upload.Form, Draft, T], Awaitable[Reply]],
+    freed: int,
+) -> Reply:
     draft = await asyncio.to_thread(stream.blobs.draft)
     if draft is None:
         raise Busy(
@@ -200,17 +224,11 @@ async def _received(stream: Stream, call: Call[None], body: upload.Body) -> Repl
         )
     try:
         form = await upload.receive(body, stream.headers, draft)
-        new = _from_form(form, draft.sha256, draft.size)
-        await stream.read(artifacts.check_quota, call.company, new.size_bytes)
+        new = read(form, draft)
+        await stream.read(quota.check, call.company, draft.size - freed)
         with stream.blobs.hold(draft.sha256):
             await asyncio.to_thread(draft.keep)
-            return await stream.write(
-                _created,
-                new,
-                digest=digest([sorted(form.fields.items()), form.file_name, draft.sha256]),
-                acting=form.fields.get("agentId") or None,
-                task=new.task,
-            )
+            return await record(form, draft, new)
     except HomarusError:
         # Refused after all: the content goes again. If it cannot go now, the sweep takes it.
         with contextlib.suppress(HomarusError):
@@ -220,25 +238,32 @@ async def _received(stream: Stream, call: Call[None], body: upload.Body) -> Repl
         await asyncio.to_thread(draft.discard)
 
 
-def _from_form(form: upload.Form, sha256: str, size: int) -> NewArtifact:
+def content_type_of(form: upload.Form) -> str:
+    """The type that the sender declares; the bytes are not asked, and never served as a page."""
+    return rules.content_type(form.fields.get("contentType") or form.file_type or DEFAULT_TYPE)
+
+
+def check_sum(form: upload.Form, draft: Draft) -> None:
+    """Raises `artifact.checksum` when the content is not the one that the sender meant."""
+    wanted = form.fields.get("checksum")
+    if wanted and rules.checksum(wanted) != draft.sha256:
+        raise Invalid(
+            "artifact.checksum",
+            f"the file's SHA-256 is {draft.sha256}, not the checksum given; nothing was kept",
+            "Send the file again, or correct the checksum.",
+        )
+
+
+def _from_form(form: upload.Form, draft: Draft) -> NewArtifact:
     """What the fields say. Raises `artifact.*`, `request.bad_id`, `upload.malformed`."""
     fields = form.fields
     if "kind" not in fields:
         raise Invalid("artifact.kind", "the field `kind` is missing", "Send it.")
-    wanted = fields.get("checksum")
-    if wanted and rules.checksum(wanted) != sha256:
-        raise Invalid(
-            "artifact.checksum",
-            f"the file's SHA-256 is {sha256}, not the checksum given; nothing was kept",
-            "Send the file again, or correct the checksum.",
-        )
-    if fields.get("folderId"):
-        raise NotFound("folder.unknown", "there are no folders here", "Leave folderId out.")
+    check_sum(form, draft)
+    content_type = content_type_of(form)
     return NewArtifact(
         kind=fields["kind"],
-        content_type=rules.content_type(
-            fields.get("contentType") or form.file_type or DEFAULT_TYPE
-        ),
+        content_type=content_type,
         project=checked_id(fields.get("projectId"), "projectId"),
         task=checked_id(fields.get("taskId"), "taskId"),
         customer=checked_id(fields.get("customerId"), "customerId"),
@@ -246,12 +271,15 @@ def _from_form(form: upload.Form, sha256: str, size: int) -> NewArtifact:
         artifact_class=fields.get("artifactClass") or "working_file",
         importance=fields.get("importance") or None,
         filename=rules.file_name(form.file_name),
-        sha256=sha256,
-        size_bytes=size,
+        sha256=draft.sha256,
+        size_bytes=draft.size,
         stored=True,
+        source_kind="upload",
         visibility=fields.get("visibility") or "private",
         metadata=_metadata(fields.get("metadataJson")),
         retention_policy=fields.get("retentionPolicy") or None,
+        folder=fields.get("folderId") or None,
+        preview=rules.preview(content_type, draft.head),
     )
 
 

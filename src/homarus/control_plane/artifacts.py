@@ -1,22 +1,36 @@
-"""Artifacts on the wire (control-plane contract, 10): record, upload, list, download, remove."""
+"""Artifacts on the wire (control-plane contract, 10): the table of routes; reading and removing.
+
+See `artifact_create.py` for recording them, `artifact_change.py` for changing, `folders.py`.
+"""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.canonical import digest
-from homarus.base.errors import Conflict, Invalid
-from homarus.company import projects
+from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound
+from homarus.base.ids import is_uuid
+from homarus.control_plane import ranges
+from homarus.control_plane import shapes_files as shapes
+from homarus.control_plane.artifact_change import (
+    REPLACE_FIELDS,
+    ArtifactBody,
+    MoveBody,
+    about,
+    changed,
+    moved,
+    replaced,
+    versions_listed,
+)
 from homarus.control_plane.artifact_create import (
     UPLOAD_FIELDS,
     ReferenceBody,
     checked_id,
     created,
     uploaded,
-    wire,
 )
 from homarus.control_plane.route import (
     Call,
@@ -28,12 +42,17 @@ from homarus.control_plane.route import (
     read_route,
     write_route,
 )
-from homarus.records import artifacts, rules, sweep
+from homarus.control_plane.times import opt_ms
+from homarus.records import artifacts, folders, quota, rules, sweep, versions
 from homarus.records.artifacts import Artifact
+from homarus.records.blobs import MAX_FILE_BYTES
 from homarus.store.port import Event, Reply, Rx, Tx
-from homarus.tasks import sql as task_sql
 
 # -- reading -------------------------------------------------------------------------------
+
+ROOT: Final = "root"
+MAX_SEARCH: Final = 200
+DAY_MS: Final = 86_400_000
 
 _IDS: Final = ("projectId", "taskId", "customerId", "agentId")
 _FILTERS: Final = {
@@ -54,87 +73,106 @@ QUERY: Final = (
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
     """GET /artifacts: newest first, with the project's goal and the task's type."""
+    rows, following = page(rx, call, filters(rx, call))
+    return json_reply({"artifacts": shapes.artifact_list(rx, rows), "nextCursor": following})
+
+
+def filters(rx: Rx, call: Call[None]) -> dict[str, Any]:
+    """What the query narrows the list to, for `artifacts.listed`."""
     query = call.query
-    filters: dict[str, Any] = {}
+    equal: dict[str, Any] = {}
     for name, key in _FILTERS.items():
         if query.get(name):
-            filters[key] = checked_id(query[name], name) if name in _IDS else query[name]
+            equal[key] = checked_id(query[name], name) if name in _IDS else query[name]
     if query.get("isCanonical"):
-        filters["is_canonical"] = int(query["isCanonical"].lower() in ("true", "1"))
-    limit = call.limit()
-    rows = (
-        []
-        if query.get("folderId")
-        else artifacts.listed(
-            rx,
-            call.company,
-            filters,
-            limit=limit,
-            before=call.cursor(),
-            search=query.get("search", "")[:200],
-            since_ms=_date(query.get("startDate"), "startDate"),
-            until_ms=_date(query.get("endDate"), "endDate"),
-        )
-    )
-    goals = _each({r.project for r in rows}, lambda p: _goal(rx, call.company, p))
-    types = _each({r.task for r in rows}, lambda t: task_sql.spec_of(rx, t).type)
-    body: dict[str, Any] = {
-        "artifacts": [
-            wire(r) | {"projectGoal": goals.get(r.project), "taskType": types.get(r.task)}
-            for r in rows
-        ]
+        equal["is_canonical"] = int(query["isCanonical"].lower() in ("true", "1"))
+    folder = query.get("folderId")
+    if folder and folder != ROOT:
+        equal["folder"] = folder_id(rx, call.company, folder)
+    return {
+        "filters": equal,
+        "loose": folder == ROOT,
+        "search": query.get("search", "")[:MAX_SEARCH],
+        "since_ms": opt_ms(query.get("startDate"), "startDate"),
+        "until_ms": _end_ms(query.get("endDate")),
     }
-    if len(rows) == limit:
-        body["nextCursor"] = str(rows[-1].no)
-    return json_reply(body)
 
 
-def _each(ids: set[str | None], find: Callable[[str], str | None]) -> dict[str | None, str | None]:
-    return {one: find(one) for one in ids if one is not None}
+def page(rx: Rx, call: Call[None], narrowed: dict[str, Any]) -> tuple[list[Artifact], str | None]:
+    """One page, and the cursor of the next. A search looks at so many rows a page: one may have
+    fewer rows than its limit, and a cursor."""
+    limit, before = call.limit(), call.cursor()
+    floor = artifacts.search_floor(rx, call.company, before) if narrowed["search"] else 0
+    rows = artifacts.listed(
+        rx, call.company, limit=limit + 1, before=before, floor=floor, **narrowed
+    )
+    if len(rows) > limit:
+        return rows[:limit], str(rows[limit - 1].no)
+    return rows, str(floor) if floor else None
 
 
-def _goal(rx: Rx, company: str, project: str) -> str | None:
-    row = projects.by_id(rx, company, project)
-    return None if row is None else row.goal
+def folder_id(rx: Rx, company: str, ref: str) -> str:
+    """The id of a folder to filter by: an unknown id finds nothing, an unknown number is 404."""
+    return ref.lower() if is_uuid(ref.lower()) else folders.need(rx, company, ref).id
 
 
-def _date(text: str | None, field: str) -> int | None:
-    if not text:
+def _end_ms(text: str | None) -> int | None:
+    """The first moment after `endDate`; a date without a time counts with its whole day."""
+    at = opt_ms(text, "endDate")
+    if at is None or text is None:
         return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Invalid(
-            "request.date", f"{field} {text[:40]!r} is no date", "Send 2026-01-02 or RFC 3339."
-        ) from error
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return int(at.timestamp() * 1000)
+    return at + (DAY_MS if len(text.strip()) == len("2026-01-02") else 1)
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:
     """GET /artifacts/{id}: by id or number."""
-    return json_reply({"artifact": wire(artifacts.need(rx, call.company, call.path["id"]))})
+    row = artifacts.need(rx, call.company, call.path["id"])
+    return json_reply({"artifact": shapes.artifact(rx, row)})
 
 
-async def downloaded(stream: Stream, call: Call[None]) -> FileReply:
-    """GET /artifacts/{id}/download: the bytes, checked against their checksum first."""
-    row = await stream.read(artifacts.need, call.company, call.path["id"])
+class _File(msgspec.Struct, frozen=True):
+    sha256: str
+    size_bytes: int
+    content_type: str
+    name: str
+
+
+def _file(rx: Rx, company: str, ref: str, version: str | None) -> _File:
+    row = artifacts.need(rx, company, ref)
+    if version and version != str(row.version):
+        if not (version.isascii() and version.isdecimal() and len(version) < 10):
+            raise Invalid("artifact.version", f"{version[:20]!r} is no version", "Send a number.")
+        old = versions.need(rx, row.id, int(version))
+        return _File(old.sha256, old.size_bytes, old.content_type, old.filename or row.number)
     if not row.stored or row.sha256 is None:
         raise Conflict(
             "artifact.reference",
             f"{row.number} is a reference; its content is kept elsewhere",
-            "See its `storageUrl`.",
+            "See its `storageUrl`, or upload the file as an artifact of its own.",
         )
-    path = await asyncio.to_thread(stream.blobs.check, row.sha256, row.size_bytes)
+    return _File(row.sha256, row.size_bytes, row.content_type, row.filename or row.number)
+
+
+async def downloaded(stream: Stream, call: Call[None]) -> FileReply:
+    """GET /artifacts/{id}/download: the bytes, checked against their checksum first."""
+    file = await stream.read(_file, call.company, call.path["id"], call.query.get("version"))
+    etag = f'"{file.sha256}"'
+    part = ranges.wanted(stream.headers, file.size_bytes, etag)
+    path = await asyncio.to_thread(stream.blobs.check, file.sha256, file.size_bytes)
     headers = (
-        ("content-type", row.content_type),
-        ("content-disposition", rules.disposition(row.filename or row.number)),
+        ("content-type", file.content_type),
+        ("content-disposition", rules.disposition(file.name)),
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'; sandbox"),
         ("cache-control", "private, no-store"),
-        ("etag", f'"{row.sha256}"'),
+        ("etag", etag),
+        ("accept-ranges", "bytes"),
     )
-    return FileReply(path, row.size_bytes, headers)
+    if part is None:
+        return FileReply(path, file.size_bytes, headers)
+    start, size = part
+    where = f"bytes {start}-{start + size - 1}/{file.size_bytes}"
+    return FileReply(path, size, (*headers, ("content-range", where)), start=start, status=206)
 
 
 # -- removing ------------------------------------------------------------------------------
@@ -143,32 +181,67 @@ async def downloaded(stream: Stream, call: Call[None]) -> FileReply:
 def deleted(tx: Tx, call: Call[None]) -> Reply:
     """DELETE /artifacts/{id}: the row; its content goes with the sweep when no other has it."""
     row = _delete(tx, call.path["id"])
-    return json_reply({"message": "Artifact deleted", "artifact": wire(row)})
+    return json_reply({"message": "Artifact deleted", "artifact": shapes.artifact(tx, row)})
 
 
 def _delete(tx: Tx, ref: str) -> Artifact:
     row = artifacts.delete(tx, ref)
-    if row.task is not None:
-        task = task_sql.by_id(tx, tx.company, row.task)
-        tx.about(task=row.task, trace=None if task is None else task.trace)
+    about(tx, row)
     return row
 
 
 def _purged(tx: Tx, ref: str) -> Reply:
-    row = _delete(tx, ref)
-    body: dict[str, Any] = {"success": True, "sha256": row.sha256 if row.stored else None}
-    return json_reply(body)
+    _delete(tx, ref)
+    return json_reply({"success": True})
 
 
 async def purged(stream: Stream, call: Call[None]) -> Reply:
     """DELETE /artifacts/{id}/delete: the row, then the bytes unless `purgeStorage=false`."""
-    reply = await stream.write(
-        _purged, call.path["id"], digest=digest([call.path["id"], dict(call.query)])
-    )
-    sha256 = msgspec.json.decode(reply.body)["sha256"]
-    if sha256 and call.query.get("purgeStorage", "true").lower() != "false":
-        await sweep.purge(stream.store, stream.blobs, sha256)
+    ref = call.path["id"]
+    contents = await stream.read(_contents, call.company, ref)
+    reply = await stream.write(_purged, ref, digest=digest([ref, dict(call.query)]))
+    if call.query.get("purgeStorage", "true").lower() != "false":
+        with contextlib.suppress(HomarusError, OSError):  # else the sweep takes them
+            await sweep.purge_all(stream.store, stream.blobs, contents)
     return reply
+
+
+def _contents(rx: Rx, company: str, ref: str) -> list[str]:
+    """What to purge. One that is gone already may still be answered by its key: nothing then."""
+    try:
+        return artifacts.contents(rx, company, ref)
+    except NotFound:
+        return []
+
+
+# -- room ----------------------------------------------------------------------------------
+
+
+class StorageBody(msgspec.Struct, frozen=True, rename="camel"):
+    """PATCH /storage."""
+
+    quota_bytes: int
+
+
+def storage(rx: Rx, call: Call[None]) -> Reply:
+    """GET /storage: bytes in use and allowed, and what one upload and one artifact may have."""
+    return json_reply({"storage": _storage(rx, call.company)})
+
+
+def _storage(rx: Rx, company: str) -> dict[str, int]:
+    used, allowed = quota.usage(rx, company)
+    return {
+        "usedBytes": used,
+        "quotaBytes": allowed,
+        "maxUploadBytes": MAX_FILE_BYTES,
+        "maxVersions": versions.MAX_VERSIONS,
+    }
+
+
+def storage_set(tx: Tx, call: Call[StorageBody]) -> Reply:
+    """PATCH /storage: how many bytes the company may have."""
+    quota.set_quota(tx, call.body.quota_bytes)
+    return json_reply({"storage": _storage(tx, call.company)})
 
 
 # -- tables --------------------------------------------------------------------------------
@@ -176,7 +249,16 @@ async def purged(stream: Stream, call: Call[None]) -> Reply:
 
 def frame_created(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
     row = artifacts.by_id(rx, company, event.subject)
-    return [] if row is None else [{"type": "artifact_created", "artifact": wire(row)}]
+    return (
+        [] if row is None else [{"type": "artifact_created", "artifact": shapes.artifact(rx, row)}]
+    )
+
+
+def frame_updated(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
+    row = artifacts.by_id(rx, company, event.subject)
+    return (
+        [] if row is None else [{"type": "artifact_updated", "artifact": shapes.artifact(rx, row)}]
+    )
 
 
 def frame_deleted(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
@@ -206,9 +288,27 @@ ROUTES: Final[tuple[Route | StreamRoute, ...]] = (
         target="artifact:", multipart=UPLOAD_FIELDS, tags=TAGS,
     ),
     read_route("/artifacts/{id}", read, "Read an artifact's record", tags=TAGS),
+    write_route(
+        "PATCH", "/artifacts/{id}", "artifact.update", changed, "Change an artifact's record",
+        body=ArtifactBody, target="artifact:{id}", tags=TAGS,
+    ),
+    write_route(
+        "PATCH", "/artifacts/{id}/move", "artifact.update", moved,
+        "Move an artifact to another folder, or rename it",
+        body=MoveBody, target="artifact:{id}", tags=TAGS,
+    ),
+    StreamRoute(
+        method="PATCH", path="/artifacts/{id}/replace", capability="artifact.update",
+        handler=replaced, kind="write", summary="Replace an artifact's content (multipart)",
+        target="artifact:{id}", multipart=REPLACE_FIELDS, tags=TAGS,
+    ),
+    read_route(
+        "/artifacts/{id}/versions", versions_listed, "Earlier contents that are kept", tags=TAGS
+    ),
     StreamRoute(
         method="GET", path="/artifacts/{id}/download", capability="read", handler=downloaded,
-        kind="read", summary="Download an artifact's content", keyed="ignored", tags=TAGS,
+        kind="read", summary="Download an artifact's content", keyed="ignored",
+        query=("version",), tags=TAGS,
     ),
     write_route(
         "DELETE", "/artifacts/{id}", "artifact.delete", deleted, "Remove an artifact's record",
@@ -219,8 +319,15 @@ ROUTES: Final[tuple[Route | StreamRoute, ...]] = (
         handler=purged, kind="write", summary="Remove an artifact and its content",
         keyed="accepted", target="artifact:{id}", query=("purgeStorage",), tags=TAGS,
     ),
+    read_route("/storage", storage, "Bytes in use and allowed", tags=TAGS),
+    write_route(
+        "PATCH", "/storage", "storage.quota", storage_set, "Set how many bytes may be stored",
+        body=StorageBody, target="storage:", tags=TAGS,
+    ),
 )  # fmt: skip
 FRAMES: Final[dict[str, Callable[[Rx, str, Event], list[dict[str, Any]]]]] = {
     "artifact_created": frame_created,
+    "artifact_updated": frame_updated,
+    "artifact_replaced": frame_updated,
     "artifact_deleted": frame_deleted,
 }

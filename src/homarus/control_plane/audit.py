@@ -82,17 +82,10 @@ def _uuid(text: str | None, field: str) -> str | None:
     return text.lower()
 
 
-def _receipt(rx: Rx, company: str, no: int, ref: str) -> Receipt | None:
-    try:
-        return receipts.by_id(rx, company, no, ref)
-    except ValueError:
-        return None
-
-
 def read(rx: Rx, call: Call[None]) -> Reply:
     """GET /receipts/{id}: the receipt and the outcomes that name it."""
     company, no = _company(rx, call)
-    row = _receipt(rx, company, no, call.id())
+    row = receipts.by_id(rx, company, no, call.id())
     if row is None:
         raise NotFound(
             "receipt.unknown", f"no receipt {call.id()}", "List them: `homarus audit show`."
@@ -142,7 +135,7 @@ def _about(rx: Rx, company: str, no: int, ref: str) -> tuple[str, str, list[Rece
             "request.bad_id", f"{ref[:80]!r} is neither an id nor a number", "Give a UUID or T-12."
         )
     ref = ref.lower()
-    receipt, event = _receipt(rx, company, no, ref), trail.event_by_id(rx, no, ref)
+    receipt, event = receipts.by_id(rx, company, no, ref), trail.event_by_id(rx, no, ref)
     of_event = [] if event is None else trail.of_event(rx, company, no, event)
     if receipt is not None:
         # An event of the same millisecond and number has the same id: its receipts stand behind.

@@ -16,6 +16,7 @@ from homarus.base.errors import HomarusError, NotFound, Refused, Unauthenticated
 from homarus.company import founding
 from homarus.kernel import tokens
 from homarus.kernel.tokens import Token
+from homarus.kernel.uses import Uses
 from homarus.store.port import Rx, Store
 
 log = structlog.get_logger("door")
@@ -37,12 +38,15 @@ class Caller(msgspec.Struct, frozen=True):
 class Door:
     """Authenticates. `default_company` is the id used when an instance token names none."""
 
-    def __init__(self, store: Store, clock: Clock, default_company: str = "") -> None:
+    def __init__(
+        self, store: Store, clock: Clock, default_company: str = "", uses: Uses | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self.default_company = default_company
         self._tokens: dict[bytes, Token] = {}
         self._companies: dict[str, str] = {}
+        self._uses = Uses() if uses is None else uses
         self.strangers = 0
         self._told_ms = 0
         self._told = 0
@@ -79,7 +83,8 @@ class Door:
             if len(self._tokens) >= MAX_CACHED:
                 self._tokens.clear()
             self._tokens[key] = token
-        if not token.live(self._clock.now_ms()):
+        now_ms = self._clock.now_ms()
+        if not token.live(now_ms):
             self.forget(token.id)
             word = "revoked" if token.revoked_ms is not None else "expired"
             raise Unauthenticated(
@@ -87,6 +92,7 @@ class Door:
                 f"the access token is {word}",
                 "Ask an owner for a new one: `homarus token create`.",
             )
+        self._uses.note(token, now_ms)
         return token
 
     def _stranger(self) -> Unauthenticated:

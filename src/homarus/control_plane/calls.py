@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.action import Effect
-from homarus.base.canonical import digest
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
@@ -101,10 +100,7 @@ def _target(call: Call[CallBody]) -> str:
 
 
 def _digest(call: Call[CallBody]) -> bytes:
-    body = call.body
-    return digest(
-        {"capability": body.capability, "target": _target(call), "arguments": body.arguments}
-    )
+    return calling.digest_of(call.body.capability, _target(call), call.body.arguments)
 
 
 def _acting(call: Call[CallBody]) -> str | None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from homarus.control_plane.match import MOUNTS, AnyRoute
+from homarus.control_plane.match import AnyRoute
+from homarus.control_plane.route import MOUNTS
 
 STYLE: Final = (
     b"body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"

@@ -28,7 +28,7 @@ from homarus.control_plane.answers import (
 )
 from homarus.control_plane.auth import Caller, Door
 from homarus.control_plane.judged import judged
-from homarus.control_plane.match import Bound, Found, Matcher
+from homarus.control_plane.match import AnyRoute, Bound, Found, Matcher
 from homarus.control_plane.route import Call, EventReply, FileReply, Route, StreamRoute
 from homarus.control_plane.stream import (
     EdgeStream,
@@ -45,6 +45,7 @@ MAX_HOST: Final = 300
 MAX_PREFLIGHT: Final = 60
 MAX_NOTE: Final = 2_000
 MAX_WHAT: Final = 2_000
+_NO_STORE: Final = [(b"cache-control", b"no-store")]
 _BODYLESS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -75,26 +76,59 @@ class Edge:
             await send_error(send, no_route(scope["path"]))
             return
         bound = found.methods.get(scope["method"])
+        if bound is None and scope["method"] == "HEAD":
+            bound = found.methods.get("GET")  # the server leaves the body out (RFC 9110, 9.3.2)
         if bound is None:
             await self._wrong_method(found, scope["method"], send)
             return
         try:
-            asked = Asked(bound, found, dict(scope["headers"]), scope, receive)
-            reply = await self._answer(asked)
+            reply = await self._settled(Asked(bound, found, dict(scope["headers"]), scope, receive))
         except HomarusError as error:
             await send_error(send, error)
             return
-        except Exception as error:
-            self.failures += 1
-            log.error("request_failed", route=bound.route.path, exc_info=error)
-            await send_error(send, unforeseen())
-            return
         if isinstance(reply, FileReply):
-            await send_file(send, reply, self._slots)
+            await send_file(send, reply, self._slots, head=scope["method"] == "HEAD")
         elif isinstance(reply, EventReply):
             await send_events(receive, send, reply)
         else:
-            await send_reply(send, reply)
+            secret = getattr(bound.route, "finish", None) is not None
+            await send_reply(send, reply, _NO_STORE if secret else None)
+
+    async def invoke(
+        self,
+        bound: Bound,
+        values: tuple[str, ...],
+        headers: Mapping[bytes, bytes],
+        *,
+        query: bytes = b"",
+        body: bytes = b"",
+    ) -> Reply | FileReply | EventReply:
+        """What a request gets that another surface took in: the same road as over HTTP, from
+        authentication on. Raises HomarusError where HTTP answers one.
+
+        `values` of the path's `{names}`, in order; `query` as in a URL, without `?`.
+        """
+        left = iter(values)
+        words = bound.route.path.split("/")
+        path = "/".join(next(left) if word.startswith("{") else word for word in words)
+        found = Found({bound.route.method: bound}, path, values)
+        scope = {"query_string": query, "scheme": "http", "server": None}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return await self._settled(Asked(bound, found, headers, scope, receive))
+
+    async def _settled(self, asked: Asked) -> Reply | FileReply | EventReply:
+        """`_answer`, where a fault of ours becomes an error that says nothing of itself."""
+        try:
+            return await self._answer(asked)
+        except HomarusError:
+            raise
+        except Exception as error:
+            self.failures += 1
+            log.error("request_failed", route=asked.bound.route.path, exc_info=error)
+            raise unforeseen() from error
 
     async def _answer(self, asked: Asked) -> Reply | FileReply | EventReply:
         route = asked.bound.route
@@ -103,6 +137,8 @@ class Edge:
         if isinstance(route, StreamRoute):
             return await self._stream(asked, route, caller, key)
         call = await self._parse(asked, route, caller, key)
+        if route.pick is not None:
+            route = await self._store.read(route.pick, call)
         action = self._action(asked, route, caller, call)
         try:
             return await self._run(asked, route, caller, call, action, key)
@@ -154,7 +190,7 @@ class Edge:
         return Action(
             company=caller.company,
             capability=route.capability if route.names is None else route.names(call),
-            target=target_of(asked.bound, call) if route.aims is None else route.aims(call),
+            target=route.aims(call) if route.aims is not None else target_of(route, call),
             credential=caller.token.id,
             acting=None if route.acting is None else route.acting(call),
             task=None if route.task is None else route.task(call),
@@ -179,6 +215,7 @@ class Edge:
         raw = call.raw
         if route.prepare is not None:
             call = route.prepare(call, self._means.sealer)
+            raw = self._means.sealer.derive(b"idempotency:" + raw)
         if route.kind == "read":
             reply: Reply = await self._store.read(
                 judged, self._means.admit, action, route.handler, call
@@ -188,7 +225,11 @@ class Edge:
             seen = await self._store.read(route.before, call)
             call = msgspec.structs.replace(call, seen=seen)
         if key is None:
-            return await self._store.write(action, route.handler, call)
+            given = await self._store.write(action, route.handler, call)
+            if route.finish is not None and not isinstance(given, Reply):
+                given = route.finish(given, self._means.sealer)
+            made: Reply = given
+            return made
         return await self._store.write_once(
             action,
             route.handler,
@@ -211,7 +252,7 @@ class Edge:
         action = Action(
             company=caller.company,
             capability=route.capability,
-            target=target_of(asked.bound, call),
+            target=target_of(asked.bound.route, call),
             credential=caller.token.id,
             trace=trace_of(asked.headers),
         )
@@ -251,9 +292,9 @@ class WrongMethod(HomarusError):
     status = 405
 
 
-def target_of(bound: Bound, call: Call[Any]) -> str:
-    target = bound.route.target
-    return target.format_map(call.path) if bound.named_target else target
+def target_of(route: AnyRoute, call: Call[Any]) -> str:
+    target = route.target
+    return target.format_map(call.path) if "{" in target else target
 
 
 def _digest(route: Route, raw: bytes) -> bytes | None:

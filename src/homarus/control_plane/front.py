@@ -3,8 +3,9 @@
 /api/mcp/*  /api/v1/*     the edge          /api/mcp/ws     event sockets
 /health /healthz /ready /readyz /api/health /api/version    anybody may ask
 /api/openapi.json /api/docs                                 the surface, described
+/.well-known/oauth-*  /authorize  /api/oauth/*              programs that ask for a token
 /downloads/* /install.sh /install.ps1 /docs                 for machines to be connected
-others                                      mounts by first segment (dashboard)
+others                                      mounts by first segment (dashboard, MCP)
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +24,7 @@ from homarus.control_plane.answers import (
 )
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge, no_route
-from homarus.control_plane.match import MOUNTS
+from homarus.control_plane.route import MOUNTS
 from homarus.store.port import Reply
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -46,12 +47,14 @@ class Front:
         health: Facts,
         documents: Documents,
         mounts: Mapping[str, App],
+        exact: Mapping[str, App] | None = None,
     ) -> None:
         self._edge = edge
         self._sockets = sockets
         self._health = health
         self._documents = documents
         self._mounts = dict(mounts)
+        self._exact = dict(exact or {})
         self._open: Final[dict[str, Callable[[], Reply]]] = {
             "/health": _live,
             "/healthz": _live,
@@ -72,6 +75,10 @@ class Front:
         path: str = scope["path"]
         if path.startswith(_EDGE):
             await self._edge(scope, receive, send)
+            return
+        exact = self._exact.get(path)
+        if exact is not None:
+            await exact(scope, receive, send)
             return
         document = self._documents.get(path)
         if document is not None and scope["method"] in _READS:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from homarus.base.errors import Invalid
 from homarus.control_plane.auth import Caller
+from homarus.conversations import turns
 from homarus.store.port import Key, Reply, Tx
 
 MAX_KEY: Final = 512
@@ -35,6 +36,14 @@ def key_text(headers: Mapping[bytes, bytes], keyed: str) -> bytes | None:
             "idempotency.key", f"the key has more than {MAX_KEY} characters", "Send a shorter one."
         )
     return text
+
+
+def turn_key(token: str, key: str) -> str:
+    """The key of a turn: the caller's, apart from those of others. `token`: id of the caller's."""
+    text = f"{token}:{key}"
+    if len(text) <= turns.MAX_KEY:
+        return text
+    return f"{token}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def key_of(

@@ -1,6 +1,7 @@
 """From a path to a route: exact paths by dictionary, templated ones segment by segment.
 
-Both mounts serve the same table, with or without a trailing slash (control-plane contract, 1).
+A route answers below each of its mounts (`Route.mounts`), with or without a trailing slash
+(control-plane contract, 1).
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,6 @@ import msgspec
 from homarus.control_plane.parse import BodyParser
 from homarus.control_plane.route import Route, StreamRoute
 
-MOUNTS: Final = ("/api/mcp", "/api/v1")
 MAX_PATH: Final = 2_048
 
 AnyRoute = Route | StreamRoute
@@ -24,7 +24,6 @@ class Bound(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     parser: BodyParser | None
     streams: bool
-    named_target: bool
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -50,7 +49,6 @@ def bind(route: AnyRoute) -> Bound:
         names=tuple(s[1:-1] for s in _segments(route.path) if _is_name(s)),
         parser=None if body is None else BodyParser(body),
         streams=isinstance(route, StreamRoute),
-        named_target="{" in route.target,
     )
 
 
@@ -68,27 +66,26 @@ class Matcher:
 
     def __init__(self, routes: Iterable[AnyRoute]) -> None:
         self._exact: dict[str, Found] = {}
-        self._root = _Node()
+        self._roots: dict[str, _Node] = {}
         for route in routes:
             self._add(route)
 
     def _add(self, route: AnyRoute) -> None:
         bound = bind(route)
-        if bound.names:
-            methods = self._leaf(route.path).methods
-        else:
-            canonical = route.path.rstrip("/")
-            found = self._exact.get(MOUNTS[0] + canonical) or Found({}, canonical)
-            for mount in MOUNTS:
-                self._exact[mount + canonical] = found
+        for mount in route.mounts:
+            if bound.names:
+                methods = self._leaf(mount, route.path).methods
+            else:
+                canonical = route.path.rstrip("/")
+                found = self._exact.setdefault(mount + canonical, Found({}, canonical))
                 self._exact[f"{mount}{canonical}/"] = found
-            methods = found.methods
-        if route.method in methods:
-            raise ValueError(f"two routes for {route.method} {route.path}")
-        methods[route.method] = bound
+                methods = found.methods
+            if route.method in methods:
+                raise ValueError(f"two routes for {route.method} {route.path}")
+            methods[route.method] = bound
 
-    def _leaf(self, path: str) -> _Node:
-        node = self._root
+    def _leaf(self, mount: str, path: str) -> _Node:
+        node = self._roots.setdefault(mount, _Node())
         for segment in _segments(path):
             if _is_name(segment):
                 node.any = node.any or _Node()
@@ -104,16 +101,15 @@ class Matcher:
             return found
         if len(path) > MAX_PATH:
             return None
-        for mount in MOUNTS:
+        for mount, root in self._roots.items():
             if path.startswith(mount) and path[len(mount) : len(mount) + 1] == "/":
                 rest = path[len(mount) + 1 :].removesuffix("/")
                 segments = rest.split("/")
                 if "" in segments:
                     return None
-                leaf = _walk(self._root, segments, 0, ())
-                if leaf is None:
-                    return None
-                return Found(leaf[0].methods, f"/{rest}", leaf[1])
+                leaf = _walk(root, segments, 0, ())
+                if leaf is not None:
+                    return Found(leaf[0].methods, f"/{rest}", leaf[1])
         return None
 
 

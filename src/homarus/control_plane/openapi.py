@@ -11,8 +11,8 @@ import msgspec
 
 from homarus import __version__
 from homarus.control_plane.answers import ErrorBody
-from homarus.control_plane.match import MOUNTS, AnyRoute, Bound, bind
-from homarus.control_plane.route import StreamRoute
+from homarus.control_plane.match import AnyRoute, Bound, bind
+from homarus.control_plane.route import MOUNTS, StreamRoute
 
 REF: Final = "#/components/schemas/{name}"
 ERRORS: Final = {
@@ -73,6 +73,8 @@ def _operation(bound: Bound, schemas: dict[int, Any]) -> dict[str, Any]:
         "parameters": _parameters(bound),
         "responses": _responses(route, schemas),
     }
+    if route.mounts != MOUNTS:
+        operation["servers"] = [{"url": mount} for mount in route.mounts]
     if route.tags:
         operation["tags"] = list(route.tags)
     body = _body(bound, schemas)

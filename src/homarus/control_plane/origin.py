@@ -15,10 +15,12 @@ from homarus.base.errors import Refused
 LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
 
-def check(headers: Mapping[bytes, bytes], *, loopback_only: bool) -> None:
-    """Raises Refused `origin.host` or `origin.foreign` (403)."""
+def check(headers: Mapping[bytes, bytes], *, loopback_only: bool, public_url: str = "") -> None:
+    """Raises Refused `origin.host` or `origin.foreign` (403). `public_url`: what people call the
+    daemon by when a proxy stands before it; "": nothing but its own address."""
     host = headers.get(b"host", b"").decode("latin-1")
-    if loopback_only and not _is_local(_name(f"//{host}")):
+    name = _name(f"//{host}")
+    if loopback_only and not _is_local(name) and (not name or name != _name(public_url)):
         raise Refused(
             "origin.host",
             f"this daemon is not reached as {host[:100]!r}",

@@ -27,41 +27,46 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-    """The whole body. Raises `request.body_too_large`, `request.disconnected`."""
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], most: int = MAX_BODY_BYTES
+) -> bytes:
+    """The whole body, of at most `most` bytes.
+
+    Raises `request.body_too_large`, `request.disconnected`.
+    """
     announced = headers.get(b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        await drain(receive, int(announced))
-        raise _too_large()
+    if announced is not None and announced.isdigit() and int(announced) > most:
+        await drain(receive, int(announced), max(MAX_DRAIN_BYTES, 2 * most))
+        raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.disconnect":
         raise disconnected()
-    if not message.get("more_body") and len(body) <= MAX_BODY_BYTES:
+    if not message.get("more_body") and len(body) <= most:
         return body
     parts, size = [body], len(body)
     while message.get("more_body"):
-        if size > MAX_BODY_BYTES:
-            await drain(receive, MAX_DRAIN_BYTES)
-            raise _too_large()
+        if size > most:
+            await drain(receive, 0, max(MAX_DRAIN_BYTES, 2 * most))
+            raise _too_large(most)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise disconnected()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-    if size > MAX_BODY_BYTES:
-        raise _too_large()
+    if size > most:
+        raise _too_large(most)
     return b"".join(parts)
 
 
-async def drain(receive: Receive, announced: int) -> None:
-    """Throw away the rest of a body that is refused, within MAX_DRAIN_BYTES and DRAIN_S."""
-    if announced > MAX_DRAIN_BYTES:
+async def drain(receive: Receive, announced: int, most: int = MAX_DRAIN_BYTES) -> None:
+    """Throw away the rest of a body that is refused, within `most` bytes and DRAIN_S."""
+    if announced > most:
         return
     seen = 0
     try:
         async with asyncio.timeout(DRAIN_S):
-            while seen <= MAX_DRAIN_BYTES:
+            while seen <= most:
                 message = await receive()
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return
@@ -75,10 +80,10 @@ def disconnected() -> Invalid:
     return Invalid("request.disconnected", "the client went away", "Send the request again.")
 
 
-def _too_large() -> TooLarge:
+def _too_large(most: int) -> TooLarge:
     return TooLarge(
         "request.body_too_large",
-        f"the body is larger than {MAX_BODY_BYTES} bytes",
+        f"the body is larger than {most} bytes",
         "Send less; files go to `POST /artifacts/upload`.",
     )
 

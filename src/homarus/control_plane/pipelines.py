@@ -1,16 +1,22 @@
-"""Routes of pipelines and their runs (contract, 11). `PUT` takes the YAML text; POST and PATCH of
-the collection stay free for the contract's registry (control-plane contract, 7)."""
+"""Routes of pipelines and their runs: the governed ones that this company runs (contract, 11), and
+records of those that run elsewhere (control-plane contract, 7; `recorded_pipelines.py`).
+
+`PUT` takes the YAML text of a governed one; POST and PATCH write records. An id that names a
+governed pipeline means it, whatever records are called.
+"""
 
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.clock import iso_ms
-from homarus.base.errors import Invalid
+from homarus.base.errors import Conflict, Invalid
+from homarus.control_plane import recorded_pipelines as records
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.control_plane.times import opt_ms
 from homarus.flows import pipelining
 from homarus.flows.pipelining import Start
-from homarus.pipelines import service
+from homarus.pipelines import diagram, recorded, service
 from homarus.pipelines import text as yaml_text
 from homarus.pipelines.model import Definition, Pipeline, Position, Run
 from homarus.store.port import Reply, Rx, Tx
@@ -36,10 +42,18 @@ def stages_shape(plan: Definition) -> list[dict[str, Any]]:
 
 
 def shape(row: Pipeline) -> dict[str, Any]:
+    """Ours, and what the wire of records has a field for."""
     plan = row.definition
+    steps = [(stage.title, stage.owner, _gates(stage.gates)) for stage in plan.stages]
     return {
         "id": row.id,
         "name": row.id,
+        "kind": "governed",
+        "purpose": row.title,
+        "docMarkdown": None,
+        "trigger": recorded.MANUAL,
+        "triggerConfig": {},
+        "diagramMermaid": diagram.flowchart(recorded.MANUAL, steps),
         "title": row.title,
         "label": plan.label,
         "version": row.version,
@@ -51,6 +65,10 @@ def shape(row: Pipeline) -> dict[str, Any]:
         "feedback": [{"from": a, "to": b} for a, b in plan.feedback],
         "createdAt": None if row.created_ms is None else iso_ms(row.created_ms),
     }
+
+
+def _gates(numbers: tuple[int, ...]) -> str:
+    return f"gates {', '.join(map(str, numbers))}" if numbers else ""
 
 
 def run_shape(row: Run) -> dict[str, Any]:
@@ -89,21 +107,33 @@ def _whole(rx: Rx, company: str, row: Run) -> dict[str, Any]:
 
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
-    rows = service.listed(rx, call.company)
-    name, status = call.query.get("name"), call.query.get("status")
-    found = [
-        row for row in rows if name in (None, "", row.id) and status in (None, "", row.status.value)
-    ]
-    return json_reply({"pipelines": [shape(row) for row in found[: call.limit()]]})
+    """GET /pipelines: on the first page the governed ones, then records, newest first."""
+    query, limit = call.query, call.limit()
+    name, status = query.get("name"), query.get("status")
+    found = []
+    if call.cursor() is None and not query.get("projectId"):
+        found = [
+            shape(row)
+            for row in service.listed(rx, call.company)
+            if name in (None, "", row.id) and status in (None, "", row.status.value)
+        ][:limit]
+    rows, more = records.page(rx, call, limit - len(found))
+    return json_reply({"pipelines": found + rows} | more)
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
+    record = records.named_by(rx, call)
+    if record is not None:
+        return records.show(rx, record)
     row = service.need(rx, call.company, call.path["id"])
     runs = [run_shape(run) for run in service.runs(rx, call.company, row.id)]
-    return json_reply({"pipeline": shape(row) | {"text": row.text, "runs": runs}})
+    return json_reply({"pipeline": shape(row) | {"text": row.text, "runs": runs}, "runs": runs})
 
 
 def runs(rx: Rx, call: Call[None]) -> Reply:
+    record = records.named_by(rx, call)
+    if record is not None:
+        return records.runs(rx, record, call)
     row = service.need(rx, call.company, call.path["id"])
     found = service.runs(rx, call.company, row.id, call.limit())
     return json_reply({"runs": [_whole(rx, call.company, run) for run in found]})
@@ -142,21 +172,48 @@ def put(tx: Tx, call: Call[TextBody]) -> Reply:
 
 
 class StartBody(msgspec.Struct, rename="camel", frozen=True):
-    """`status` other than `running` is for runs that are recorded, not run; there are none yet."""
+    """Of a governed pipeline: a run begins, `projectId` and `title` are needed. Of a record: what a
+    runtime says of a run (`status`; `runId` of one that it began; `summary`, `stats`)."""
 
-    project_id: str
-    title: str
+    project_id: str | None = None
+    title: str | None = None
     card: str | None = None
     input_json: dict[str, Any] = {}
-    status: str = "running"
+    status: str = recorded.RUNNING
+    run_id: str | None = None
+    summary: str | None = None
+    stats: dict[str, Any] | None = None
+    started_at: str | int | None = None
+    ended_at: str | int | None = None
 
 
 def start(tx: Tx, call: Call[StartBody]) -> Reply:
-    body = call.body
-    if body.status != "running":
-        raise Invalid("pipeline.status", f"no status {body.status[:40]!r}", "Give `running`.")
+    body, record = call.body, records.named_by(tx, call)
+    if record is not None:
+        said = recorded.Report(
+            status=body.status,
+            run=body.run_id,
+            summary=body.summary,
+            stats=body.stats,
+            started_ms=opt_ms(body.started_at, "startedAt"),
+            ended_ms=opt_ms(body.ended_at, "endedAt"),
+        )
+        return records.report(tx, record, said)
+    pipeline = service.need(tx, call.company, call.path["id"]).id
+    if body.status != recorded.RUNNING or body.run_id is not None:
+        raise Conflict(
+            "pipeline.governed",
+            f"{pipeline} runs here: its stages' results move a run on, not a report",
+            "Start one with `projectId` and `title`; report on recorded pipelines.",
+        )
+    if body.project_id is None or body.title is None:
+        missing = [n for n, v in (("projectId", body.project_id), ("title", body.title)) if not v]
+        raise Invalid(
+            "pipeline.missing", f"a run needs {' and '.join(missing)}", "Give them.",
+            missingFields=missing,
+        )  # fmt: skip
     new = Start(
-        pipeline=call.path["id"],
+        pipeline=pipeline,
         project=body.project_id.lower(),
         title=body.title,
         card=body.card,
@@ -169,7 +226,8 @@ def start(tx: Tx, call: Call[StartBody]) -> Reply:
 TAGS: Final = ("pipelines",)
 ROUTES: Final[tuple[Route, ...]] = (
     read_route(
-        "/pipelines", listed, "List pipelines", query=("name", "status", "limit"), tags=TAGS,
+        "/pipelines", listed, "List pipelines",
+        query=("name", "status", "projectId", "limit", "cursor"), tags=TAGS,
     ),
     Route(
         method="POST", path="/pipelines/validate", capability="read", handler=validate,
@@ -182,10 +240,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=TextBody, target="pipeline:{id}", tags=TAGS,
     ),
     read_route(
-        "/pipelines/{id}/runs", runs, "List runs of a pipeline", query=("limit",), tags=TAGS,
+        "/pipelines/{id}/runs", runs, "List runs of a pipeline", query=("limit", "cursor"),
+        tags=TAGS,
     ),
     write_route(
-        "POST", "/pipelines/{id}/runs", "pipeline.start", start, "Start a run at its first stage",
-        body=StartBody, status=201, target="pipeline:{id}", tags=TAGS,
+        "POST", "/pipelines/{id}/runs", "pipeline.start", start,
+        "Start a run at its first stage, or report one of a record",
+        body=StartBody, keyed="required", status=201, also=(200,), target="pipeline:{id}",
+        tags=TAGS,
     ),
+    *records.ROUTES,
 )  # fmt: skip

@@ -18,8 +18,8 @@ DEFAULT_CAP: Final = 3
 
 
 class CustomerBody(msgspec.Struct, rename="camel"):
-    name: str | None = None
-    notes: str | None = None
+    name: str | msgspec.UnsetType = UNSET
+    notes: str | msgspec.UnsetType | None = UNSET
 
 
 class NewCustomer(msgspec.Struct, rename="camel"):
@@ -28,8 +28,10 @@ class NewCustomer(msgspec.Struct, rename="camel"):
 
 
 def list_customers(rx: Rx, call: Call[None]) -> Reply:
-    rows = customers.listed(rx, call.company, limit=call.limit())
-    return json_reply({"customers": [shapes.customer(c) for c in rows]})
+    limit = call.limit()
+    rows = customers.listed(rx, call.company, limit=limit, before=call.cursor_id())
+    more = {"nextCursor": rows[-1].id} if len(rows) == limit else {}
+    return json_reply({"customers": [shapes.customer(c) for c in rows]} | more)
 
 
 def create_customer(tx: Tx, call: Call[NewCustomer]) -> Reply:
@@ -40,7 +42,7 @@ def create_customer(tx: Tx, call: Call[NewCustomer]) -> Reply:
 
 
 def update_customer(tx: Tx, call: Call[CustomerBody]) -> Reply:
-    row = customers.change(tx, call.id(), call.body.name, call.body.notes)
+    row = customers.change(tx, call.id(), name=call.body.name, notes=call.body.notes)
     return json_reply({"message": "Customer updated", "customer": shapes.customer(row)})
 
 
@@ -83,9 +85,10 @@ def list_projects(rx: Rx, call: Call[None]) -> Reply:
         rx, call.company, limit=call.limit(), status=call.query.get("status"),
         before=call.cursor(),
     )  # fmt: skip
+    known = customers.some(rx, call.company, {row.customer for row in rows if row.customer})
     out = []
     for row in rows:
-        customer = customers.by_id(rx, call.company, row.customer) if row.customer else None
+        customer = known.get(row.customer or "")
         shape = shapes.project(row)
         shape["customer"] = None if customer is None else shapes.customer(customer)
         out.append(shape)
@@ -125,8 +128,10 @@ def delete_project(tx: Tx, call: Call[None]) -> Reply:
 
 def list_memory(rx: Rx, call: Call[None]) -> Reply:
     project = projects.need(rx, call.company, call.id())
-    rows = projects.memories(rx, project.id, limit=call.limit())
-    return json_reply({"data": [shapes.project_memory(m) for m in rows]})
+    limit = call.limit()
+    rows = projects.memories(rx, project.id, limit=limit, before=call.cursor_id())
+    more = {"nextCursor": rows[-1].id} if len(rows) == limit else {}
+    return json_reply({"data": [shapes.project_memory(m) for m in rows]} | more)
 
 
 class NewMemory(msgspec.Struct, rename="camel"):
@@ -143,7 +148,9 @@ def add_memory(tx: Tx, call: Call[NewMemory]) -> Reply:
 
 
 ROUTES: tuple[Route, ...] = (
-    read_route("/customers", list_customers, "List customers, newest first", query=("limit",)),
+    read_route(
+        "/customers", list_customers, "List customers, newest first", query=("limit", "cursor"),
+    ),
     write_route(
         "POST", "/customers", "customer.create", create_customer,
         "Create a customer, or update it by name",
@@ -176,7 +183,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     read_route(
         "/projects/{id}/memory", list_memory, "What a project remembers, newest first",
-        query=("limit",),
+        query=("limit", "cursor"),
     ),
     write_route(
         "POST", "/projects/{id}/memory", "project.memory", add_memory,

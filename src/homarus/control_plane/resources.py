@@ -1,110 +1,29 @@
-"""Scoped resources (control-plane contract, 11). Secrets are sealed before the unit sees them."""
+"""Scoped resources (control-plane contract, 11): under `/resources`, and the same under a project
+or a customer, where the scope is fixed."""
 
-import json
+from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
-from homarus.base.errors import Invalid
-from homarus.company import agents, customers, projects, resources
-from homarus.company.resources import Filter, Resource, ResourceChange
+from homarus.base.errors import Invalid, NotFound
+from homarus.company import agents, customers, note_rows, projects, resources
+from homarus.company.resources import Filter, Resource
 from homarus.control_plane import shapes_resources as shapes
-from homarus.control_plane.route import Call, Route, Sealer, json_reply, read_route, write_route
+from homarus.control_plane.resource_bodies import ReadyBody, ResourceBody, prepare
+from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.flows import scoping
 from homarus.store.port import Reply, Rx, Tx
 
 _TAGS: Final = ("resources",)
-MAX_SECRET_BYTES: Final = 65_536
+_QUERY: Final = (
+    "resourceType", "provider", "name", "displayName", "search", "q", "status", "isShared",
+    "path", "pathPrefix", "tag", "limit", "cursor",
+)  # fmt: skip
 
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
 
 
-class ResourceBody(msgspec.Struct, rename="camel"):
-    """What a client sets. `secretText` (alias `secretJson`) is kept sealed and never shown again;
-    null takes it away. `configJson` is an alias of `configText`."""
-
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    resource_type: str | msgspec.UnsetType = msgspec.UNSET
-    provider: str | msgspec.UnsetType = msgspec.UNSET
-    scope_type: str | None = None
-    scope_id: str | None = None
-    agent_id: str | None = None
-    project_id: str | None = None
-    customer_id: str | None = None
-    config_text: str | msgspec.UnsetType | None = msgspec.UNSET
-    config_json: Any = msgspec.UNSET
-    secret_text: str | msgspec.UnsetType | None = msgspec.UNSET
-    secret_json: Any = msgspec.UNSET
-    display_name: str | msgspec.UnsetType | None = msgspec.UNSET
-    path: str | msgspec.UnsetType | None = msgspec.UNSET
-    status: str | msgspec.UnsetType = msgspec.UNSET
-    ownership: str | msgspec.UnsetType = msgspec.UNSET
-    is_shared: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class SealedBody(msgspec.Struct, frozen=True):
-    """A `ResourceBody` after `seal`: its secret, if it had one, is unreadable from here on."""
-
-    fields: ResourceBody
-    secret: bytes | msgspec.UnsetType | None
-
-
-def _text(value: Any) -> Any:
-    """Text as it is, other JSON as its text; UNSET and null as they are."""
-    if value is None or value is msgspec.UNSET or isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def seal(call: Call[ResourceBody], sealer: Sealer) -> Call[SealedBody]:
-    """The call without its clear secret. Raises `resource.secret` when that is too long."""
-    body = call.body
-    clear = _text(body.secret_json if body.secret_text is msgspec.UNSET else body.secret_text)
-    body.secret_text = body.secret_json = msgspec.UNSET
-    secret: bytes | msgspec.UnsetType | None = msgspec.UNSET
-    if clear is None or clear == "":
-        secret = None
-    elif clear is not msgspec.UNSET:
-        raw = str(clear).encode()
-        if len(raw) > MAX_SECRET_BYTES:
-            raise Invalid(
-                "resource.secret", "the secret is too long", f"At most {MAX_SECRET_BYTES} bytes."
-            )
-        secret = sealer.seal(raw, about(call.company))
-    return Call(
-        call.company,
-        call.token,
-        call.path,
-        call.query,
-        SealedBody(body, secret),
-        b"",
-        call.base_url,
-    )
-
-
-def about(company: str) -> bytes:
-    """What a resource's secret is sealed for: it opens in its own company only."""
-    return f"resource:{company}".encode()
-
-
-def _change(body: SealedBody) -> ResourceChange:
-    fields = body.fields
-    config = fields.config_json if fields.config_text is msgspec.UNSET else fields.config_text
-    return ResourceChange(
-        provider=fields.provider,
-        type=fields.resource_type,
-        name=fields.name,
-        display_name=fields.display_name,
-        path=fields.path,
-        config=_text(config),
-        secret_sealed=body.secret,
-        status=fields.status,
-        is_shared=fields.is_shared,
-        ownership=fields.ownership,
-    )
-
-
-def _scope(rx: Rx, company: str, body: ResourceBody) -> tuple[str, str | None]:
+def scope_of(rx: Rx, company: str, body: ResourceBody) -> tuple[str, str | None]:
     """`scopeType` + `scopeId`, else the one id that is named, else the company.
 
     Raises `resource.scope`, `agent.unknown`, `project.unknown`, `customer.unknown`.
@@ -126,9 +45,14 @@ def _scope(rx: Rx, company: str, body: ResourceBody) -> tuple[str, str | None]:
         )
     if kind == "agent":
         return kind, agents.need(rx, company, ref).id
+    return kind, _place(rx, company, kind, ref.lower())
+
+
+def _place(rx: Rx, company: str, kind: str, ref: str) -> str:
+    """A project's or customer's id. Raises `project.unknown`, `customer.unknown`."""
     if kind == "project":
-        return kind, projects.need(rx, company, ref).id
-    return kind, customers.need(rx, company, ref).id
+        return projects.need(rx, company, ref).id
+    return customers.need(rx, company, ref).id
 
 
 def _reply(row: Resource, status: int = 200) -> Reply:
@@ -141,13 +65,11 @@ def _flag(text: str | None) -> bool | None:
     return text.lower() in _TRUE
 
 
-def listed(rx: Rx, call: Call[None]) -> Reply:
-    query, limit = call.query, call.limit()
-    scopes = (query.get(name) for name in ("customerId", "projectId", "agentId", "scopeId"))
-    path, prefix = query.get("path"), query.get("pathPrefix")
-    chosen = Filter(
-        scopes=tuple(ref.lower() for ref in scopes if ref),
-        scope_type=query.get("scopeType") or None,
+def _chosen(query: Any, scopes: tuple[str, ...], scope_type: str | None) -> Filter:
+    path, prefix, tag = query.get("path"), query.get("pathPrefix"), query.get("tag")
+    return Filter(
+        scopes=scopes,
+        scope_type=scope_type,
         type=query.get("resourceType") or None,
         provider=query.get("provider") or None,
         name=query.get("name") or None,
@@ -157,57 +79,159 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         is_shared=_flag(query.get("isShared")),
         path=None if path is None else resources.folder(path),
         prefix=resources.folder(prefix) if prefix else None,
+        tag=tag.lstrip("#").lower() if tag else None,
     )
-    rows = resources.listed(rx, call.company, chosen, limit=limit + 1, before=call.cursor())
-    more = len(rows) > limit
-    rows = rows[:limit]
+
+
+def _list(rx: Rx, call: Call[None], chosen: Filter) -> Reply:
+    rows, after = resources.page(rx, call.company, chosen, limit=call.limit(), before=call.cursor())
+    tree = resources.folders(rx, call.company, chosen.scopes if chosen.scope_type else ())
     return json_reply(
         {
             "resources": [shapes.resource(row) for row in rows],
-            "folders": [shapes.folder(*pair) for pair in resources.folders(rx, call.company)],
-            "nextCursor": str(rows[-1].no) if more else None,
+            "folders": [shapes.folder(*pair) for pair in tree],
+            "nextCursor": None if after is None else str(after),
         }
     )
 
 
-def create(tx: Tx, call: Call[SealedBody]) -> Reply:
-    kind, scope = _scope(tx, call.company, call.body.fields)
-    return _reply(resources.create(tx, kind, scope, _change(call.body)), 201)
+def listed(rx: Rx, call: Call[None]) -> Reply:
+    query = call.query
+    scopes = (query.get(name) for name in ("customerId", "projectId", "agentId", "scopeId"))
+    refs = tuple(ref.lower() for ref in scopes if ref)
+    return _list(rx, call, _chosen(query, refs, query.get("scopeType") or None))
+
+
+def create(tx: Tx, call: Call[ReadyBody]) -> Reply:
+    kind, scope = scope_of(tx, call.company, call.body.fields)
+    scoping.check_writer(tx, kind, scope)
+    return _reply(resources.create(tx, kind, scope, call.body.change), 201)
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:
-    return _reply(resources.need(rx, call.company, call.id()))
+    """With what its text says of itself."""
+    row = resources.need(rx, call.company, call.id())
+    links = note_rows.links_of(rx, call.company, row.id)
+    shape = {
+        **shapes.resource(row),
+        "tags": note_rows.tags_of(rx, row.id),
+        "links": [shapes.link(link) for link in links],
+    }
+    return json_reply({"resource": shape})
 
 
-def change(tx: Tx, call: Call[SealedBody]) -> Reply:
-    return _reply(resources.update(tx, call.id(), _change(call.body)))
+def change(tx: Tx, call: Call[ReadyBody]) -> Reply:
+    return _change(tx, call, _own(tx, call, call.id()))
 
 
 def delete(tx: Tx, call: Call[None]) -> Reply:
-    return _reply(resources.delete(tx, call.id()))
+    return _reply(resources.delete(tx, _own(tx, call, call.id()).id))
+
+
+def _own(tx: Tx, call: Call[Any], ref: str) -> Resource:
+    """A resource that this caller may write. Raises `resource.unknown`, `resource.not_yours`."""
+    row = resources.need(tx, call.company, ref)
+    scoping.check_writer(tx, row.scope_type, row.scope)
+    return row
+
+
+def _change(tx: Tx, call: Call[ReadyBody], row: Resource) -> Reply:
+    fields = call.body.fields
+    named = (fields.scope_type, fields.scope_id, fields.agent_id, fields.project_id,
+             fields.customer_id)  # fmt: skip
+    if any(named) and scope_of(tx, call.company, fields) != (row.scope_type, row.scope):
+        raise Invalid(
+            "resource.scope_fixed",
+            "a resource keeps its scope",
+            "Create another one in that scope, and delete this one.",
+        )
+    return _reply(resources.update(tx, row.id, call.body.change))
+
+
+# -- under a project or a customer ---------------------------------------------------------
+
+
+def _under(kind: str, name: str) -> tuple[Callable[..., Reply], ...]:
+    """The same handlers with a fixed scope: list, create, read, change, delete."""
+
+    def place(rx: Rx, call: Call[Any]) -> str:
+        return _place(rx, call.company, kind, call.id(name))
+
+    def here(rx: Rx, call: Call[Any]) -> Resource:
+        scope = place(rx, call)
+        row = resources.need(rx, call.company, call.id("rid"))
+        if (row.scope_type, row.scope) != (kind, scope):
+            raise NotFound(
+                "resource.unknown",
+                f"no resource {row.id} of this {kind}",
+                "See GET /resources.",
+            )
+        return row
+
+    def list_here(rx: Rx, call: Call[None]) -> Reply:
+        return _list(rx, call, _chosen(call.query, (place(rx, call),), kind))
+
+    def create_here(tx: Tx, call: Call[ReadyBody]) -> Reply:
+        return _reply(resources.create(tx, kind, place(tx, call), call.body.change), 201)
+
+    def read_here(rx: Rx, call: Call[None]) -> Reply:
+        return _reply(here(rx, call))
+
+    def change_here(tx: Tx, call: Call[ReadyBody]) -> Reply:
+        return _change(tx, call, here(tx, call))
+
+    def delete_here(tx: Tx, call: Call[None]) -> Reply:
+        return _reply(resources.delete(tx, here(tx, call).id))
+
+    return list_here, create_here, read_here, change_here, delete_here
+
+
+def _routes(kind: str, name: str, keyed: str) -> tuple[Route, ...]:
+    list_here, create_here, read_here, change_here, delete_here = _under(kind, name)
+    base, one = f"/{kind}s/{{{name}}}/resources", f"/{kind}s/{{{name}}}/resources/{{rid}}"
+    body: dict[str, Any] = {"body": ResourceBody, "prepare": prepare, "tags": _TAGS}
+    return (
+        read_route(
+            base, list_here, f"List a {kind}'s resources, newest first, with their folders",
+            query=_QUERY, tags=_TAGS,
+        ),
+        write_route(
+            "POST", base, "resource.create", create_here, f"Create a resource of a {kind}",
+            keyed=keyed, status=201, target="resource:", **body,
+        ),
+        read_route(one, read_here, f"One resource of a {kind}", tags=_TAGS),
+        write_route(
+            "PATCH", one, "resource.update", change_here, f"Change a resource of a {kind}",
+            target="resource:{rid}", **body,
+        ),
+        write_route(
+            "DELETE", one, "resource.delete", delete_here, f"Remove a resource of a {kind}",
+            target="resource:{rid}", tags=_TAGS,
+        ),
+    )  # fmt: skip
 
 
 ROUTES: Final[tuple[Route, ...]] = (
     read_route(
         "/resources", listed, "List resources, newest first, with their folders",
-        query=(
-            "customerId", "projectId", "agentId", "scopeType", "scopeId", "resourceType",
-            "provider", "name", "displayName", "search", "q", "status", "isShared", "path",
-            "pathPrefix", "limit", "cursor",
-        ),
+        query=("customerId", "projectId", "agentId", "scopeType", "scopeId", *_QUERY),
         tags=_TAGS,
     ),
     write_route(
         "POST", "/resources", "resource.create", create, "Create a resource",
-        body=ResourceBody, prepare=seal, status=201, target="resource:", tags=_TAGS,
+        body=ResourceBody, prepare=prepare, status=201, target="resource:", tags=_TAGS,
     ),
-    read_route("/resources/{id}", read, "One resource", tags=_TAGS),
+    read_route(
+        "/resources/{id}", read, "One resource, with the tags and links of its text", tags=_TAGS
+    ),
     write_route(
         "PATCH", "/resources/{id}", "resource.update", change, "Change a resource",
-        body=ResourceBody, prepare=seal, target="resource:{id}", tags=_TAGS,
+        body=ResourceBody, prepare=prepare, target="resource:{id}", tags=_TAGS,
     ),
     write_route(
         "DELETE", "/resources/{id}", "resource.delete", delete, "Remove a resource",
         target="resource:{id}", tags=_TAGS,
     ),
+    *_routes("project", "pid", keyed="accepted"),
+    *_routes("customer", "cid", keyed="required"),
 )  # fmt: skip

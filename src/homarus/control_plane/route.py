@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from homarus.agents.live import Live
+from homarus.agents.providers import Providers
 from homarus.base.action import Estimate
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
@@ -29,6 +30,9 @@ from homarus.store.port import Reply, Rx, Store
 B = TypeVar("B")
 T = TypeVar("T")
 
+MOUNTS: Final = ("/api/mcp", "/api/v1")
+ROOT: Final = ("/api",)
+"""Mounts of a route that the original has beside `/api/mcp`."""
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
 MAX_LIMIT: Final = 500
@@ -64,12 +68,12 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
             raise Invalid("request.bad_id", f"{value[:80]!r} is not an id", "Give the UUID.")
         return value.lower()
 
-    def limit(self) -> int:
+    def limit(self, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
         """`limit` of the query: default 100, at most 500; nonsense counts as not given."""
         text = self.query.get("limit", "")
         if not (text.isascii() and text.isdecimal()) or len(text) > 9:
-            return DEFAULT_LIMIT
-        return max(1, min(int(text), MAX_LIMIT))
+            return default
+        return max(1, min(int(text), most))
 
     def cursor(self) -> int | None:
         """`cursor` of the query: the `nextCursor` of the page before. Raises `request.cursor`."""
@@ -80,11 +84,24 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
             raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
         return int(text)
 
+    def cursor_id(self) -> str | None:
+        """The same, of a list whose cursor is the id of the last row seen."""
+        text = self.query.get("cursor")
+        if text is None or text == "":
+            return None
+        if not is_uuid(text):
+            raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
+        return text
+
 
 class Sealer(Protocol):
-    """What seals small secrets: `kernel.keys.MasterKey`."""
+    """What seals small secrets and opens them: `kernel.keys.MasterKey`."""
 
     def seal(self, clear: bytes, about: bytes) -> bytes: ...
+
+    def unseal(self, sealed: bytes, about: bytes) -> bytes: ...
+
+    def derive(self, about: bytes) -> bytes: ...
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +118,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `acting`     finds the agent reference that the caller speaks for, in the decoded call
     `prepare`    runs on the decoded call before the unit, with the daemon's `Sealer`: what a unit
                  must not see in clear is sealed here. Action and key are made of the call before
+    `finish`     makes the reply of what the handler gave, after the commit, with the daemon's
+                 `Sealer`: what is sealed is opened there and nowhere before. Nothing of such a
+                 reply is stored, so the route is `keyed` "ignored"
     `before`     for `kind` "write": reads what takes too long for a unit, in a read transaction of
                  its own before it; the handler finds it in `call.seen`
     `target`     URI-like target of the action, with path names: `task:{id}`
@@ -118,12 +138,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                  "any" also the instance itself (`X-Homarus-Company: @instance`); "instance" always
                  the instance; "path" the company that `{id}` of the path names
     `also`       further statuses of success
+    `mounts`     what `path` is below of: both, or `/api` itself (ROOT)
+    `forks`      the routes that this one may turn out to be, where the body says which
+    `pick`       finds it among `forks`, by the decoded call and rows; it is judged, keyed and run
+                 in this one's place, and this one's own handler never is
     """
 
     method: str
     path: str
     capability: str
-    handler: Callable[..., Reply]
+    handler: Callable[..., Any]
     kind: str
     summary: str
     body: Any = None
@@ -132,6 +156,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replay: Callable[..., Reply | None] | None = None
     acting: Callable[[Call[Any]], str | None] | None = None
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
+    finish: Callable[[Any, Sealer], Reply] | None = None
     before: Callable[[Rx, Call[Any]], Any] | None = None
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
@@ -148,11 +173,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     scope: str = "caller"
     also: tuple[int, ...] = ()
+    mounts: tuple[str, ...] = MOUNTS
+    forks: tuple["Route", ...] = ()
+    pick: Callable[[Rx, Call[Any]], "Route"] | None = None
 
 
 def json_reply(body: Any, status: int = 200) -> Reply:
     """A reply whose body is any msgspec-encodable value."""
     return Reply(status=status, body=_encode(body))
+
+
+class TextReply(Reply, frozen=True):
+    """A reply of a reading route whose body is plain text in UTF-8."""
 
 
 def read_route(path: str, handler: Callable[..., Reply], summary: str, **more: Any) -> Route:
@@ -171,7 +203,7 @@ def write_route(
     method: str,
     path: str,
     capability: str,
-    handler: Callable[..., Reply],
+    handler: Callable[..., Any],
     summary: str,
     **more: Any,
 ) -> Route:
@@ -187,15 +219,17 @@ def write_route(
 
 
 class FileReply(msgspec.Struct, frozen=True):
-    """A file as the body of a 200: sent in chunks, with these headers and `Content-Length: size`.
+    """A file as the body: sent in chunks, with these headers and `Content-Length: size`.
 
     The surface sends `headers` as they are, opens `path` before the status line goes out (a
-    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes.
+    missing file is 503 `artifact.blob_missing`), and sends exactly `size` bytes from `start` on.
     """
 
     path: Path
     size: int
     headers: tuple[tuple[str, str], ...]
+    start: int = 0
+    status: int = 200
 
 
 class EventReply(msgspec.Struct, frozen=True):
@@ -209,14 +243,17 @@ class Stream(Protocol):
 
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
-    in lower case; `live` turns as they happen, where this daemon runs any.
+    in lower case; `sealer` opens what was sealed; `models` the connections to configured models,
+    `live` turns as they happen, where this daemon has any.
     """
 
+    models: Providers | None
     live: Live | None
     home: Path
     store: Store
     blobs: Blobs
     headers: Mapping[str, str]
+    sealer: Sealer
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `request.disconnected` when the client goes away.
@@ -236,12 +273,14 @@ class Stream(Protocol):
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,
+        estimate: Estimate | None = None,
     ) -> Reply:
         """`fn(tx, *args)` through the one door, under the request's key when it has one.
 
         `digest`: 32 bytes that stand for the body: the receipt's `arguments`, and what tells the
         same key with another body apart (a multipart body's own bytes change with its boundary).
-        `acting`, `task`: the agent and task named in the body, as in `Route`.
+        `acting`, `task`: the agent and task named in the body, `estimate`: what it may cost, all
+        as in `Route`.
         """
         ...
 
@@ -276,3 +315,4 @@ class StreamRoute(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     scope: str = "caller"
+    mounts: tuple[str, ...] = MOUNTS

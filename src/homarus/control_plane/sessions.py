@@ -1,11 +1,11 @@
-"""Runtime nodes, agent sessions, agent memory, integrations (control-plane contract, 4)."""
+"""Runtime nodes, agent sessions, agent memory (control-plane contract, 4)."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from homarus.company import agents, integrations, memory, projects, runtimes, sessions, summary
+from homarus.company import agents, memory, projects, runtimes, sessions, summary
 from homarus.control_plane import shapes_sessions as shapes
 from homarus.control_plane import shapes_work
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
@@ -92,7 +92,9 @@ def start(tx: Tx, call: Call[StartBody]) -> Reply:
     return json_reply(
         {
             "session": shapes.session(row),
-            "memory": _memory(tx, agent.id, memory.HYDRATION_ENTRIES),
+            "memory": _memory(
+                tx, agent.id, memory.entries(tx, agent.id, limit=memory.HYDRATION_ENTRIES)
+            ),
             "contextNotes": summary.context_notes(tx, call.company),
             "recentSessions": [
                 shapes.session(other) for other in sessions.recent(tx, agent.id, but=row.id)
@@ -101,10 +103,10 @@ def start(tx: Tx, call: Call[StartBody]) -> Reply:
     )
 
 
-def _memory(rx: Rx, agent: str, limit: int) -> dict[str, Any]:
+def _memory(rx: Rx, agent: str, rows: list[memory.Entry]) -> dict[str, Any]:
     return {
         "snapshot": shapes.snapshot(memory.snapshot(rx, agent)),
-        "entries": [shapes.entry(row) for row in memory.entries(rx, agent, limit=limit)],
+        "entries": [shapes.entry(row) for row in rows],
     }
 
 
@@ -132,8 +134,11 @@ def end(tx: Tx, call: Call[EndBody | None]) -> Reply:
 
 def memories(rx: Rx, call: Call[None]) -> Reply:
     agent = agents.need(rx, call.company, call.id())
-    limit = min(call.limit(), MAX_ENTRIES) if "limit" in call.query else DEFAULT_ENTRIES
-    return json_reply({"agent": shapes_work.agent(rx, agent), **_memory(rx, agent.id, limit)})
+    limit = call.limit(DEFAULT_ENTRIES, MAX_ENTRIES)
+    rows = memory.entries(rx, agent.id, limit=limit, before=call.cursor())
+    more = {"nextCursor": str(rows[0].no)} if len(rows) == limit else {}
+    body = {"agent": shapes_work.agent(rx, agent), **_memory(rx, agent.id, rows)}
+    return json_reply(body | more)
 
 
 def remember(tx: Tx, call: Call[MemoryBody]) -> Reply:
@@ -152,12 +157,6 @@ def remember(tx: Tx, call: Call[MemoryBody]) -> Reply:
     )
     entry, snapshot = memory.write(tx, agent, new)
     return json_reply({"entry": shapes.entry(entry), "snapshot": shapes.snapshot(snapshot)}, 201)
-
-
-def listed_integrations(rx: Rx, call: Call[None]) -> Reply:
-    agent = agents.need(rx, call.company, call.id()).id
-    rows = integrations.listed(rx, agent)
-    return json_reply({"integrations": [shapes.integration(row) for row in rows]})
 
 
 def _of_path(call: Call[Any]) -> str | None:
@@ -186,15 +185,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     read_route(
         "/agents/{id}/memory", memories, "An agent's latest snapshot and entries",
-        query=("limit",), tags=_TAGS,
+        query=("limit", "cursor"), tags=_TAGS,
     ),
     write_route(
         "POST", "/agents/{id}/memory", "memory.write", remember, "Add to an agent's memory",
         body=MemoryBody, target="agent:{id}", status=201, **_AGENT,
-    ),
-    read_route(
-        "/agents/{id}/integrations", listed_integrations,
-        "An agent's integrations, without their secrets", tags=_TAGS,
     ),
 )  # fmt: skip
 

@@ -99,6 +99,7 @@ class Sockets:
         *,
         max_sockets: int,
         loopback_only: bool,
+        public_url: str = "",
     ) -> None:
         self._store = store
         self._admit = admit
@@ -108,6 +109,7 @@ class Sockets:
         self._table = table
         self._max = max_sockets
         self._loopback_only = loopback_only
+        self._public_url = public_url
         self._rooms: dict[str, Room] = {}
         self._open: set[Socket] = set()
         self._dirty: dict[str, int] = {}
@@ -136,7 +138,7 @@ class Sockets:
 
     async def _handshake(self, scope: Scope) -> tuple[Socket, bool]:
         headers = socket.headers_of(scope)
-        origin.check(headers, loopback_only=self._loopback_only)
+        origin.check(headers, loopback_only=self._loopback_only, public_url=self._public_url)
         caller = await self._door.authenticate(headers)
         since = socket.since_seq(scope["query_string"])
         if self._closed or len(self._open) >= self._max:

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from homarus.agents.live import Live
-from homarus.base.action import Action
+from homarus.agents.providers import Providers
+from homarus.base.action import Action, Estimate
 from homarus.base.errors import Busy, HomarusError, Unavailable
 from homarus.control_plane.answers import Receive, Send, send_error
 from homarus.control_plane.feed import Feed
@@ -54,6 +55,7 @@ class Means(msgspec.Struct, frozen=True):
     blobs: Blobs
     sealer: Sealer
     home: Path
+    models: Providers | None = None
     live: Live | None = None
 
 
@@ -72,6 +74,8 @@ class EdgeStream:
         self.home = means.home
         self.blobs = means.blobs
         self.store = means.store
+        self.sealer = means.sealer
+        self.models = means.models
         self.live = means.live
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
@@ -108,6 +112,7 @@ class EdgeStream:
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,
+        estimate: Estimate | None = None,
     ) -> Reply:
         before = self._action
         action = Action(
@@ -119,6 +124,7 @@ class EdgeStream:
             task=task,
             trace=before.trace,
             arguments=digest,
+            estimate=estimate,
         )
         if self._key is None:
             return await self.store.write(action, fn, *args)
@@ -133,22 +139,23 @@ class EdgeStream:
             self._slots.give()
 
 
-async def send_file(send: Send, reply: FileReply, slots: StreamSlots) -> None:
-    """Exactly `size` bytes of the file; a missing or short one is 503 before the status line."""
+async def send_file(send: Send, reply: FileReply, slots: StreamSlots, *, head: bool) -> None:
+    """Exactly `size` bytes of the file; a missing or short one is 503 before the status line.
+    `head`: the headers only, as of a HEAD request."""
     try:
         await slots.take()
     except HomarusError as error:
         await send_error(send, error)
         return
     try:
-        await _send_file(send, reply)
+        await _send_file(send, reply, head)
     finally:
         slots.give()
 
 
-async def _send_file(send: Send, reply: FileReply) -> None:
+async def _send_file(send: Send, reply: FileReply, head: bool) -> None:
     try:
-        file = await asyncio.to_thread(_open, reply.path, reply.size)
+        file = await asyncio.to_thread(_open, reply.path, reply.start, reply.size)
     except OSError:
         await send_error(
             send,
@@ -162,8 +169,8 @@ async def _send_file(send: Send, reply: FileReply) -> None:
     headers = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in reply.headers]
     headers.append((b"content-length", str(reply.size).encode()))
     with file:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        left = reply.size
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        left = 0 if head else reply.size
         while left:
             chunk = await asyncio.to_thread(file.read, min(left, CHUNK_BYTES))
             if not chunk:
@@ -204,7 +211,9 @@ async def _left(receive: Receive) -> None:
         continue
 
 
-def _open(path: Path, size: int) -> Any:
-    if path.stat().st_size < size:
+def _open(path: Path, start: int, size: int) -> Any:
+    if path.stat().st_size < start + size:
         raise OSError("short")
-    return path.open("rb")
+    file = path.open("rb")
+    file.seek(start)
+    return file

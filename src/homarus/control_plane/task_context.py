@@ -3,6 +3,8 @@ how its agent dispatches from it (governance contract, 4)."""
 
 from typing import Any, Final
 
+import msgspec
+
 from homarus.company import agents, projects, resources
 from homarus.company.resources import Filter
 from homarus.control_plane import shapes_resources, shapes_talk
@@ -14,6 +16,8 @@ from homarus.store.port import Rx
 from homarus.tasks.model import Task
 
 MAX_RESOURCES: Final = 20
+MAX_TEXT: Final = 8_000
+"""Characters of one resource's text; the whole of it is at `GET /resources/{id}`."""
 MAX_THREADS: Final = 10
 MAX_MESSAGES: Final = 20
 
@@ -36,25 +40,31 @@ def dispatch_of(rx: Rx, company: str, task: Task) -> dict[str, Any] | None:
 
 
 def resources_for(rx: Rx, company: str, task: Task) -> dict[str, list[dict[str, Any]]]:
-    """Resources in the task's scopes, at most 20 each, newest first, never a secret."""
+    """Active resources in the task's scopes, at most 20 each, newest first, never a secret.
+
+    `shared` is what every agent in these scopes is given, wherever it lies. A text is cut
+    at MAX_TEXT (`configTruncated` says so).
+    """
     project = projects.by_id(rx, company, task.project)
     customer = None if project is None else project.customer
+    scopes = tuple(ref for ref in (task.project, customer, task.agent) if ref is not None)
     chosen = {
-        "project": Filter(scopes=(task.project,), scope_type="project"),
+        "project": Filter((task.project,), "project"),
         "customer": None if customer is None else Filter((customer,), "customer"),
-        "shared": Filter(scope_type="company", is_shared=True),
+        "shared": Filter(scopes, is_shared=True, and_company=True),
         "company": Filter(scope_type="company", is_shared=False),
         "agent": None if task.agent is None else Filter((task.agent,), "agent"),
     }
     return {
-        name: []
-        if wanted is None
-        else [
-            shapes_resources.resource(row)
-            for row in resources.listed(rx, company, wanted, limit=MAX_RESOURCES)
-        ]
+        name: [] if wanted is None else _shown(rx, company, wanted)
         for name, wanted in chosen.items()
     }
+
+
+def _shown(rx: Rx, company: str, wanted: Filter) -> list[dict[str, Any]]:
+    active = msgspec.structs.replace(wanted, status=resources.ACTIVE)
+    rows = resources.listed(rx, company, active, limit=MAX_RESOURCES, text_chars=MAX_TEXT)
+    return [shapes_resources.resource(row) for row in rows]
 
 
 def threads_of(rx: Rx, company: str, task: Task) -> list[dict[str, Any]]:

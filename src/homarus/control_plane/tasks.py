@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 
 from homarus.company import agents, customers, projects
+from homarus.control_plane import profiles, task_context, timeline
 from homarus.control_plane import shapes_work as shapes
-from homarus.control_plane import task_context, timeline
 from homarus.control_plane.approvals import waiting
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.control_plane.times import opt_ms
 from homarus.flows import by_hand, claiming, creating, editing, parking, reporting
 from homarus.kernel import approvals
 from homarus.store.port import Reply, Rx, Tx
@@ -27,8 +28,8 @@ class Assignee(msgspec.Struct):
 
 
 class NewTask(msgspec.Struct, rename="camel"):
-    """POST /tasks. Spec fields are merged into `inputJson`; `skills`, `capability`, `args` are
-    ours."""
+    """POST /tasks. Spec fields are merged into `inputJson`; `slaDueAt`, `skills`, `capability`,
+    `args` are ours."""
 
     project_id: str
     task_type: str
@@ -51,6 +52,7 @@ class NewTask(msgspec.Struct, rename="camel"):
     assignee: Assignee | None = None
     assigned_agent_id: str | None = None
     allow_underspecified: bool = False
+    sla_due_at: str | int | None = None
     skills: list[str] | None = None
     capability: str | None = None
     args: dict[str, Any] | None = None
@@ -85,6 +87,7 @@ class NewTask(msgspec.Struct, rename="camel"):
             proof_types=tuple(self.proof_types_json or ()),
             max_retries=self.max_retries,
             recurring=self.recurring_task_definition_id,
+            sla_due_ms=opt_ms(self.sla_due_at, "slaDueAt"),
         )
 
 
@@ -147,7 +150,7 @@ def _detail(rx: Rx, company: str, ref: str) -> dict[str, Any]:
         {"kind": i.kind, "value": i.value, "evidence": i.evidence}
         for i in sql.done_items(rx, task.id)
     ]
-    return shapes.task_detail(
+    return _scope(rx, company, task) | shapes.task_detail(
         task,
         spec,
         sql.result_of(rx, task.id),
@@ -163,6 +166,12 @@ def show(rx: Rx, call: Call[None]) -> Reply:
     return json_reply({"task": _detail(rx, call.company, call.path["id"])})
 
 
+def _scope(rx: Rx, company: str, task: Task) -> dict[str, Any]:
+    """Whose work it is; notes and results carry it, so that nobody has to ask for the project."""
+    customer = projects.customer_of(rx, company, task.project)
+    return {"projectId": task.project, "customerId": customer}
+
+
 def context(rx: Rx, call: Call[None]) -> Reply:
     """What an agent needs to start: the task, its time line, what its project remembers.
 
@@ -170,14 +179,15 @@ def context(rx: Rx, call: Call[None]) -> Reply:
     """
     task = sql.need(rx, call.company, call.path["id"])
     memories = projects.memories(rx, task.project, limit=_MEMORIES)
+    scope = _scope(rx, call.company, task)
     return json_reply(
         {
             "task": _detail(rx, call.company, task.id),
-            "notes": timeline.of_task(rx, call.company, task.id),
+            "notes": [event | scope for event in timeline.of_task(rx, call.company, task.id)],
             "projectMemory": [shapes.project_memory(m) for m in memories],
             "resources": task_context.resources_for(rx, call.company, task),
             "relatedThreads": task_context.threads_of(rx, call.company, task),
-            "agentProfile": None,
+            "agentProfile": profiles.of_task(rx, task),
             "dispatch": task_context.dispatch_of(rx, call.company, task),
         }
     )
@@ -192,6 +202,7 @@ class PatchTask(msgspec.Struct, rename="camel"):
     assignee: Assignee | msgspec.UnsetType | None = UNSET
     assigned_agent_id: str | msgspec.UnsetType | None = UNSET
     blocked_by_task_ids: list[Any] | msgspec.UnsetType = UNSET
+    sla_due_at: str | int | msgspec.UnsetType | None = UNSET
 
 
 def patch(tx: Tx, call: Call[PatchTask]) -> Reply:
@@ -211,6 +222,7 @@ def patch(tx: Tx, call: Call[PatchTask]) -> Reply:
         agent=agent,
         member=member,
         blockers=UNSET if body.blocked_by_task_ids is UNSET else tuple(body.blocked_by_task_ids),
+        sla_due_ms=UNSET if body.sla_due_at is UNSET else opt_ms(body.sla_due_at, "slaDueAt"),
     )
     task = editing.patch(tx, call.path["id"], change)
     if body.state == DONE and parking.awaits_done(tx, task):
@@ -326,14 +338,17 @@ class NoteBody(msgspec.Struct, rename="camel"):
 
 def add_note(tx: Tx, call: Call[NoteBody]) -> Reply:
     note, memory = editing.note(tx, call.path["id"], call.body.note, call.body.handoff)
-    event = timeline.note_event(tx, note)
+    task = sql.need(tx, tx.company, note.task)
+    event = timeline.note_event(tx, note) | _scope(tx, tx.company, task)
     more = {} if memory is None else {"memory": shapes.project_memory(memory)}
     return json_reply({"message": "Note added", "event": event} | more)
 
 
 def notes(rx: Rx, call: Call[None]) -> Reply:
     task = sql.need(rx, call.company, call.path["id"])
-    return json_reply({"events": timeline.of_task(rx, call.company, task.id)})
+    scope = _scope(rx, call.company, task)
+    events = [event | scope for event in timeline.of_task(rx, call.company, task.id)]
+    return json_reply({"events": events})
 
 
 class ResultBody(msgspec.Struct, rename="camel"):
@@ -361,7 +376,7 @@ def result(tx: Tx, call: Call[ResultBody]) -> Reply:
     if body.state == DONE and parking.awaits_done(tx, task):
         return waiting(tx, task)
     stored = sql.result_of(tx, task.id)
-    shape = shapes.task(task, sql.spec_of(tx, task.id), stored)
+    shape = shapes.task(task, sql.spec_of(tx, task.id), stored) | _scope(tx, tx.company, task)
     return json_reply({"message": "Result recorded", "task": shape})
 
 
@@ -384,6 +399,7 @@ def complete(tx: Tx, call: Call[Complete]) -> Reply:
     if parking.awaits_done(tx, task):
         return waiting(tx, task)
     shape = shapes.task(task, sql.spec_of(tx, task.id), sql.result_of(tx, task.id))
+    shape |= _scope(tx, tx.company, task)
     return json_reply({"message": "Task completed", "task": shape})
 
 

@@ -171,11 +171,15 @@ def _noted(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
     note = sql.note(rx, event.data.get("n", ""))
     if task is None or note is None:
         return []
+    scope = {
+        "projectId": task.project,
+        "customerId": projects.customer_of(rx, company, task.project),
+    }
     frame: dict[str, Any] = {
         "type": "task_note_added",
         "taskId": task.id,
-        "projectId": task.project,
-        "event": _entry(company, event, shapes.note(note)),
+        **scope,
+        "event": _entry(company, event, shapes.note(note)) | scope,
     }
     memory = projects.memory(rx, event.data["m"]) if "m" in event.data else None
     if memory is not None:

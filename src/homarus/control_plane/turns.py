@@ -11,7 +11,6 @@ happens, by `GET /turns/{id}/events`:
 Sessions of agents that run elsewhere are under `/agents/{id}/sessions`.
 """
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import msgspec
 from homarus.agents.live import Piece, Still
 from homarus.base.errors import HomarusError, NotOffered
 from homarus.company import agents
+from homarus.control_plane import idempotency
 from homarus.control_plane import shapes_turns as shapes
 from homarus.control_plane.route import (
     Call,
@@ -94,11 +94,7 @@ def accept(tx: Tx, call: Call[TurnBody]) -> Reply:
 
 
 def turn_key(call: Call[Any]) -> str:
-    """The turn's own key: the caller's, apart from those of others."""
-    text = f"{call.token.id}:{call.key}"
-    if len(text) <= turns.MAX_KEY:
-        return text
-    return f"{call.token.id}:{hashlib.sha256(call.key.encode()).hexdigest()}"
+    return idempotency.turn_key(call.token.id, call.key)
 
 
 def _kept(body: dict[str, Any], turn: str, status: int) -> Reply:

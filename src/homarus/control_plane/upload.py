@@ -142,6 +142,8 @@ class Form:
     def _part_end(self) -> None:
         if self._name is not None and self._name != FILE_FIELD:
             text = _text(bytes(self._data), f"the field {self._name[:40]!r}")
+            if "\0" in text:
+                raise _bad(f"the field {self._name[:40]!r} holds the character U+0000")
             self.fields[self._name] = redact_tokens(text)
 
 
@@ -187,9 +189,11 @@ class Body:
             raise
         self._ended = True
 
-    async def drain(self) -> None:
-        """Throw away the rest, within MAX_DRAIN_BYTES and DRAIN_S."""
-        if self._ended:
+    async def drain(self, headers: Mapping[str, str]) -> None:
+        """Throw away the rest, within MAX_DRAIN_BYTES and DRAIN_S; nothing of a body that declares
+        more: its sender is answered at once, and the connection closed."""
+        declared = headers.get("content-length", "")
+        if self._ended or (declared.isdecimal() and int(declared[:19]) > MAX_DRAIN_BYTES):
             return
         left = MAX_DRAIN_BYTES
         with contextlib.suppress(TimeoutError, HomarusError):

@@ -91,10 +91,10 @@ def conversations(
             params.append(value)
     if agent is not None:
         where.append(
-            "(c.type='team' or exists(select 1 from participant p "
-            "where p.conversation=c.id and p.kind='agent' and p.ref=?))"
+            "c.id in (select t.id from conversation t where t.company=? and t.type='team' "
+            "union all select p.conversation from participant p where p.ref=? and p.kind='agent')"
         )
-        params.append(agent)
+        params += [company, agent]
     rows = rx.all(
         f"select {_CONVERSATION} from conversation c where {' and '.join(where)} "  # noqa: S608
         "order by c.no desc limit ?",

@@ -4,7 +4,6 @@ Entry `seq` counts from 1 in its session. A message's `body` is `{"message": {..
 contract, 6, 12.3); ids are derived, so that the same append twice is one.
 """
 
-import json
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +25,10 @@ MAX_READ: Final = 2_000
 _COLUMNS: Final = "session, seq, id, turn, kind, body, created_ms"
 
 
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     session: str
     seq: int
@@ -43,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 def _entry(row: Row) -> Entry:
     values = list(row)
-    values[5] = json.loads(values[5])
+    values[5] = _decode(values[5])
     return Entry(*values)
 
 
@@ -76,7 +79,7 @@ def append(tx: Tx, session: Session, kind: str, body: dict[str, Any], turn: str 
 
     The number is read anew: one unit may append several.
     """
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    text = _encode(body).decode()
     if len(text) > MAX_BODY_CHARS:
         raise TooLarge(
             "session.entry_large", "a line of the transcript is too long", f"{MAX_BODY_CHARS}."

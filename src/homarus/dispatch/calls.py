@@ -16,7 +16,9 @@ from homarus.base.action import Action
 from homarus.base.errors import HomarusError
 from homarus.dispatch import commands
 from homarus.dispatch.halting import LiveRun, LiveRuns
+from homarus.egress.proxy import Egress
 from homarus.flows import calling
+from homarus.flows.reaching import Run
 from homarus.kernel import registry, search
 from homarus.store.port import Rx, Store
 
@@ -37,14 +39,15 @@ RECOVER_ROWS: Final = 100
 class Calls:
     """One a daemon. `run` is its only task; calls are children of its TaskGroup."""
 
-    def __init__(self, store: Store, home: Path) -> None:
+    def __init__(self, store: Store, home: Path, egress: Egress | None = None) -> None:
         self._store = store
         self._home = home
-        self._runner = commands.Runner()
+        self._runner = commands.Runner(egress)
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self._taken: set[str] = set()
         self._live = LiveRuns(store)
+        self._runs: dict[str, LiveRun] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -60,6 +63,7 @@ class Calls:
                         alone = False
                         await self._store.read(search.warm)
                         await self._offer(group)
+                        await self._stop_wanted()
                     except HomarusError as error:
                         log.warning("calls_failed", code=error.code)
                     await self._woken()
@@ -72,6 +76,15 @@ class Calls:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+    async def _stop_wanted(self) -> None:
+        """End what its agent has cancelled."""
+        if not self._runs:
+            return
+        for call in await self._store.read(calling.stopping, MAX_CALLS * 2):
+            live = self._runs.get(call)
+            if live is not None and not live.stopped:
+                live.stop()
 
     async def _recover(self, alone: bool) -> None:
         for company in await self._store.read(calling.companies_with_lost, alone):
@@ -111,10 +124,13 @@ class Calls:
             return
         live = LiveRun(started.call.agent, started.task)
         self._live.add(live)
+        self._runs[call] = live
+        self._wake.set()  # it may have been cancelled meanwhile
         try:
             ok, reason, output = await self._outcome(started, live)
         finally:
             self._live.remove(live)
+            del self._runs[call]
         attempt = started.call.attempts
         await self._store.write(action, calling.end, call, attempt, ok, reason, output)
 
@@ -130,7 +146,10 @@ class Calls:
             )
         except HomarusError as error:
             return False, str(error), {"error": error.code}
-        ran = await self._runner.run(capability, command, live, OUTPUT_CHARS)
+        run = Run(
+            call.id, call.company, call.agent, capability.id, call.task, started.task.trace
+        )  # fmt: skip
+        ran = await self._runner.run(capability, command, live, OUTPUT_CHARS, run)
         wall_ms = int((time.monotonic() - began) * 1000)
         return ran.ok, ran.comment, ran.output | {"wallMs": wall_ms}
 

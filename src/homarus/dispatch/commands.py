@@ -6,6 +6,7 @@ Shared by the dispatcher (a task's own capability) and the calls worker (a call 
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,20 @@ import msgspec
 from homarus.backends import layers, local
 from homarus.base.errors import HomarusError
 from homarus.dispatch.halting import LiveRun
+from homarus.egress.hosts import of_targets
+from homarus.egress.proxy import Egress
 from homarus.flows import running
 from homarus.flows.calling import check_arguments
+from homarus.flows.reaching import Run
 from homarus.kernel import registry
 from homarus.kernel.argv import Template
 from homarus.kernel.limits import RANGES, Limits
+from homarus.records import rules
 from homarus.records.blobs import Blobs
 
 MAX_FILES: Final = 20
+MAX_REFUSALS: Final = 10
+"""What the egress proxy refused a run that its output names."""
 OUTPUT_CHARS: Final = 32_768
 CHUNK_BYTES: Final = 1_048_576
 
@@ -73,7 +80,7 @@ def collect(blobs: Blobs, out: Path) -> tuple[running.Produced, ...]:
             while chunk := file.read(CHUNK_BYTES):
                 draft.write(chunk)
         size = draft.size
-        name = entry.name.encode("utf-8", "replace").decode()
+        name = rules.safe_name(entry.name.encode("utf-8", "replace").decode())
         produced.append(running.Produced(name, draft.keep(), size))
     return tuple(produced)
 
@@ -90,10 +97,15 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    """Runs prepared commands in what isolation this machine has, probed at the first one."""
+    """Runs prepared commands in what isolation this machine has, probed at the first one.
 
-    def __init__(self) -> None:
+    A capability whose targets name hosts (`https://api.example.com/**`) reaches these through
+    `egress`, under credentials of this one run; any other has no network.
+    """
+
+    def __init__(self, egress: Egress | None = None) -> None:
         self._layers: layers.SandboxLayers | None = None
+        self._egress = egress
 
     async def run(
         self,
@@ -101,8 +113,24 @@ class Runner:
         command: local.SandboxedCommand,
         live: LiveRun,
         chars: int = OUTPUT_CHARS,
+        run: Run | None = None,
     ) -> Ran:
-        """To its end, or to the STOP that covers `live`. `chars`: kept of stdout and of stderr."""
+        """To its end, or to the STOP that covers `live`. `chars`: kept of stdout and of stderr.
+        `run`: as whose it reaches out, when it may."""
+        reached = of_targets(capability.targets)
+        if self._egress is None or run is None or not reached:
+            return await self._run(capability, command, live, chars)
+        async with self._egress.open(run, reached) as lease:
+            way = local.WayOut(lease.socket, lease.port, f"{lease.user}:{lease.password}")
+            ran = await self._run(capability, replace(command, way_out=way), live, chars)
+            refused = [f"{error.code}: {error.message}" for error in lease.refusals[:MAX_REFUSALS]]
+        return msgspec.structs.replace(ran, output=ran.output | {"refused": refused}
+                                       ) if refused else ran  # fmt: skip
+
+    async def _run(
+        self, capability: registry.Capability, command: local.SandboxedCommand, live: LiveRun,
+        chars: int,
+    ) -> Ran:  # fmt: skip
         if self._layers is None:
             self._layers = await asyncio.to_thread(layers.probe)
         if live.stopped:

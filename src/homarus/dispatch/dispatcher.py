@@ -21,7 +21,9 @@ from homarus.base.redact import redact_text
 from homarus.company import agents
 from homarus.dispatch import commands
 from homarus.dispatch.halting import LiveRun, LiveRuns
+from homarus.egress.proxy import Egress
 from homarus.flows import claiming, creating, leases, running
+from homarus.flows.reaching import Run
 from homarus.kernel import registry
 from homarus.records.blobs import Blobs
 from homarus.store.port import Store, Tx
@@ -40,11 +42,13 @@ RECOVER_ROWS: Final = 100
 class Dispatcher:
     """One a daemon. `run` is its only task; runs are children of its TaskGroup."""
 
-    def __init__(self, store: Store, blobs: Blobs, home: Path) -> None:
+    def __init__(
+        self, store: Store, blobs: Blobs, home: Path, egress: Egress | None = None
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._home = home
-        self._runner = commands.Runner()
+        self._runner = commands.Runner(egress)
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_RUNS)
         self._busy: set[str] = set()
@@ -163,7 +167,8 @@ class Dispatcher:
         live = LiveRun(agent, task)
         self._live.add(live)
         try:
-            ended = await self._run(run.id, command, capability, workspace, live)
+            reach = Run(run.id, company, agent, capability.id, task.id, task.trace)
+            ended = await self._run(reach, command, capability, workspace, live)
         finally:
             self._live.remove(live)
         await self._report(company, agent, task, ended)
@@ -200,20 +205,20 @@ class Dispatcher:
 
     async def _run(
         self,
-        run: str,
+        run: Run,
         command: local.SandboxedCommand,
         capability: registry.Capability,
         workspace: Path,
         live: LiveRun,
     ) -> running.Ended:
-        ran = await self._runner.run(capability, command, live)
+        ran = await self._runner.run(capability, command, live, run=run)
         if "exitCode" not in ran.output:
             return running.Ended(
-                run, ran.ok, ran.facts, ran.output, ran.comment, cancelled=ran.cancelled
+                run.id, ran.ok, ran.facts, ran.output, ran.comment, cancelled=ran.cancelled
             )
         files = await asyncio.to_thread(commands.collect, self._blobs, workspace / "out")
         output = ran.output | {"files": [file.filename for file in files]}
-        return running.Ended(run, ran.ok, ran.facts, output, ran.comment, files, ran.cancelled)
+        return running.Ended(run.id, ran.ok, ran.facts, output, ran.comment, files, ran.cancelled)
 
 
 def _claim(tx: Tx, agent: str) -> creating.Claim | None:

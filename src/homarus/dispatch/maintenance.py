@@ -14,10 +14,23 @@ import structlog
 
 from homarus.base.action import Action
 from homarus.base.clock import Clock
-from homarus.company import sessions
-from homarus.flows import approving, due, leases, regating, spending, stopping, trusting
+from homarus.company import secrets, sessions
+from homarus.flows import (
+    approving,
+    due,
+    leases,
+    lending,
+    regating,
+    spending,
+    stopping,
+    trusting,
+    watching,
+)
 from homarus.kernel import anchors, approvals, reservations
+from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
+from homarus.kernel.uses import Uses
+from homarus.records import emptying
 from homarus.records import sweep as contents
 from homarus.records.blobs import Blobs
 from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
@@ -25,11 +38,14 @@ from homarus.store.port import IDEMPOTENCY_KEPT_MS, Rx, Store, Tx
 log = structlog.get_logger("maintenance")
 
 FLUSH_S: Final = 60.0
+USES_S: Final = 2.0
 SWEEP_S: Final = 3_600.0
 SWEEP_ROWS: Final = 500
 MAX_SWEEPS: Final = 2_000
 EXPIRE_ROWS: Final = 100
 EXPIRE_RESERVATIONS: Final = 25
+WATCH_S: Final = 60.0
+WATCH_ROWS: Final = 25
 MAX_EXPIRE_UNITS: Final = 100
 MAX_COMPANIES: Final = 10_000
 
@@ -56,6 +72,7 @@ class Maintenance:
         run_folder: Path,
         periods: Periods,
         blobs: Blobs,
+        uses: Uses | None = None,
     ) -> None:
         self._store = store
         self._kernel = kernel
@@ -63,6 +80,7 @@ class Maintenance:
         self._anchors = run_folder / anchors.FILE_NAME
         self._periods = periods
         self._blobs = blobs
+        self._uses = Uses() if uses is None else uses
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -70,6 +88,7 @@ class Maintenance:
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat("anchor", periods.anchor_s, self.anchor))
             group.create_task(_repeat("flush", FLUSH_S, self.flush))
+            group.create_task(_repeat("uses", USES_S, self.note_uses))
             group.create_task(_repeat("sweep", SWEEP_S, self.sweep))
             group.create_task(_repeat("notes", SWEEP_S, self.forget_notes))
             group.create_task(_repeat("contents", SWEEP_S, self.sweep_contents))
@@ -79,7 +98,12 @@ class Maintenance:
             group.create_task(_repeat("reservations", periods.lease_s, self.expire_reservations))
             group.create_task(_repeat("trust", SWEEP_S, self.recompute_trust))
             group.create_task(_repeat("gates", periods.lease_s, self.look_at_gates))
+            group.create_task(_repeat("folders", FLUSH_S, self.empty_folders))
+            group.create_task(_repeat("deadlines", periods.lease_s, self.watch_deadlines))
+            group.create_task(_repeat("unclaimed", WATCH_S, self.watch_unclaimed))
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
+            group.create_task(_repeat("secrets", periods.lease_s, self.end_secret_leases))
+            group.create_task(_repeat("attempts", SWEEP_S, self.forget_attempts))
 
     async def anchor(self) -> None:
         """Put the last seal of each ledger beside the store (governance contract, 1)."""
@@ -92,6 +116,11 @@ class Maintenance:
             await self._store.write(
                 _system(company, "ledger.flush", "refusals"), self._kernel.flush
             )
+
+    async def note_uses(self) -> None:
+        """Write when tokens were used (control-plane contract, 2)."""
+        for company, rows in self._uses.take():
+            await self._store.write(_system(company, "token.touch", "uses"), noting.write, rows)
 
     async def sweep(self) -> None:
         """Forget idempotency keys older than a week, in units of SWEEP_ROWS."""
@@ -115,6 +144,13 @@ class Maintenance:
         removed = await contents.sweep(self._store, self._blobs)
         if removed:
             log.info("contents_swept", removed=removed)
+
+    async def empty_folders(self) -> None:
+        """Go on removing what removed folders held, where whoever removed them was cut off."""
+        for company in await self._store.read(emptying.due, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "folder.empty", "folders", emptying.some_rows, emptying.ROWS_A_UNIT
+            )
 
     async def expire_leases(self) -> None:
         """Take back what expired; each unit checks again (control-plane contract, 18.8)."""
@@ -143,10 +179,34 @@ class Maintenance:
         for company in await self._store.read(regating.due, MAX_COMPANIES):
             await self._in_chunks(company, "task.gate", "gates", regating.look)
 
+    async def watch_deadlines(self) -> None:
+        """Open incidents about tasks that are due and not done (control-plane contract, 6.7)."""
+        for company in await self._store.read(watching.late, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "task.watch", "deadlines", watching.tell_late, WATCH_ROWS
+            )
+
+    async def watch_unclaimed(self) -> None:
+        """Open incidents about tasks that nobody claims (control-plane contract, 6.7)."""
+        for company in await self._store.read(watching.unclaimed, MAX_COMPANIES):
+            await self._in_chunks(
+                company, "task.watch", "unclaimed", watching.tell_unclaimed, WATCH_ROWS
+            )
+
     async def watch_sessions(self) -> None:
         """Ask sessions past their deadline again, or give them up (contract, 4.4)."""
         for company in await self._store.read(_late_sessions):
             await self._in_chunks(company, "session.monitor", "sessions", sessions.degrade_late)
+
+    async def end_secret_leases(self) -> None:
+        """End leases of secrets that are over, by whatever cause; each unit looks again."""
+        for company in await self._store.read(lending.due, MAX_COMPANIES):
+            await self._in_chunks(company, "lease.expire", "secrets", lending.settle)
+
+    async def forget_attempts(self) -> None:
+        """Forget who asked for a secret more than a year ago."""
+        for company in await self._store.read(secrets.old, MAX_COMPANIES):
+            await self._in_chunks(company, "store.sweep", "attempts", secrets.forget_old)
 
     async def recompute_trust(self) -> None:
         """Compute the scores whose week is over (governance contract, 12)."""

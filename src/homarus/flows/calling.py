@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.action import Effect, Outcome
+from homarus.base.canonical import digest
 from homarus.base.errors import Busy, Invalid, NotFound, NotOffered
 from homarus.flows import reporting
 from homarus.kernel import receipts, registry, schemas, stop, targets
@@ -71,6 +72,7 @@ class NewCall(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
     digest: bytes
     lease_token: int | None = None
+    tool_call: str | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -90,8 +92,12 @@ def need(rx: Rx, company: str, call: str) -> Call:
     """Raises `call.unknown`."""
     row = rx.one(f"select {_COLUMNS} from call where id=? and company=?", (call, company))  # noqa: S608
     if row is None:
-        raise NotFound("call.unknown", f"no call {call[:80]}", "See `GET /calls?taskId=…`.")
+        raise _unknown(call)
     return _call(row)
+
+
+def _unknown(call: str) -> NotFound:
+    return NotFound("call.unknown", f"no call {call[:80]}", "See `GET /calls?taskId=…`.")
 
 
 def of_task(rx: Rx, task: str, limit: int) -> list[Call]:
@@ -101,6 +107,20 @@ def of_task(rx: Rx, task: str, limit: int) -> list[Call]:
         (task, limit),
     )
     return [_call(row) for row in rows]
+
+
+def of_tool_call(rx: Rx, company: str, tool_call: str) -> Call | None:
+    """What a tool call asked for already."""
+    row = rx.one(
+        f"select {_COLUMNS} from call where tool_call=? and company=?",  # noqa: S608
+        (tool_call, company),
+    )
+    return None if row is None else _call(row)
+
+
+def digest_of(capability: str, target: str, arguments: Mapping[str, Any]) -> bytes:
+    """What an approval of a call binds to."""
+    return digest({"capability": capability, "target": target, "arguments": arguments})
 
 
 def check(rx: Rx, company: str, capability: str, arguments: dict[str, Any]) -> registry.Capability:
@@ -155,16 +175,42 @@ def request(tx: Tx, new: NewCall) -> Call:
     id_ = tx.new_id()
     tx.run(
         "insert into call(id, company, task, agent, token, capability, version, effect, target, "
-        "arguments, digest, state, receipt_seq, created_ms) "
-        "values(?,?,?,?,?,?,?,?,?,?,?,'ready',?,?)",
+        "arguments, digest, state, receipt_seq, created_ms, tool_call) "
+        "values(?,?,?,?,?,?,?,?,?,?,?,'ready',?,?,?)",
         (
             id_, tx.company, task.id, agent.id, task.token, row.id, row.version, row.effect,
             new.target, json.dumps(new.arguments), new.digest, tx.head.receipt_seq + 1, tx.now_ms,
+            new.tool_call,
         ),
     )  # fmt: skip
     tx.about(task=task.id, trace=task.trace)
     tx.emit("call_requested", task.id, {"call": id_, "capability": row.id})
     return need(tx, tx.company, id_)
+
+
+def cancel(tx: Tx, call: str) -> Call:
+    """Let a call of the acting agent end: at once where it has not begun, else its worker stops it.
+
+    One that has ended stays as it is. Raises `call.unknown`, also for another agent's.
+    """
+    row = need(tx, tx.company, call)
+    if row.agent != tx.actor.id:
+        raise _unknown(call)
+    if row.state == "ready":
+        _end(tx, row, "failed", "it was withdrawn before it ran", None)
+    elif row.state == "running":
+        tx.run("update call set stopping_ms=? where id=? and stopping_ms is null",
+               (tx.now_ms, row.id))  # fmt: skip
+        tx.emit("call_stopping", row.task, {"call": row.id})
+    return need(tx, tx.company, call)
+
+
+def stopping(rx: Rx, limit: int) -> list[str]:
+    """Calls that run and are to end."""
+    rows = rx.all(
+        "select id from call where stopping_ms is not null and ended_ms is null limit ?", (limit,)
+    )
+    return [row[0] for row in rows]
 
 
 # -- the worker's units ----------------------------------------------------------------------

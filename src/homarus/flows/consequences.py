@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from homarus.base.action import Consequence, Verdict
-from homarus.flows import approving, blocking, spending, trusting
+from homarus.flows import approving, blocking, lending, spending, trusting
 from homarus.kernel import contexts
 from homarus.store.port import Tx
 
@@ -25,6 +25,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "quota.count": spending.on_call,
     "approval.open": approving.opened,
     "approval.use": approving.used,
+    "secret.denied": lending.on_denied,
 }
 """Consequence kind -> what it does. Each part of the kernel adds its own."""
 
@@ -34,4 +35,5 @@ def apply(tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
     for consequence in verdict.consequences:
         told |= HANDLERS[consequence.kind](tx, consequence) or {}
     trusting.punish(tx, verdict)
+    lending.refused(tx, verdict)
     return told

@@ -9,7 +9,7 @@ import msgspec
 
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import gating, lineage, regating
+from homarus.flows import gating, lineage, regating, watching
 from homarus.kernel import routing, stop
 from homarus.store.port import Tx
 from homarus.tasks import lanes, rules, service, sql
@@ -107,6 +107,8 @@ def create(tx: Tx, new: NewTask) -> Claim:
     spec = entered.spec
     task = service.create(tx, entered.task, spec, items, project.max_active_agents)
     keep_closed(tx, project)
+    if spec.sla_due_ms is not None:
+        watching.expect(tx, task.id, spec.sla_due_ms)
     service.emit(tx, "task_generated", task)
     lineage.inherit(tx, made_from, task)
     gating.told(tx, entered, service.emit)

@@ -7,7 +7,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import by_hand, creating, regating, reporting
+from homarus.flows import by_hand, creating, regating, reporting, watching
 from homarus.store.port import Tx
 from homarus.tasks import rules, service, sql
 from homarus.tasks.model import WAITING, Note, State, Task
@@ -27,6 +27,7 @@ class TaskPatch(msgspec.Struct, frozen=True):
     agent: str | msgspec.UnsetType | None = msgspec.UNSET
     member: str | msgspec.UnsetType | None = msgspec.UNSET
     blockers: tuple[Any, ...] | msgspec.UnsetType = msgspec.UNSET
+    sla_due_ms: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
@@ -38,6 +39,9 @@ def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
         if not -creating.MAX_PRIORITY <= change.priority <= creating.MAX_PRIORITY:
             raise Invalid("task.priority", "priority is out of range", f"±{creating.MAX_PRIORITY}.")
         tx.run("update task set priority=? where id=?", (change.priority, task.id))
+    if change.sla_due_ms is not msgspec.UNSET:
+        tx.run("update task_spec set sla_due_ms=? where task=?", (change.sla_due_ms, task.id))
+        watching.expect(tx, task.id, change.sla_due_ms)
     if change.blockers is not msgspec.UNSET:
         _blockers(tx, task, list(change.blockers))
     if change.agent is not msgspec.UNSET or change.member is not msgspec.UNSET:

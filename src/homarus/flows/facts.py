@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import msgspec
+
 from homarus.base.ids import is_uuid
 from homarus.company import agents
 from homarus.kernel.facts import AgentFacts, TaskFacts
@@ -22,13 +24,21 @@ _HELD: Final = (
     "order by t.started_ms desc, t.seq desc limit 1"
 )
 
+_RUNNING: Final = (
+    "select u.until_ms from session s join turn u on u.session=s.id "
+    "where s.task=? and u.state in ('queued', 'running', 'parked') and u.state='running'"
+)
+
 
 class SqlFacts:
     """`homarus.kernel.facts.Facts` over the store's own rows."""
 
     def agent(self, rx: Rx, company: str, ref: str) -> AgentFacts | None:
-        """A live agent by exact name or by id; no name looks like an id (contract, 4.2)."""
-        row = rx.one(_AGENT + ("id=?" if is_uuid(ref) else "name=?"), (company, ref))
+        """A live agent by exact name, or by id in any case; no name looks like an id (contract,
+        4.2)."""
+        lower = ref.lower()
+        by_id = is_uuid(lower)
+        row = rx.one(_AGENT + ("id=?" if by_id else "name=?"), (company, lower if by_id else ref))
         if row is None:
             return None
         skills = agents.skills_of(row[4])
@@ -40,7 +50,8 @@ class SqlFacts:
         if at is None:
             return None
         column = "t.seq=?" if isinstance(at, int) else "t.id=?"
-        return _task(rx.one(_TASK + column, (company, at)))
+        found = _task(rx.one(_TASK + column, (company, at)))
+        return found if found is None or found.project else _standing(rx, found)
 
     def held(self, rx: Rx, company: str, agent: str, task: str | None) -> TaskFacts | None:
         named = None if task is None else self.task(rx, company, task)
@@ -56,3 +67,9 @@ class SqlFacts:
 def _task(row: Row | None) -> TaskFacts | None:
     values: tuple[Any, ...] | None = row
     return None if values is None else TaskFacts(*values)
+
+
+def _standing(rx: Rx, task: TaskFacts) -> TaskFacts:
+    """A conversation's own task is held by its agent while a turn of it runs (design, 6)."""
+    row = rx.one(_RUNNING, (task.id,))
+    return task if row is None else msgspec.structs.replace(task, lease_until_ms=row[0])

@@ -20,7 +20,7 @@ AGENTS: Final = 3
 
 _ACTIVE: Final = (
     "select id, no, substr(goal, 1, 200) from project where company=? and status='active' "
-    "and deleted_ms is null order by created_ms desc, no desc limit ?"
+    "and deleted_ms is null order by no desc limit ?"
 )
 
 

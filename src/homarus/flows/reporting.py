@@ -30,7 +30,7 @@ class ResultRequest(msgspec.Struct, frozen=True):
 def result(tx: Tx, request: ResultRequest) -> Task:
     """Report on a task that the acting agent holds.
 
-    A repeated terminal result with the same content succeeds. A `done` that a person has to accept
+    A repeated result with the same content succeeds. A `done` that a person has to accept
     asks for an approval and lets the worker go: see `parking.awaits_done`. Raises `task.state`,
     `task.unknown`, `task.lease_lost`, `task.illegal_move`, `task.policy_*`, `task.dod_unmet`,
     `divert.wild_task`, `trust.acceptance`.
@@ -39,7 +39,7 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     found = standing.need(tx, tx.company, request.task)
     task = found.task
     digest = rules.result_digest(target, request.output, request.comment)
-    if task.state is target and target in (State.DONE, State.FAILED):
+    if task.state is target and target in (State.DONE, State.FAILED, State.REVIEW):
         before = sql.result_of(tx, task.id)
         if before is not None and before.digest == digest and before.agent == tx.actor.id:
             return task

@@ -13,7 +13,7 @@ from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Conflict, Refused, TooLarge
 from homarus.flows import parking, reporting, stopping
 from homarus.kernel import receipts, registry
-from homarus.records import artifacts, incidents
+from homarus.records import artifacts, incidents, quota
 from homarus.store.port import Rx, Tx
 from homarus.tasks import rules, runs, service, sql
 from homarus.tasks.model import Result, State, Task
@@ -66,7 +66,7 @@ def end(tx: Tx, ended: Ended) -> bool:
         service.emit(tx, "run_ended", task, run=run.id, late=True)
         return False
     try:
-        artifacts.check_quota(tx, tx.company, sum(file.size_bytes for file in ended.files))
+        quota.check(tx, tx.company, sum(file.size_bytes for file in ended.files))
     except TooLarge as error:
         return _report(tx, run, ended, "failed", f"{ended.comment}; {error.message}")
     _keep(tx, run, task, ended)

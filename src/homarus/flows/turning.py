@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.action import ActorKind, Effect, Outcome
-from homarus.base.errors import Busy, Conflict, Invalid
+from homarus.base.errors import Busy, Conflict, Invalid, TooLarge
 from homarus.company import agents
 from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations import service as talk
@@ -45,7 +45,19 @@ TURN_MS: Final = 3_600_000
 """How long the preflight of a start holds."""
 STANDING_KIND: Final = "conversation"
 COMMAND: Final = "command"
-"""Option of a turn that is no message: `compact`."""
+"""Option of a turn that is no message: `compact`, `callTool`."""
+CALL_TOOL: Final = "callTool"
+"""Command, and option with its `tool` and `arguments`."""
+GIVEN: Final = "given"
+ONCE: Final = "once"
+"""Option of a turn whose session ends with it: nobody comes back to it."""
+MAX_GIVEN: Final = 1_800_000
+"""Characters of what a message holds besides its text, as JSON: pictures are most of it."""
+HANDED_OUT: Final = "handed_out"
+"""State of a tool call that ended its turn: whoever asked does it, and comes back with a result."""
+NEAR: Final = 200
+"""Calls that were handed out are among so many of the newest lines: they belong to the last answer,
+which no more than its other results follow."""
 LLM: Final = "llm"
 DEFAULT_MODE: Final = "followup"
 """Each message has an answer of its own, unless its session says otherwise."""
@@ -54,6 +66,7 @@ UNKNOWN_TEXT: Final = (
     "The daemon ended while this ran. Whether it took effect is not known: look before you try "
     "again."
 )
+NO_RESULT: Final = "Whoever was to do this came back without a result."
 
 
 class Inbound(msgspec.Struct, frozen=True):
@@ -70,6 +83,16 @@ class Inbound(msgspec.Struct, frozen=True):
     mode: str = ""
     message: str | None = None
     options: dict[str, Any] = {}
+    given: "Given | None" = None
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What a message holds besides its text, in the transcript's form. `content`: the parts of its
+    line, the text among them; `source` in a part: whose word it is, when it is not the asker's.
+    `results`: `{"call", "content"}` for tool calls that the last turn handed out."""
+
+    content: tuple[dict[str, Any], ...] = ()
+    results: tuple[dict[str, Any], ...] = ()
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -209,7 +232,8 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     row = Turn(
         id=tx.new_id(), no=tx.number("turn"), company=tx.company, session=session.id,
         agent=agent.id, key=new.key, origin=new.origin, asked_by=tx.actor.key, person=person,
-        mode=mode, text=new.text, message=message or None, options=new.options, state=State.QUEUED,
+        mode=mode, text=new.text, message=message or None, options=_options(new),
+        state=State.QUEUED,
         token=0, until_ms=None, attempts=0, calls=0, preflight=None, reply=None, outcome=None,
         created_ms=tx.now_ms, started_ms=None, ended_ms=None,
     )  # fmt: skip
@@ -218,6 +242,12 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     tx.about(task=session.task)
     tx.emit("turn_queued", row.id, {"session": session.id, "agent": agent.id})
     return row
+
+
+def _options(new: Inbound) -> dict[str, Any]:
+    if new.given is None:
+        return new.options
+    return new.options | {GIVEN: msgspec.to_builtins(new.given)}
 
 
 def _check(new: Inbound) -> None:
@@ -229,8 +259,13 @@ def _check(new: Inbound) -> None:
         raise Invalid("turn.mode", f"no mode {new.mode[:40]!r}", f"One of {list(turns.MODES)}.")
     if new.origin not in turns.ORIGINS:
         raise Invalid("turn.origin", f"no origin {new.origin[:40]!r}", "")
-    if len(json.dumps(new.options)) > MAX_OPTIONS:
+    if len(msgspec.json.encode(new.options)) > MAX_OPTIONS:
         raise Invalid("turn.options", "the options are too large", f"At most {MAX_OPTIONS}.")
+    if new.given is not None and len(msgspec.json.encode(new.given)) > MAX_GIVEN:
+        raise TooLarge(
+            "turn.given", f"the message is larger than {MAX_GIVEN} characters with its pictures",
+            "Send smaller pictures, or less of the conversation so far.",
+        )  # fmt: skip
 
 
 def _inbound_message(tx: Tx, place: Conversation, text: str) -> str:
@@ -281,7 +316,7 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         preflight=thought.id, started_ms=tx.now_ms if first else row.started_ms,
     )  # fmt: skip
     if first and COMMAND not in row.options:
-        _person_line(tx, session, row, row.id)
+        row = _take_in(tx, session, row)
     if first:
         for other in others:
             if row.mode == other.mode == "collect":
@@ -301,10 +336,44 @@ def _session(rx: Rx, row: Turn) -> Session:
     return sessions.need(rx, row.company, row.session)
 
 
-def _person_line(tx: Tx, session: Session, row: Turn, turn: str) -> None:
-    message = {"role": "user", "content": row.text, "timestamp": row.created_ms,
+def _person_line(
+    tx: Tx, session: Session, row: Turn, turn: str, content: list[dict[str, Any]] | None = None
+) -> None:
+    message = {"role": "user", "content": content or row.text, "timestamp": row.created_ms,
                "idempotencyKey": f"{row.key}:user"}  # fmt: skip
     transcript.append(tx, session, transcript.MESSAGE, {"message": message}, turn)
+
+
+def _take_in(tx: Tx, session: Session, row: Turn) -> Turn:
+    """What the turn is about becomes lines: results of handed-out calls first, then the message. A
+    call that nobody came back for has a result that says so, or the next request would be
+    malformed; a result that came too late for its call is part of the message."""
+    given = msgspec.convert(row.options.get(GIVEN) or {}, Given)
+    brought = {str(one["call"]): one["content"] for one in given.results}
+    for call in handed_out(tx, session):
+        content = brought.pop(call.ref, None)
+        missing = text_result(NO_RESULT, is_error=True)
+        _result(tx, row, call, missing if content is None else Result(tuple(content)))
+    late = [part for content in brought.values() for part in content]
+    if GIVEN not in row.options:
+        _person_line(tx, session, row, row.id)
+        return row
+    content = [*late, *given.content]
+    if content:
+        _person_line(tx, session, row, row.id, content)
+    options = {name: value for name, value in row.options.items() if name != GIVEN}
+    tx.run("update turn set options=? where id=?", (msgspec.json.encode(options).decode(), row.id))
+    return msgspec.structs.replace(row, options=options)
+
+
+def handed_out(rx: Rx, session: Session) -> list["ToolCall"]:
+    """Calls that ended the session's last turn, in order, for which nobody brought a result."""
+    rows = rx.all(
+        f"select {_CALL} from tool_call where session=? and seq>? and state=? "  # noqa: S608
+        "and ended_seq is null order by seq, n",
+        (session.id, session.entries - NEAR, HANDED_OUT),
+    )
+    return [ToolCall(*row) for row in rows]
 
 
 def _merge(tx: Tx, session: Session, into: Turn, other: Turn) -> None:
@@ -377,15 +446,27 @@ def answer(tx: Tx, turn: str, token: int, call: str, said: Said) -> int:
     _settle(tx, call, "done", said.input_tokens, said.output_tokens, None)
     row = turns.held(tx, turn, token)
     session = _session(tx, row)
-    seq = transcript.append(tx, session, transcript.MESSAGE, {"message": said.body}, row.id)
+    line = {"message": said.body, "call": _number(tx, call)}
+    seq = transcript.append(tx, session, transcript.MESSAGE, line, row.id)
     sessions.count_tokens(tx, session.id, said.input_tokens, said.output_tokens)
     for n, (ref, tool, arguments) in enumerate(said.calls):
-        tx.run(
-            "insert into tool_call(id, company, session, turn, seq, n, ref, tool, arguments, state,"
-            " created_ms) values(?,?,?,?,?,?,?,?,?,'ready',?)",
-            (tx.new_id(), tx.company, session.id, row.id, seq, n, ref, tool, arguments, tx.now_ms),
-        )
+        _ask_for(tx, row, seq, n, ref, tool, arguments)
     return seq
+
+
+def _ask_for(tx: Tx, row: Turn, seq: int, n: int, ref: str, tool: str, arguments: str) -> None:
+    """The row of a tool call, before anything happened."""
+    tx.run(
+        "insert into tool_call(id, company, session, turn, seq, n, ref, tool, arguments, state,"
+        " created_ms) values(?,?,?,?,?,?,?,?,?,'ready',?)",
+        (tx.new_id(), tx.company, row.session, row.id, seq, n, ref, tool, arguments, tx.now_ms),
+    )
+
+
+def _number(rx: Rx, call: str) -> int:
+    """Which request of its turn it was."""
+    row = rx.one("select n from model_call where id=?", (call,))
+    return 0 if row is None else int(row[0])
 
 
 def compact(
@@ -543,9 +624,37 @@ def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) ->
         reply = talk.post(tx, place, said)[0].id
     told = {"text": text, **outcome, "usage": _used(tx, row)}
     row = turns.move(tx, row, "finish", reply=reply, outcome=told)
+    _over(tx, row, session)
     _show_typing(tx, session, agent.id, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
+
+
+def hand_out(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) -> Turn:
+    """The turn is over, and whoever asked has the rest of its tool calls to do. They are in
+    `outcome.calls`; the next turn of the session brings their results (`Given.results`)."""
+    row = turns.held(tx, turn, token)
+    calls = unfinished(tx, row.id)
+    tx.run("update tool_call set state=? where turn=? and ended_seq is null", (HANDED_OUT, row.id))
+    told = [{"id": call.ref, "name": call.tool, "arguments": call.arguments} for call in calls]
+    return finish(tx, turn, token, text, outcome | {"calls": told})
+
+
+def call_tool(tx: Tx, turn: str, token: int, tool: str, arguments: str) -> None:
+    """The call that a turn of command `callTool` is about, as if a model had asked for it."""
+    row = turns.held(tx, turn, token)
+    session = _session(tx, row)
+    ref = f"call_{row.id}"
+    part = {"type": "toolCall", "id": ref, "name": tool, "arguments": json.loads(arguments)}
+    body = {"role": "assistant", "content": [part], "stopReason": "toolUse",
+            "timestamp": tx.now_ms}  # fmt: skip
+    seq = transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
+    _ask_for(tx, row, seq, 0, ref, tool, arguments)
+
+
+def _over(tx: Tx, row: Turn, session: Session) -> None:
+    if row.options.get(ONCE) and session.ended_ms is None:
+        sessions.end(tx, session)
 
 
 def _used(rx: Rx, row: Turn) -> dict[str, int]:
@@ -561,6 +670,7 @@ def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Tu
     _close_calls(tx, row, "The turn ended before this was done.")
     row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                                "remedy": remedy})  # fmt: skip
+    _over(tx, row, session)
     _show_typing(tx, session, agent.id, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
@@ -630,6 +740,7 @@ def abort(tx: Tx, turn: str, partial: str = "") -> bool:
         transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
     _close_calls(tx, row, "The turn was aborted before this was done.")
     turns.move(tx, row, "abort", outcome={"stop": "aborted", "text": partial})
+    _over(tx, row, session)
     _show_typing(tx, session, row.agent, on=False)
     tx.about(task=session.task)
     return True
@@ -663,6 +774,7 @@ def _give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
     _close_calls(tx, row, UNKNOWN_TEXT)
     turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
                                          "remedy": "See the daemon's log."})  # fmt: skip
+    _over(tx, row, session)
     incidents.open_incident(
         tx,
         severity="high",
@@ -693,10 +805,12 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     row = turns.need(tx, tx.company, turn)
     if row.state is not State.QUEUED:
         return
-    tx.about(task=_session(tx, row).task)
+    session = _session(tx, row)
+    tx.about(task=session.task)
     _close_calls(tx, row, "The turn ended before this was done.")
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
+    _over(tx, row, session)
 
 
 def recover(tx: Tx, limit: int, alone: bool, harmless: frozenset[str]) -> int:

@@ -170,6 +170,8 @@ INSTEAD: Final = {
     "document.write": "Former versions are in the main space; write or propose the one you want.",
     "trust.review": "The score follows what the agent does from now on.",
     "receipt.undo": "Do the first act again.",
+    "resource.update": "Former texts are kept: `homarus resource restore NAME VERSION`.",
+    "resource.lease": "A secret that was read stays read; change it at its provider, then here.",
     "message.send": "What was said was said.",
 }
 """What to do where nothing can be undone."""

@@ -175,6 +175,21 @@ def tasks_of(rx: Rx, approval: str) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
+def tasks_of_all(rx: Rx, approvals: list[str]) -> dict[str, list[str]]:
+    """The same of many, in one query; those without a task are left out."""
+    if not approvals:
+        return {}
+    rows = rx.all(
+        "select approval, task from approval_task "  # noqa: S608
+        f"where approval in ({','.join('?' * len(approvals))}) order by approval, task",
+        tuple(approvals),
+    )
+    found: dict[str, list[str]] = {}
+    for approval, task in rows:
+        found.setdefault(approval, []).append(task)
+    return found
+
+
 def pending_for(rx: Rx, task: str) -> list[Approval]:
     """What of a task waits for an answer, oldest first."""
     fields = ", ".join(f"a.{name}" for name in _FIELDS.split(", "))

@@ -201,10 +201,10 @@ def used_up(rx: Rx, company: str, agent: str) -> Budget | None:
 
 def listed(rx: Rx, company: str, *, limit: int, after: str = "", subject: str = "") -> list[Budget]:
     """By id, as they stand now; `subject`: only those of this one."""
+    only, params = (" and b.subject=?", (subject,)) if subject else ("", ())
     return _selected(
-        rx, company, rx.now_ms, "and b.id>? and (?='' or b.subject=?) order by b.id limit ?",
-        after, subject, subject, limit,
-    )  # fmt: skip
+        rx, company, rx.now_ms, f"and b.id>?{only} order by b.id limit ?", after, *params, limit
+    )
 
 
 def need(rx: Rx, company: str, budget: str) -> Budget:

@@ -37,6 +37,7 @@ def _table(*rows: Builtin) -> dict[str, Builtin]:
 _R: Final = Effect.READ
 _D: Final = Effect.DISPATCH
 _BY_AGENT: Final[dict[str, Any]] = {"agents": True, "runtimes": True, "acting": True}
+_TOOL: Final[dict[str, Any]] = {"operator": None, "agents": True}
 
 BUILTIN: Final = _table(
     # the instance
@@ -44,6 +45,7 @@ BUILTIN: Final = _table(
     Builtin("company.update", "Change a company's name or context notes", operator="owner"),
     Builtin("token.create", "Mint an access token", operator="owner", system=True),
     Builtin("token.revoke", "Revoke an access token", operator="owner"),
+    Builtin("token.touch", "Note when a token was used", operator=None, system=True, effect=_R),
     Builtin("token.grant", "Let a company token act for an agent", operator="owner"),
     Builtin("stop.set", "STOP a company, project, agent, task or trace"),
     Builtin("stop.lift", "Lift a STOP", operator="owner"),
@@ -89,6 +91,7 @@ BUILTIN: Final = _table(
     Builtin("task.release", "Hand a claimed task back", agents=True, runtimes=True, acting=True),
     Builtin("task.move", "Move a task by hand (retry, reopen, accept)"),
     Builtin("task.expire", "Take back expired leases", operator=None, system=True),
+    Builtin("task.watch", "Tell of work that waits too long", operator=None, system=True),
     Builtin("task.dispatch", "Hand a task to an executor", operator=None, system=True),
     Builtin(
         "command.run", "Run a command capability", effect=Effect.EXEC, agents=True, system=True
@@ -99,6 +102,7 @@ BUILTIN: Final = _table(
     Builtin("session.spawn", "Give a child task to another agent", effect=_D, **_BY_AGENT),
     Builtin("session.send", "Send a message with a routing note", effect=_D, **_BY_AGENT),
     Builtin("preflight.create", "Think before acting: who, how, where, whether", **_BY_AGENT),
+    Builtin("call.cancel", "End a call of one's own", operator=None, agents=True),
     Builtin("call.settle", "Record what became of a call", operator=None, system=True),
     Builtin("capability.grant", "Grant or revoke by a change record", operator=None, system=True),
     # gates, routes, pipelines, cards (7, 11)
@@ -135,10 +139,23 @@ BUILTIN: Final = _table(
     ),
     Builtin("budget.settle", "Settle a reservation", system=True, **_BY_AGENT),
     Builtin("budget.expire", "Give back what nobody settled", operator=None, system=True),
+    Builtin("model.add", "Add or change a configured model", operator="owner"),
+    Builtin("model.remove", "Remove a configured model", operator="owner"),
+    Builtin("model.test", "Ask a configured model for a word", effect=Effect.MODEL),
     # agents that this daemon runs (design, 6, 7)
     Builtin("turn.accept", "Say something to an agent that runs here", agents=True, runtimes=True),
     Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
     Builtin("turn.run", "Go on with a turn", operator=None, agents=True, system=True),
+    # tools of agents that this daemon runs
+    Builtin("fs.read", "Read a file in one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.list", "List a folder of one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.search", "Search one's own workspace", effect=_R, **_TOOL),
+    Builtin("fs.write", "Write a file in one's own workspace", **_TOOL),
+    Builtin("mcp.register", "Register an MCP server", operator="owner"),
+    Builtin("mcp.sync", "List an MCP server's tools", operator=None, system=True),
+    Builtin("web.fetch", "Read a page of an allowed host", effect=_R, **_TOOL),
+    Builtin("egress.open", "Let a run reach a host that it may", system=True, **_TOOL),
+    Builtin("egress.close", "Record what went to a host", operator=None, system=True),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),
@@ -160,12 +177,57 @@ BUILTIN: Final = _table(
     # records
     Builtin("artifact.create", "Record an artifact", agents=True, runtimes=True),
     Builtin("artifact.delete", "Remove an artifact", agents=True, runtimes=True),
+    Builtin("artifact.update", "Change, move or replace an artifact", agents=True, runtimes=True),
+    Builtin("folder.create", "Create a folder", agents=True, runtimes=True),
+    Builtin("folder.update", "Rename or move a folder", agents=True, runtimes=True),
+    Builtin("folder.delete", "Remove a folder and what lies in it", agents=True, runtimes=True),
+    Builtin("folder.empty", "Remove what a removed folder held", operator=None, system=True),
+    Builtin("storage.quota", "Set how many bytes a company may store", operator="owner"),
     Builtin("incident.open", "Open an incident", agents=True, runtimes=True, system=True),
     Builtin("incident.update", "Change an incident", agents=True, runtimes=True),
     Builtin("incident.delete", "Remove an incident"),
     Builtin("resource.create", "Create a resource", agents=True, runtimes=True),
     Builtin("resource.update", "Change a resource", agents=True, runtimes=True),
     Builtin("resource.delete", "Remove a resource", agents=True, runtimes=True),
+    # registries: faces of agents, jobs, what runs elsewhere, proposed skills
+    Builtin("profile.write", "Give an agent a face in a project", runtimes=True),
+    Builtin("profile.delete", "Take an agent's face in a project away", runtimes=True),
+    Builtin("job.create", "Define work that comes again", agents=True, runtimes=True),
+    Builtin("job.update", "Change work that comes again", agents=True, runtimes=True),
+    Builtin("job.delete", "Remove work that comes again", agents=True, runtimes=True),
+    Builtin("job.run", "Spawn the task of a job by hand", agents=True, runtimes=True),
+    Builtin("pipeline.record", "Record a pipeline that runs elsewhere", agents=True, runtimes=True),
+    Builtin("pipeline.forget", "Remove a recorded pipeline", agents=True, runtimes=True),
+    Builtin("action.finish", "Finish an execution log", agents=True, runtimes=True),
+    Builtin("skill.promote", "Propose a skill; it waits in quarantine", agents=True, runtimes=True),
+    Builtin("skill.withdraw", "Withdraw a proposed skill", agents=True, runtimes=True),
+    Builtin(
+        "resource.lease",
+        "Have the secret of a resource for a while",
+        operator="owner",
+        agents=True,
+        runtimes=True,
+        scope="mcp_danger",
+    ),
+    Builtin("integration.create", "Give an agent an integration", **_BY_AGENT),
+    Builtin("integration.delete", "Archive an integration", **_BY_AGENT),
+    Builtin(
+        "integration.lease",
+        "Have the secret of an integration for a while",
+        operator="owner",
+        scope="mcp_danger",
+        **_BY_AGENT,
+    ),
+    Builtin(
+        "lease.renew",
+        "Keep a lent secret for longer",
+        operator="owner",
+        agents=True,
+        runtimes=True,
+        scope="mcp_danger",
+    ),
+    Builtin("lease.release", "Give a lent secret back", agents=True, runtimes=True),
+    Builtin("lease.expire", "End leases of secrets that are over", operator=None, system=True),
     # talk
     Builtin("thread.create", "Open a thread", agents=True, runtimes=True),
     Builtin("message.send", "Send a message", effect=_D, agents=True, runtimes=True),
@@ -189,6 +251,19 @@ BUILTIN: Final = _table(
     ),
     Builtin("audit.read", "Read and export the ledger", effect=_R, operator="viewer"),
     Builtin("dashboard.open", "Open the dashboard in a browser", operator="viewer"),
+    # programs that ask people for a token (control-plane contract, 2)
+    Builtin("oauth.register", "Register a program (OAuth)", operator=None, system=True),
+    Builtin("oauth.authorize", "Let a program have a company token", operator="owner"),
+    Builtin("oauth.token", "Exchange a code for a company token", operator=None, system=True),
+    # the inbound webhook (control-plane contract, 7): what it brings is never an operator's word
+    Builtin(
+        "message.receive",
+        "Take in what a person said elsewhere",
+        effect=_D,
+        operator=None,
+        runtimes=True,
+    ),
+    Builtin("webhook.secret", "Set what signs a company's inbound webhook", operator="owner"),
 )
 
 

@@ -78,11 +78,12 @@ def _own_agent(case: Case, token: Token) -> Judgement:
             "identity.agent_gone", "identity", "the token's agent is gone", "Use another token."
         )
     _as_agent(case, token, agent, case.action.proof)
-    if case.action.acting not in (None, agent.id, agent.name):
+    named = case.action.acting
+    if named is not None and named != agent.name and named.lower() != agent.id:
         return case.refuse(
             "identity.not_you",
             "identity",
-            f"this token is {agent.name}'s and cannot act for {case.action.acting!r}",
+            f"this token is {agent.name}'s and cannot act for {named!r}",
             "Name yourself, or nobody.",
         )
     return None

@@ -44,6 +44,7 @@ _ANYWHERE: Final = (
     ("session.spawn", "*"),
     ("session.send", "*"),
     ("artifact.*", "artifact:*"),
+    ("folder.*", "folder:*"),
     ("memory.write", "*"),
     ("project.memory", "project:*"),
     ("resource.*", "resource:*"),

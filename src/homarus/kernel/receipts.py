@@ -28,7 +28,7 @@ from homarus.base.ids import Kind, from_blob, is_uuid, receipt_id, row_address, 
 from homarus.base.redact import redact_tokens
 from homarus.store.port import Row, Rx, Tx
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 4
 """Goes up with every change of the interceptor table or of the built-in capabilities."""
 
 FOLD_MS: Final = 60_000
@@ -262,8 +262,12 @@ def about(rx: Rx, company: str, company_no: int, column: str, ref: str) -> list[
 
 
 def by_id(rx: Rx, company: str, company_no: int, receipt: str) -> Receipt | None:
-    """The receipt of an id, found through the address that the id carries."""
-    kind, no, seq = row_address(receipt)
+    """The receipt of an id, found through the address that the id carries; an id of another kind
+    has none."""
+    try:
+        kind, no, seq = row_address(receipt)
+    except ValueError:
+        return None
     if kind is not Kind.RECEIPT or no != company_no:
         return None
     row = rx.one(select_sql("company_no=? and seq=?"), (company_no, seq))

@@ -59,8 +59,8 @@ class Capability(msgspec.Struct, frozen=True):
     it. `input`: JSON Schema of its arguments, as text. `targets`: patterns (`kernel/targets.py`);
     without any it reaches its task, and a reading one whatever it names. `mirror`: the target type
     of the mirror it reaches. `quarantined`: a skill that waits for its first grant, or for one
-    since it changed; `sha256` and `content`: of its folder, of its SKILL.md. `source`: `owner`, or
-    `document` for what capabilities.yaml declares.
+    since it changed; `sha256` and `content`: of its folder, of its SKILL.md. `source`: `owner`,
+    `document` for what capabilities.yaml declares, or `promoted` (`kernel/proposals.py`).
     """
 
     id: str
@@ -138,6 +138,31 @@ def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Capabil
     rows = rx.all(
         f"select {_COLUMNS} from capability where company=? and id>? order by id limit ?",  # noqa: S608
         (company, after, limit),
+    )
+    return [_capability(row) for row in rows]
+
+
+SKILL_STATUSES: Final = {
+    "proposed": "quarantined=1", "active": "quarantined=0 and enabled=1",
+    "retired": "quarantined=0 and enabled=0",
+}  # fmt: skip
+
+
+def skill_status(row: Capability) -> str:
+    if row.quarantined:
+        return "proposed"
+    return "active" if row.enabled else "retired"
+
+
+def skills_listed(
+    rx: Rx, company: str, *, limit: int, after: str = "", status: str | None = None
+) -> list[Capability]:
+    """Skills by id; `status` one of SKILL_STATUSES, None for all."""
+    more = "" if status is None else f" and {SKILL_STATUSES[status]}"
+    rows = rx.all(
+        f"select {_COLUMNS} from capability where company=? and id>? and kind=?{more} "  # noqa: S608
+        "order by id limit ?",
+        (company, after, SKILL, limit),
     )
     return [_capability(row) for row in rows]
 
@@ -383,6 +408,15 @@ def disable(tx: Tx, capability: str) -> Capability:
         raise Conflict("capability.disabled", f"{capability} is disabled already", "Nothing to do.")
     _changed(tx, "capability_disabled", capability)
     return found
+
+
+def forget(tx: Tx, capability: str) -> None:
+    """Take away a row that never was in force; its receipts and events stay."""
+    tx.run(
+        "delete from capability where company=? and id=? and quarantined=1 and enabled=0",
+        (tx.company, capability),
+    )
+    _changed(tx, "capability_withdrawn", capability)
 
 
 def _changed(tx: Tx, kind: str, capability: str, **data: Any) -> None:

@@ -49,6 +49,7 @@ SETTINGS: Final[dict[str, Setting]] = {
         Setting("quota.calls_per_hour", 100, "Calls outside that an agent may make in an hour.",
                 10, 1_000),
         Setting("mirrors", [], "Mirror targets that the outbox may write to."),
+        Setting("egress.hosts", [], "Hosts that agents' tools may reach, such as `*.example.com`."),
         Setting("approval.webhook", "", "Where a one-tap link for each approval is posted."),
         Setting("approval.approver", "",
                 "Id of the approver's token that one-tap links act for; empty: no links."),

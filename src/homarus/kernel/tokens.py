@@ -19,7 +19,10 @@ MAX_NAME: Final = 200
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token's row, never its secret. Times in Unix ms; `company` "" means the instance."""
+    """A token's row, never its secret. Times in Unix ms; `company` "" means the instance.
+
+    `last_used_ms` is coarse (`kernel/uses.py`), and None where the row was read for a judgement.
+    """
 
     id: str
     company: str
@@ -31,6 +34,7 @@ class Token(msgspec.Struct, frozen=True):
     created_ms: int
     expires_ms: int | None
     revoked_ms: int | None
+    last_used_ms: int | None = None
 
     def live(self, now_ms: int) -> bool:
         return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
@@ -38,7 +42,7 @@ class Token(msgspec.Struct, frozen=True):
 
 _COLUMNS: Final = (
     "t.id, t.company, t.kind, t.role, t.scope, t.agent, t.name, t.created_ms, t.expires_ms, "
-    "t.revoked_ms"
+    "t.revoked_ms, t.last_used_ms"
 )
 
 
@@ -57,11 +61,12 @@ def by_id(rx: Rx, token: str) -> Token | None:
     return None if row is None else Token(*row)
 
 
-def listed(rx: Rx, company: str) -> list[Token]:
-    """Newest first, the revoked ones too."""
+def listed(rx: Rx, company: str, limit: int, kind: str = "") -> list[Token]:
+    """Newest first, the revoked ones too. `kind` "": of every kind."""
     rows = rx.all(
-        f"select {_COLUMNS} from token t where t.company=? order by t.created_ms desc, t.id",  # noqa: S608
-        (company,),
+        f"select {_COLUMNS} from token t where t.company=? and (?='' or t.kind=?) "  # noqa: S608
+        "order by t.created_ms desc, t.id limit ?",
+        (company, kind, kind, limit),
     )
     return [Token(*row) for row in rows]
 

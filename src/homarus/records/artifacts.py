@@ -1,36 +1,42 @@
-"""Artifacts: what work produced. A row names a content that is on disk already, or a reference."""
+"""Artifacts: what work produced. A row names a content that is on disk already, or a reference.
+
+Where it lies (`folders.py`), what it was before (`versions.py`) and the bytes in use (`quota.py`)
+change in the unit that changes the row.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from homarus.base.errors import Invalid, NotFound, TooLarge
+from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid, numbered
-from homarus.records import rules
+from homarus.base.redact import redact_tokens
+from homarus.records import folders, quota, rules, versions
+from homarus.records.folders import Scope
+from homarus.records.versions import Version
 from homarus.store.port import Row, Rx, Tx
 
-QUOTA_BYTES: Final = 1_073_741_824
-"""1 GiB a company unless its own row says otherwise (control-plane contract, 10)."""
 MAX_METADATA_BYTES: Final = 65_536
 MAX_TEXT: Final = 2_000
 MAX_OF_TASK: Final = 1_000
+MAX_SEARCHED: Final = 10_000
+"""Rows that one page of a search looks at; its cursor goes on from there."""
 
 _COLUMNS: Final = (
     "id, no, company, project, task, customer, agent, title, kind, class, importance, "
     "content_type, filename, sha256, size_bytes, stored, storage_url, source_kind, source_ref, "
     "created_by, visibility, is_canonical, metadata, retention_policy, created_ms, updated_ms, "
-    "deleted_ms"
+    "deleted_ms, folder, promoted_ms, version"
 )
-_USE: Final = (
-    "insert into artifact_usage(company, bytes) values(?,?) "
-    "on conflict(company) do update set bytes=artifact_usage.bytes+excluded.bytes"
-)
+_LISTED: Final = _COLUMNS.replace(" metadata,", " '{}',")
+"""Of a list's rows without what may be large; see also `texts`."""
 
 
 class Artifact(msgspec.Struct, frozen=True, gc=False):
-    """A row of `artifact`. `stored`: the content is under `blobs/`; times in Unix ms."""
+    """A row of `artifact`. `stored`: the content is under `blobs/`; `version` counts its contents;
+    `promoted_ms`: since when it is canonical; times in Unix ms."""
 
     id: str
     no: int
@@ -59,14 +65,24 @@ class Artifact(msgspec.Struct, frozen=True, gc=False):
     created_ms: int
     updated_ms: int
     deleted_ms: int | None
+    folder: str | None
+    promoted_ms: int | None
+    version: int
 
     @property
     def number(self) -> str:
         return f"A-{self.no}"
 
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.project, self.customer, self.agent)
+
 
 class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be recorded; links are ids that exist in the company. See `create`."""
+    """What is to be recorded; links are ids that exist in the company. See `create`.
+
+    `folder` by id or number; `preview`: how a stored text begins.
+    """
 
     kind: str
     content_type: str
@@ -88,6 +104,34 @@ class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
     is_canonical: bool = False
     metadata: dict[str, Any] = {}
     retention_policy: str | None = None
+    folder: str | None = None
+    preview: str | None = None
+
+
+class ArtifactChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller sets; UNSET leaves it. `folder` None: in no folder."""
+
+    title: str | msgspec.UnsetType | None = msgspec.UNSET
+    kind: str | msgspec.UnsetType = msgspec.UNSET
+    artifact_class: str | msgspec.UnsetType = msgspec.UNSET
+    importance: str | msgspec.UnsetType | None = msgspec.UNSET
+    content_type: str | msgspec.UnsetType = msgspec.UNSET
+    filename: str | msgspec.UnsetType = msgspec.UNSET
+    visibility: str | msgspec.UnsetType = msgspec.UNSET
+    is_canonical: bool | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    retention_policy: str | msgspec.UnsetType | None = msgspec.UNSET
+    folder: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Content(msgspec.Struct, frozen=True):
+    """A new content, on disk by now; `preview` as in `NewArtifact`."""
+
+    sha256: str
+    size_bytes: int
+    content_type: str
+    filename: str
+    preview: str | None
 
 
 def _artifact(row: Row) -> Artifact:
@@ -136,6 +180,7 @@ _EQUAL: Final = {
     "content_type": "content_type",
     "is_canonical": "is_canonical",
     "sha256": "sha256",
+    "folder": "folder",
 }
 
 
@@ -149,10 +194,14 @@ def listed(
     search: str | None = None,
     since_ms: int | None = None,
     until_ms: int | None = None,
+    loose: bool = False,
+    floor: int = 0,
 ) -> list[Artifact]:
-    """Newest first; `filters` by the keys of `_EQUAL`; `before`: the `no` of the last one seen."""
-    where = ["company=?", "deleted_ms is null", "no<?"]
-    params: list[Any] = [company, before if before is not None else 2**62]
+    """Newest first, without metadata; `filters` by the keys of `_EQUAL`; `before`: the `no` of the
+    last one seen, `floor` the least; `loose`: only those in no folder; from `since_ms` until before
+    `until_ms`."""
+    where = ["company=?", "deleted_ms is null", "no<?", "no>=?"]
+    params: list[Any] = [company, before if before is not None else 2**62, floor]
     for key, value in filters.items():
         where.append(f"{_EQUAL[key]}=?")
         params.append(value)
@@ -162,16 +211,40 @@ def listed(
     if until_ms is not None:
         where.append("created_ms<?")
         params.append(until_ms)
+    if loose:
+        where.append("folder is null")
     if search:
-        where.append("(lower(coalesce(title, '')) like ? escape '!' or "
-                     "lower(coalesce(filename, '')) like ? escape '!')")  # fmt: skip
-        text = search.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        params += [f"%{text}%", f"%{text}%"]
+        where.append(
+            "exists(select 1 from artifact_text t where t.artifact=artifact.id "
+            "and t.search like ? escape '!')"
+        )
+        params.append(rules.containing(search))
     rows = rx.all(
-        f"select {_COLUMNS} from artifact where {' and '.join(where)} order by no desc limit ?",  # noqa: S608
+        f"select {_LISTED} from artifact where {' and '.join(where)} order by no desc limit ?",  # noqa: S608
         (*params, limit),
     )
     return [_artifact(row) for row in rows]
+
+
+def search_floor(rx: Rx, company: str, before: int | None) -> int:
+    """The least `no` that a page of a search looks at; 0: it looks at all that are left."""
+    if before is None:
+        row = rx.one("select max(no) from artifact where company=?", (company,))
+        before = 1 if row is None or row[0] is None else row[0] + 1
+    return max(0, before - MAX_SEARCHED)
+
+
+def texts(rx: Rx, artifact: str) -> tuple[str | None, str]:
+    """`(how the content begins, what a search looks in)`."""
+    row = rx.one("select preview, search from artifact_text where artifact=?", (artifact,))
+    return (None, "") if row is None else (row[0], row[1])
+
+
+def contents(rx: Rx, company: str, ref: str) -> list[str]:
+    """SHA-256 of all that is stored of an artifact, earlier versions included."""
+    row = need(rx, company, ref)
+    now = [row.sha256] if row.stored and row.sha256 is not None else []
+    return now + [version.sha256 for version in versions.of(rx, row.id)]
 
 
 def of_task(rx: Rx, task: str) -> list[tuple[str, str]]:
@@ -183,80 +256,162 @@ def of_task(rx: Rx, task: str) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def _checked(new: NewArtifact) -> NewArtifact:
-    """Raises `artifact.*`, naming the field."""
-    for field in ("title", "storage_url", "source_kind", "source_ref", "retention_policy"):
-        value = getattr(new, field)
-        if value is not None and len(value) > MAX_TEXT:
+# -- writing -------------------------------------------------------------------------------
+
+_CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "kind": lambda value: rules.word(value, "kind"),
+    "content_type": rules.content_type,
+    "artifact_class": lambda value: rules.one_of(value, rules.CLASSES, "artifact.class"),
+    "importance": lambda value: rules.one_of(value, rules.IMPORTANCES, "artifact.importance"),
+    "visibility": lambda value: rules.one_of(value, rules.VISIBILITIES, "artifact.visibility"),
+    "filename": rules.file_name,
+    "sha256": rules.checksum,
+}
+_TEXTS: Final = ("title", "storage_url", "source_kind", "source_ref", "retention_policy")
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of fields, each as it is kept. Raises `artifact.*`, naming the field."""
+    for field in _TEXTS:
+        if len(values.get(field) or "") > MAX_TEXT:
             raise Invalid(f"artifact.{field}", f"{field} is too long", f"At most {MAX_TEXT}.")
-    if len(msgspec.json.encode(new.metadata)) > MAX_METADATA_BYTES:
+    if len(msgspec.json.encode(values.get("metadata", {}))) > MAX_METADATA_BYTES:
         raise Invalid(
             "artifact.metadata", "metadataJson is too large", f"At most {MAX_METADATA_BYTES} bytes."
         )
-    if not 0 <= new.size_bytes < 2**53:
+    if not 0 <= values.get("size_bytes", 0) < 2**53:
         raise Invalid("artifact.size", "sizeBytes is out of range", "Send the size in bytes.")
-    return msgspec.structs.replace(
-        new,
-        kind=rules.word(new.kind, "kind"),
-        content_type=rules.content_type(new.content_type),
-        artifact_class=rules.one_of(new.artifact_class, rules.CLASSES, "artifact.class"),
-        importance=rules.importance_of(new.importance, new.artifact_class),
-        visibility=rules.one_of(new.visibility, rules.VISIBILITIES, "artifact.visibility"),
-        filename=None if new.filename is None else rules.file_name(new.filename),
-        sha256=None if new.sha256 is None else rules.checksum(new.sha256),
-    )
-
-
-def usage(rx: Rx, company: str) -> tuple[int, int]:
-    """`(bytes stored, bytes allowed)` of a company."""
-    row = rx.one("select bytes, quota_bytes from artifact_usage where company=?", (company,))
-    return (0, QUOTA_BYTES) if row is None else (row[0], QUOTA_BYTES if row[1] is None else row[1])
-
-
-def set_quota(tx: Tx, quota_bytes: int) -> None:
-    """How many bytes this company's stored artifacts may have."""
-    tx.run(
-        "insert into artifact_usage(company, quota_bytes) values(?,?) "
-        "on conflict(company) do update set quota_bytes=excluded.quota_bytes",
-        (tx.company, quota_bytes),
-    )
-
-
-def check_quota(rx: Rx, company: str, size: int) -> None:
-    """Raises `artifact.quota` when `size` more bytes do not fit."""
-    used, quota = usage(rx, company)
-    if used + size > quota:
-        raise TooLarge(
-            "artifact.quota",
-            f"{size} more bytes do not fit: {used} of {quota} bytes are in use",
-            "Delete artifacts that are not needed, or ask an owner for more room.",
-            used_bytes=used,
-            quota_bytes=quota,
-        )
+    for field, check in _CHECKS.items():
+        if values.get(field) is not None:
+            values[field] = check(values[field])
+    return values
 
 
 def create(tx: Tx, new: NewArtifact) -> Artifact:
     """Record an artifact. A `stored` one's content is on disk by now. Emits `artifact_created`.
 
-    Raises `artifact.quota` and `artifact.<field>`.
+    In a folder it belongs to whom the folder does. Raises `artifact.quota`, `folder.unknown`,
+    `folder.scope` and `artifact.<field>`.
     """
-    new = _checked(new)
+    values = _checked(msgspec.structs.asdict(new))
+    new = msgspec.structs.replace(new, **values)
+    scope, folder = Scope(new.project, new.customer, new.agent), new.folder
+    if folder is not None:
+        into = folders.need(tx, tx.company, folder)
+        scope, folder = folders.within(into, scope), into.id
     if new.stored:
-        check_quota(tx, tx.company, new.size_bytes)
-        tx.run(_USE, (tx.company, new.size_bytes))
+        quota.use(tx, new.size_bytes)
     artifact = tx.new_id()
     tx.run(
-        f"insert into artifact({_COLUMNS}) values({','.join('?' * 27)})",
+        f"insert into artifact({_COLUMNS}) values({','.join('?' * 30)})",
         (
-            artifact, tx.number("artifact"), tx.company, new.project, new.task, new.customer,
-            new.agent, new.title, new.kind, new.artifact_class, new.importance, new.content_type,
+            artifact, tx.number("artifact"), tx.company, scope.project, new.task, scope.customer,
+            scope.agent, new.title, new.kind, new.artifact_class,
+            new.importance or rules.importance_of(new.artifact_class), new.content_type,
             new.filename, new.sha256, new.size_bytes, int(new.stored), new.storage_url,
             new.source_kind, new.source_ref, tx.actor.key, new.visibility, int(new.is_canonical),
-            json.dumps(new.metadata), new.retention_policy, tx.now_ms, tx.now_ms, None,
+            json.dumps(new.metadata), new.retention_policy, tx.now_ms, tx.now_ms, None, folder,
+            tx.now_ms if new.is_canonical else None, 1,
         ),
     )  # fmt: skip
+    row = need(tx, tx.company, artifact)
+    _keep_texts(tx, row, new.preview)
     tx.emit("artifact_created", artifact, {"kind": new.kind, "task": new.task})
-    return need(tx, tx.company, artifact)
+    return row
+
+
+def _keep_texts(tx: Tx, row: Artifact, preview: str | None) -> None:
+    """Its begin, as it is shown, and what it is found by. A live token in it helps only a thief."""
+    shown = None if preview is None else redact_tokens(preview)
+    search = rules.search_text(row.title, row.filename, row.kind, shown)
+    tx.run(
+        "insert into artifact_text(artifact, preview, search) values(?,?,?) on conflict(artifact) "
+        "do update set preview=excluded.preview, search=excluded.search",
+        (row.id, shown, search),
+    )
+
+
+def update(tx: Tx, ref: str, change: ArtifactChange) -> Artifact:
+    """Emits `artifact_updated`. A title that was the file's name stays it. `importance` None: as
+    its class has it. Raises `artifact.unknown`, `artifact.nothing`, `folder.*`, `artifact.<field>`.
+    """
+    row = need(tx, tx.company, ref)
+    values = _checked(
+        {
+            field: getattr(change, field)
+            for field in change.__struct_fields__
+            if getattr(change, field) is not msgspec.UNSET
+        }
+    )
+    if not values:
+        raise Invalid("artifact.nothing", "nothing to change", "Give at least one field.")
+    fields = sorted(values)
+    _settle(tx, row, values)
+    sets = ", ".join(f"{_COLUMN.get(field, field)}=?" for field in values)
+    tx.run(f"update artifact set {sets} where id=?", (*values.values(), row.id))  # noqa: S608
+    row = need(tx, tx.company, row.id)
+    _keep_texts(tx, row, texts(tx, row.id)[0])
+    tx.emit("artifact_updated", row.id, {"fields": fields, "task": row.task})
+    return row
+
+
+_COLUMN: Final = {"artifact_class": "class"}
+
+
+def _settle(tx: Tx, row: Artifact, values: dict[str, Any]) -> None:
+    """What follows from a change, and the values as columns have them."""
+    if values.get("folder") is not None:
+        into = folders.need(tx, tx.company, values["folder"])
+        scope = folders.within(into, row.scope)
+        values |= msgspec.structs.asdict(scope) | {"folder": into.id}
+    if "importance" in values and values["importance"] is None:
+        values["importance"] = rules.importance_of(values.get("artifact_class", row.artifact_class))
+    if "filename" in values and row.title == row.filename:
+        values.setdefault("title", values["filename"])
+    if "is_canonical" in values:
+        now = values["is_canonical"]
+        values["promoted_ms"] = (row.promoted_ms or tx.now_ms) if now else None
+        values["is_canonical"] = int(now)
+    if "metadata" in values:
+        values["metadata"] = json.dumps(values["metadata"])
+    values["updated_ms"] = tx.now_ms
+
+
+def replace(tx: Tx, ref: str, content: Content) -> Artifact:
+    """Give an artifact another content; the one before is kept as a version. The same content
+    again changes nothing. Emits `artifact_replaced`.
+
+    Raises `artifact.unknown`, `artifact.reference`, `artifact.quota`.
+    """
+    row = need(tx, tx.company, ref)
+    if not row.stored or row.sha256 is None:
+        raise Conflict(
+            "artifact.reference",
+            f"{row.number} is a reference; its content is kept elsewhere",
+            "See its `storageUrl`, or upload the file as an artifact of its own.",
+        )
+    checked = _checked(msgspec.structs.asdict(content))
+    name, kind = checked["filename"], checked["content_type"]
+    if (content.sha256, name, kind) == (row.sha256, row.filename, row.content_type):
+        return row
+    freed = versions.keep(
+        tx,
+        Version(
+            row.id, row.version, tx.company, row.filename, row.content_type, row.sha256,
+            row.size_bytes, tx.actor.key, tx.now_ms,
+        ),
+    )  # fmt: skip
+    quota.use(tx, content.size_bytes - freed)
+    title = name if row.title == row.filename else row.title
+    tx.run(
+        "update artifact set sha256=?, size_bytes=?, content_type=?, filename=?, title=?, "
+        "version=version+1, updated_ms=? where id=?",
+        (content.sha256, content.size_bytes, kind, name, title, tx.now_ms, row.id),
+    )
+    row = need(tx, tx.company, row.id)
+    _keep_texts(tx, row, content.preview)
+    tx.emit("artifact_replaced", row.id, {"version": row.version, "task": row.task})
+    return row
 
 
 def delete(tx: Tx, artifact: str) -> Artifact:
@@ -265,17 +420,26 @@ def delete(tx: Tx, artifact: str) -> Artifact:
     The content goes when no other artifact has it: at once by `purge`, else by the sweep.
     """
     row = need(tx, tx.company, artifact)
+    take_away(tx, row)
+    return msgspec.structs.replace(row, deleted_ms=tx.now_ms)
+
+
+def take_away(tx: Tx, row: Artifact) -> list[str]:
+    """Remove a live row as `delete` does; the SHA-256 of what it had stored."""
     tx.run(
-        "update artifact set deleted_ms=?, updated_ms=? where id=?", (tx.now_ms,) * 2 + (row.id,)
+        "update artifact set deleted_ms=?, updated_ms=? where id=?", (tx.now_ms, tx.now_ms, row.id)
     )
-    if row.stored:
-        tx.run(_USE, (tx.company, -row.size_bytes))
+    tx.run("delete from artifact_text where artifact=?", (row.id,))
+    before = versions.forget(tx, row.id) if row.version > 1 else []
     tx.emit("artifact_deleted", row.id, {"kind": row.kind, "task": row.task})
-    return row
+    if not row.stored or row.sha256 is None:
+        return []
+    quota.use(tx, -row.size_bytes - sum(version.size_bytes for version in before))
+    return [row.sha256, *(version.sha256 for version in before)]
 
 
 def referred(rx: Rx, contents: list[str]) -> set[str]:
-    """Which of these SHA-256 are the content of some artifact, of any company."""
+    """Which of these SHA-256 some artifact has, or had in a version kept, of any company."""
     found: set[str] = set()
     for start in range(0, len(contents), 500):
         part = contents[start : start + 500]
@@ -286,4 +450,5 @@ def referred(rx: Rx, contents: list[str]) -> set[str]:
             part,
         )
         found.update(row[0] for row in rows)
+        found |= versions.referred(rx, part)
     return found

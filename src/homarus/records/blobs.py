@@ -27,6 +27,7 @@ SWEEP_AGE_S: Final = 3_600
 MAX_SWEPT: Final = 10_000
 MAX_DRAFTS: Final = 8
 READ_BYTES: Final = 1_048_576
+HEAD_BYTES: Final = 8_192
 
 
 def _sync_folder(folder: Path) -> None:
@@ -58,6 +59,8 @@ class Draft:
         self._file = os.fdopen(fd, "wb", buffering=0)
         self._sha256 = hashlib.sha256()
         self.size = 0
+        self.head = b""
+        """The first HEAD_BYTES."""
 
     @property
     def sha256(self) -> str:
@@ -75,6 +78,8 @@ class Draft:
                 max_bytes=MAX_FILE_BYTES,
             )
         self._sha256.update(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
         try:
             view = memoryview(chunk)
             while view:

@@ -13,7 +13,12 @@ from homarus.store.port import Store
 
 async def purge(store: Store, blobs: Blobs, sha256: str) -> bool:
     """Remove one content now, unless some artifact has it. Called after the row is deleted."""
-    return bool(await _remove_unreferred(store, blobs, [sha256]))
+    return bool(await purge_all(store, blobs, [sha256]))
+
+
+async def purge_all(store: Store, blobs: Blobs, contents: list[str]) -> int:
+    """The same for several; how many went."""
+    return await _remove_unreferred(store, blobs, sorted(set(contents)))
 
 
 async def sweep(store: Store, blobs: Blobs) -> int:

@@ -44,7 +44,8 @@ MAX_MANIFEST_BYTES: Final = 268_435_456
 MAX_LISTED: Final = 1_000
 
 _CONTENTS: Final = (
-    "select distinct sha256 from artifact where stored=1 and deleted_ms is null order by sha256"
+    "select sha256 from artifact where stored=1 and deleted_ms is null "
+    "union select sha256 from artifact_version order by sha256"
 )
 _HEADS: Final = (
     "select c.id, h.seal_no, h.seal_hash, k.public from company c "

@@ -238,6 +238,10 @@ def _allowed(
         tx.savepoint()
         tx.discard_events()
         governor.record(tx, verdict, changed=True, failure=error)
+        if error.consequences:
+            left = msgspec.structs.replace(verdict, consequences=error.consequences)
+            governor.apply(tx, left)
+            tx.flush_events()
         unit.error = error
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from homarus.kernel import audit, reservations
 from homarus.kernel.budgets import Amounts
 from homarus.kernel.verify import Verifier
+from homarus.records import quota
 from homarus.store.port import Rx
 
 
@@ -23,6 +24,8 @@ def recount(rx: Rx, company: str) -> list[str]:
         *_projects(rx, company),
         *_lanes(rx, company),
         *_money(rx, company),
+        *_files(rx, company),
+        *_folders(rx, company),
         *_feeds(rx, company),
     ]
 
@@ -84,6 +87,20 @@ def _projects(rx: Rx, company: str) -> Iterator[str]:
         rows = rx.all("select agent, n from project_active where project=?", (project,))
         if dict(rows) != counted:
             yield f"project {project}: active={dict(rows)}, but at work are {counted}"
+
+
+def _folders(rx: Rx, company: str) -> Iterator[str]:
+    stored = rx.all(
+        "select path, scope, n from resource_folder where company=? order by path, scope",
+        (company,),
+    )
+    counted = rx.all(
+        "select path, coalesce(scope, ''), count(*) from resource where company=? "
+        "and deleted_ms is null and path<>'' group by path, coalesce(scope, '') order by 1, 2",
+        (company,),
+    )
+    if [tuple(row) for row in stored] != [tuple(row) for row in counted]:
+        yield f"folders of resources: {stored}, but there are {counted}"
 
 
 def _lanes(rx: Rx, company: str) -> Iterator[str]:
@@ -154,6 +171,35 @@ def _money(rx: Rx, company: str) -> Iterator[str]:
             yield f"{subject} in {key}: set aside {stored}, but held is {held}"
     for where, held in counted.items():
         yield f"{where}: no counter, but held is {held}"
+
+
+def _files(rx: Rx, company: str) -> Iterator[str]:
+    """Bytes in use are those of stored artifacts and kept versions; heights are those of trees."""
+    used, _ = quota.usage(rx, company)
+    now = rx.one(
+        "select coalesce(sum(size_bytes), 0) from artifact "
+        "where company=? and stored=1 and deleted_ms is null",
+        (company,),
+    )
+    before = rx.one(
+        "select coalesce(sum(size_bytes), 0) from artifact_version where company=?", (company,)
+    )
+    counted = sum(int(row[0]) for row in (now, before) if row is not None)
+    if used != counted:
+        yield f"artifacts: {used} bytes in use, but stored are {counted}"
+    rows = rx.all(
+        "select id, parent, height, no from artifact_folder where company=? and deleted_ms is null",
+        (company,),
+    )
+    below: dict[str, list[str]] = {}
+    for folder, parent, _, _ in rows:
+        below.setdefault(parent, []).append(folder)
+    for folder, _, stored, no in rows:
+        level, height = below.get(folder, []), 0
+        while level:
+            height, level = height + 1, [c for one in level for c in below.get(one, [])]
+        if stored != height:
+            yield f"F-{no}: height={stored}, but {height} levels are below it"
 
 
 def _feeds(rx: Rx, company: str) -> Iterator[str]:

@@ -28,7 +28,6 @@ from homarus.web.visit import Asked, chosen, token_of
 MAX_FORM_BYTES: Final = 16_384
 MAX_KEY: Final = 100
 MAX_NOTE: Final = 2_000
-HOME: Final = "/app"
 DONE: Final = Reply(200, b"{}")
 
 Form = Mapping[str, str]
@@ -108,9 +107,7 @@ def _done(tx: Tx, fn: Callable[[Tx, str, Form], None], ref: str, form: Form) -> 
 
 def _back(form: Form) -> str:
     """A page of ours to go on with."""
-    path = form.get("back", HOME)
-    ours = path == HOME or path.startswith((HOME + "/", HOME + "?"))
-    return path if ours and "\\" not in path and "\n" not in path and "\r" not in path else HOME
+    return guard.ours(form.get("back"))
 
 
 # -- what the forms do ---------------------------------------------------------------------

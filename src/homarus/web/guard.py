@@ -11,16 +11,20 @@ from typing import Final
 from homarus.base.errors import Refused
 
 MAX_HOST: Final = 300
+MAX_PATH: Final = 10_000
+HOME: Final = "/app"
 SESSION_COOKIE: Final = "homarus_session"
 COMPANY_COOKIE: Final = "homarus_company"
 COOKIE_PATH: Final = "/app"
 
+POLICY: Final = "content-security-policy"
 HEADERS: Final = {
-    "content-security-policy": (
+    POLICY: (
         "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; "
         "frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
@@ -52,6 +56,14 @@ def check_origin(headers: Mapping[str, str]) -> None:
             "Use the dashboard's own pages.",
             rule="origin",
         )
+
+
+def ours(path: str | None) -> str:
+    """A page of the dashboard to go on with: the one that was asked for, if it is one."""
+    good = path is not None and (path == HOME or path.startswith((HOME + "/", HOME + "?")))
+    if path is None or not good or len(path) > MAX_PATH or not path.isprintable() or "\\" in path:
+        return HOME
+    return path
 
 
 def _name(host: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -19,7 +19,8 @@ from homarus.web.render import Renderer
 CAPABILITY: Final = "dashboard.open"
 TARGET: Final = "dashboard:"
 MAX_FORM_BYTES: Final = 4_096
-HOME: Final = "/app"
+LOGIN: Final = "/app/login"
+NEXT: Final = "next"
 
 
 class Login:
@@ -28,17 +29,18 @@ class Login:
         self._renderer = renderer
 
     async def show(self, request: Request) -> Response:
-        """The form; with `?code=` the code is used up and the browser is let in."""
+        """The form; with `?code=` the code is used up and the browser is let in. `?next=` is the
+        page of ours to go on with."""
         code = request.query_params.get("code")
         if code is None:
-            return await self._form(None)
+            return await self._form(request, None)
         try:
             token = await self._store.read(_token_of_code, code)
             if token is None:
                 raise browser.bad_code()
             secret = await self._store.write(_opening(token), browser.open_with_code, code)
         except HomarusError as error:
-            return await self._form(error)
+            return await self._form(request, error)
         return _let_in(request, secret)
 
     async def enter(self, request: Request) -> Response:
@@ -55,7 +57,7 @@ class Login:
                 )
             session = await self._store.write(_opening(token), browser.open_session)
         except HomarusError as error:
-            return await self._form(error)
+            return await self._form(request, error)
         return _let_in(request, session)
 
     async def leave(self, request: Request) -> Response:
@@ -64,12 +66,14 @@ class Login:
         token = None if secret is None else await self._store.read(_token_of_session, secret)
         if token is not None:
             await self._store.write(_opening(token, Proof.SESSION), browser.close, secret)
-        response = RedirectResponse("/app/login", 303)
+        response = RedirectResponse(LOGIN, 303)
         response.delete_cookie(guard.SESSION_COOKIE, path=guard.COOKIE_PATH)
         return response
 
-    async def _form(self, error: HomarusError | None) -> Response:
-        html = await asyncio.to_thread(self._renderer.login, error)
+    async def _form(self, request: Request, error: HomarusError | None) -> Response:
+        goal = guard.ours(request.query_params.get(NEXT))
+        action = LOGIN if goal == guard.HOME else f"{LOGIN}?{urlencode({NEXT: goal})}"
+        html = await asyncio.to_thread(self._renderer.login, error, action)
         return HTMLResponse(html, 200 if error is None else status_of(error))
 
 
@@ -94,7 +98,7 @@ def _token_of_session(rx: Rx, secret: str) -> Token | None:
 
 
 def _let_in(request: Request, secret: str) -> Response:
-    response = RedirectResponse(HOME, 303)
+    response = RedirectResponse(guard.ours(request.query_params.get(NEXT)), 303)
     response.set_cookie(
         guard.SESSION_COOKIE,
         secret,

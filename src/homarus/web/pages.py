@@ -21,11 +21,13 @@ from homarus.base.errors import HomarusError, Internal, NotFound, Unauthenticate
 from homarus.base.ids import new_id
 from homarus.control_plane.answers import status_of
 from homarus.control_plane.judged import Admit
+from homarus.control_plane.oauth import CONSENT
 from homarus.kernel import links
 from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
 from homarus.web import guard
 from homarus.web.acts import ACTS, Acts, csrf
+from homarus.web.consent import Consent
 from homarus.web.live import Hub
 from homarus.web.login import Login
 from homarus.web.render import Renderer
@@ -45,7 +47,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    store: Store, admit: Admit, names: frozenset[str], hub: Hub, link_key: KeyOf
+    store: Store,
+    admit: Admit,
+    names: frozenset[str],
+    hub: Hub,
+    link_key: KeyOf,
+    public_url: str = "",
 ) -> Starlette:
     files = Files()
     pages = Pages(store, admit, names, files, Renderer(files.urls))
@@ -64,6 +71,9 @@ def application(
     tap = Tap(store, admit, link_key, pages.renderer)
     routes.append(Route(links.PATH, pages.guarded(tap.show, by_cookie=False), methods=get))
     routes.append(Route(links.PATH, pages.guarded(tap.decide, by_cookie=False), methods=post))
+    consent = Consent(store, admit, pages.renderer, public_url)
+    routes.append(Route(CONSENT, pages.guarded(consent.show), methods=get))
+    routes.append(Route(CONSENT, pages.guarded(consent.decide), methods=post))
     acts = Acts(store)
     for act in ACTS:
         routes.append(Route(act.rule, pages.guarded(acts.answer(act)), methods=post))
@@ -193,7 +203,10 @@ def _remember(request: Request, response: Response, slug: str) -> None:
 
 
 def _secure(headers: MutableHeaders) -> None:
+    """A page may have a policy of its own; nothing else of these."""
+    policy = headers.get(guard.POLICY, guard.HEADERS[guard.POLICY])
     headers.update(guard.HEADERS)
+    headers[guard.POLICY] = policy
     headers["cache-control"] = "no-store"
 
 

@@ -78,8 +78,11 @@ class Renderer:
     def tap(self, values: Mapping[str, Any]) -> str:
         return self._env.get_template("tap.html").render(values)
 
-    def login(self, error: HomarusError | None) -> str:
-        return self._env.get_template("login.html").render(error=error)
+    def login(self, error: HomarusError | None, action: str) -> str:
+        return self._env.get_template("login.html").render(error=error, action=action)
+
+    def consent(self, values: Mapping[str, Any]) -> str:
+        return self._env.get_template("consent.html").render(values)
 
 
 def _may(role: str | None, capability: str) -> bool:

@@ -7,6 +7,7 @@ daemon whose dashboard nobody opens does not carry them.
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from homarus.control_plane.answers import Receive, Scope, Send
 from homarus.control_plane.judged import Admit
@@ -20,7 +21,15 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 class Site:
     """`start` and `stop` bracket the time in which pages are served; both are cheap."""
 
-    def __init__(self, store: Store, admit: Admit, names: frozenset[str], link_key: KeyOf) -> None:
+    def __init__(
+        self,
+        store: Store,
+        admit: Admit,
+        names: frozenset[str],
+        link_key: KeyOf,
+        public_url: str = "",
+    ) -> None:
+        self._public_url = public_url
         self._link_key = link_key
         self._store = store
         self._admit = admit
@@ -45,10 +54,15 @@ class Site:
     def _load(self) -> Asgi:
         from homarus.web.pages import application
 
-        return application(self._store, self._admit, self._names, self._hub, self._link_key)
+        return application(
+            self._store, self._admit, self._names, self._hub, self._link_key, self._public_url
+        )
 
 
-def build(store: Store, admit: Admit, link_key: KeyOf, host: str = "localhost") -> Site:
+def build(
+    store: Store, admit: Admit, link_key: KeyOf, host: str = "localhost", public_url: str = ""
+) -> Site:
     """The dashboard over a store. `link_key`: the key of a company's one-tap links; `host`: the
-    configured name or address of the main port."""
-    return Site(store, admit, frozenset({host.lower()}), link_key)
+    configured name or address of the main port; `public_url`: what people call it by, if not so."""
+    names = {host.lower(), urlsplit(public_url).hostname or ""} - {""}
+    return Site(store, admit, frozenset(names), link_key, public_url)

@@ -60,7 +60,7 @@ def visit(
     Raises `dashboard.session`, `company.unknown`, Refused.
     """
     token = token_of(rx, asked.secret)
-    mine = _companies(rx, token)
+    mine = companies_of(rx, token)
     here = _chosen(rx, mine, asked)
     action = Action(
         company=here.id,
@@ -98,10 +98,10 @@ def token_of(rx: Rx, secret: str | None) -> Token:
 
 def chosen(rx: Rx, token: Token, asked: Asked) -> Company:
     """The company that a request means, among those the token may see. Raises `company.unknown`."""
-    return _chosen(rx, _companies(rx, token), asked)
+    return _chosen(rx, companies_of(rx, token), asked)
 
 
-def _companies(rx: Rx, token: Token) -> list[Company]:
+def companies_of(rx: Rx, token: Token) -> list[Company]:
     if token.company:
         return [founding.need(rx, token.company)]
     return founding.listed(rx, limit=MAX_COMPANIES)

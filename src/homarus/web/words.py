@@ -25,7 +25,9 @@ MARGIN: Final = 200
 """Looked at beyond the cut, so that half a secret is not left standing."""
 
 # What `redact_text` may find something in; most texts hold none of it.
-_SUSPECT: Final = re.compile(r"(?i)\b(?:ec|ea|ho|hs)_|bearer|basic|secret|token|passw|key|authori")
+_SUSPECT: Final = re.compile(
+    r"(?i)\b(?:ec|ea|ho|hs|whs|oac)_|bearer|basic|secret|token|passw|key|authori"
+)
 # Control characters and the marks that turn the direction of text: shown as one sign.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 

@@ -37,6 +37,8 @@ def test_file_then_environment_then_arguments(tmp_path: Path) -> None:
         ("{port: 70000}", {}, "settings.value", "port"),
         ("{drain_s: -1}", {}, "settings.value", "drain_s"),
         ("{log_level: 'loud'}", {}, "settings.value", "log_level"),
+        ("{public_url: 'homarus.example'}", {}, "settings.value", "public_url"),
+        ("{public_url: 'https://homarus.example/path'}", {}, "settings.value", "public_url"),
         ("{port: ", {}, "settings.file", "homarus.json"),
         ("[1]", {}, "settings.file", "homarus.json"),
         ("{}", {"HOMARUS_PORT": "many"}, "settings.value", "HOMARUS_PORT"),

@@ -9,10 +9,13 @@ import pytest
 from homarus.base.errors import Conflict, HomarusError, NotFound, Refused, TooLarge
 from homarus.company import projects
 from homarus.control_plane import artifacts as routes
+from homarus.control_plane import folders as folder_routes
 from homarus.control_plane import upload
 from homarus.control_plane.artifact_create import ReferenceBody, created, uploaded
-from homarus.records import artifacts, sweep
+from homarus.dispatch.maintenance import Maintenance, Periods
+from homarus.records import artifacts, emptying, folders, quota, sweep, versions
 from homarus.records.blobs import MAX_FILE_BYTES, SWEEP_AGE_S, Blobs
+from homarus.records.folders import Scope
 from homarus.testing.ground import Ground, ground
 from homarus.testing.streams import BOUNDARY, BodyStream, call, multipart
 
@@ -107,11 +110,21 @@ BAD = [
     ("no kind", multipart({}, "a.txt", b"x"), {}, "artifact.kind"),
     ("a path as name", form("../../etc/passwd"), {}, "artifact.file_name"),
     ("no name", form(""), {}, "artifact.file_name"),
+    ("an absolute path", form("/etc/passwd"), {}, "artifact.file_name"),
+    ("a drive", form("C:x"), {}, "artifact.file_name"),
+    ("NUL in the name", form("a\0.txt"), {}, "artifact.file_name"),
+    ("a device", form("nul.txt"), {}, "artifact.file_name"),
+    ("turned around", form("a\u202etxt.exe"), {}, "artifact.file_name"),
     ("field twice", GOOD.replace(b"\r\n--" + BOUNDARY.encode() + b"--",
         b"\r\n--" + BOUNDARY.encode() + b'\r\nContent-Disposition: form-data; name="kind"\r\n\r\ny'
         b"\r\n--" + BOUNDARY.encode() + b"--"), {}, "upload.malformed"),
     ("huge field", form(title="x" * 70_000), {}, "upload.too_large"),
     ("field not UTF-8", GOOD.replace(b"report", b"\xff\xfe"), {}, "upload.malformed"),
+    ("NUL in a field", form(title="a\0b"), {}, "upload.malformed"),
+    ("10,000 fields", multipart({"kind": "r"} | {f"f{n}": "" for n in range(10_000)}, "a", b"x"),
+     {}, "upload.malformed"),
+    ("two files", GOOD[: -len(BOUNDARY) - 6] + multipart({}, "b", b"y"), {},
+     "upload.malformed"),
     ("bad checksum", form(checksum="0" * 64), {}, "artifact.checksum"),
     ("bad metadata", form(metadataJson="[1]"), {}, "artifact.metadata"),
     ("deep metadata", form(metadataJson='{"a":' * 5_000), {},
@@ -157,14 +170,14 @@ async def test_a_file_over_the_bound_is_refused_while_it_arrives(bench):
 
 
 async def test_the_quota_holds_and_a_delete_gives_room_again(bench):
-    await bench.write("artifact.create", artifacts.set_quota, len(CONTENT) + 10)
+    await bench.write("storage.quota", quota.set_quota, len(CONTENT) + 10)
     row = (await bench.upload())["artifact"]
     with pytest.raises(TooLarge, match=r"artifact\.quota"):
         await bench.upload(content=b"y" * 11)
     assert bench.files() == [SHA]
     await bench.write("artifact.delete", artifacts.delete, row["id"])
     await bench.upload(content=b"y" * 11)
-    assert await bench.read(artifacts.usage, bench.company) == (11, len(CONTENT) + 10)
+    assert await bench.read(quota.usage, bench.company) == (11, len(CONTENT) + 10)
 
 
 async def test_a_refused_upload_leaves_no_content(bench):
@@ -261,9 +274,9 @@ async def test_pages_of_the_list_follow_each_other(bench):
         query = {"limit": "2", "cursor": cursor}
         page = json.loads((await bench.read(routes.listed, call(bench.company, query=query))).body)
         seen += [a["originalFilename"] for a in page["artifacts"]]
-        cursor = page.get("nextCursor", "")
+        cursor = page["nextCursor"]
     assert seen == [f"{n}.md" for n in (4, 3, 2, 1, 0)]
-    assert cursor == ""
+    assert cursor is None
 
 
 @pytest.mark.parametrize(
@@ -273,7 +286,12 @@ async def test_pages_of_the_list_follow_each_other(bench):
         ({"search": "%"}, []),
         ({"startDate": "2026-01-01"}, ["b.md", "a.md"]),
         ({"endDate": "2026-01-01"}, []),
-        ({"folderId": "x"}, []),
+        ({"folderId": "00000000-0000-7000-8000-000000000000"}, []),
+        ({"folderId": "root"}, ["b.md", "a.md"]),
+        ({"search": "all is WELL"}, ["b.md", "a.md"]),
+        ({"endDate": "2026-01-02"}, ["b.md", "a.md"]),
+        ({"endDate": "2026-01-02T03:00:00.000Z"}, ["b.md", "a.md"]),
+        ({"endDate": "2026-01-02T02:59:59.999Z"}, []),
         ({"isCanonical": "true"}, []),
     ],
 )
@@ -282,3 +300,157 @@ async def test_filters(bench, query, names):
         await bench.upload(name=name)
     page = json.loads((await bench.read(routes.listed, call(bench.company, query=query))).body)
     assert [a["originalFilename"] for a in page["artifacts"]] == names
+
+
+# -- replaced and removed contents on disk -------------------------------------------------
+
+SECOND = b"another content"
+SECOND_SHA = hashlib.sha256(SECOND).hexdigest()
+
+
+async def replace(bench, ref, content=SECOND, fields=None, **how):
+    body = multipart(fields or {}, "report.md", content, "text/markdown")
+    stream = bench.stream(body, capability="artifact.update", target=f"artifact:{ref}", **how)
+    reply = await routes.replaced(stream, call(bench.company, path={"id": ref}))
+    return json.loads(reply.body)["artifact"]
+
+
+async def purge(bench, ref, query=None):
+    stream = bench.stream(capability="artifact.delete", target=f"artifact:{ref}")
+    await routes.purged(stream, call(bench.company, path={"id": ref}, query=query or {}))
+
+
+async def swept(bench):
+    """The files that a sweep leaves when everything is old enough."""
+    for sha in bench.files():
+        path = bench.blobs.path(sha)
+        at = path.stat().st_mtime - SWEEP_AGE_S - 1
+        os.utime(path, (at, at))
+    await sweep.sweep(bench.store, bench.blobs)
+    return bench.files()
+
+
+async def test_a_replaced_content_stays_on_disk_as_long_as_its_version(bench):
+    row = (await bench.upload())["artifact"]
+    await replace(bench, row["id"])
+    assert await swept(bench) == sorted([SHA, SECOND_SHA])
+    await purge(bench, row["id"])
+    assert bench.files() == []
+
+
+async def test_a_content_that_is_not_purged_goes_with_the_sweep(bench):
+    row = (await bench.upload())["artifact"]
+    await purge(bench, row["id"], {"purgeStorage": "false"})
+    assert bench.files() == [SHA]
+    assert await swept(bench) == []
+
+
+async def test_what_pushes_a_version_out_takes_its_content(bench):
+    row = (await bench.upload())["artifact"]
+    for n in range(versions.MAX_VERSIONS + 1):
+        await replace(bench, row["id"], b"%d" % n)
+    assert SHA not in await swept(bench)
+    assert len(bench.files()) == versions.MAX_VERSIONS + 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"checksum": "0" * 64}, "artifact.checksum"),
+        ({"contentType": "x"}, "artifact.content_type"),
+    ],
+)
+async def test_a_bad_replacement_leaves_the_content_as_it_was(bench, fields, code):
+    row = (await bench.upload())["artifact"]
+    with pytest.raises(HomarusError) as caught:
+        await replace(bench, row["id"], fields=fields)
+    assert caught.value.code == code
+    assert bench.files() == [SHA]
+    assert (await bench.rows())[0].version == 1
+
+
+async def test_a_replacement_of_nothing_is_refused_before_its_body_is_read(bench):
+    stream = bench.stream(b"never read", headers={"content-length": str(2**30)})
+
+    async def chunks():
+        raise AssertionError("the body was read")
+        yield b""
+
+    stream.chunks = chunks
+    with pytest.raises(NotFound, match=r"artifact\.unknown"):
+        await routes.replaced(stream, call(bench.company, path={"id": NOWHERE}))
+
+
+async def test_an_upload_that_declares_too_much_is_refused_before_its_body_is_read(bench):
+    stream = bench.stream(b"never read", headers={"content-length": str(2 * 1_073_741_824)})
+
+    async def chunks():
+        raise AssertionError("the body was read")
+        yield b""
+
+    stream.chunks = chunks
+    with pytest.raises(TooLarge, match=r"artifact\.too_large"):
+        await uploaded(stream, call(bench.company))
+
+
+# -- removed folders -----------------------------------------------------------------------
+
+
+async def make_tree(bench):
+    """A folder in a folder, with an artifact in each; the ids of the folders."""
+    top = await bench.write("folder.create", folders.create, "top", None, Scope())
+    low = await bench.write("folder.create", folders.create, "low", top.id, Scope())
+    await bench.upload({"folderId": top.id})
+    await bench.upload({"folderId": low.number}, content=SECOND)
+    return top.id, low.id
+
+
+async def test_a_removed_folder_takes_its_bytes_with_it(bench):
+    top, _ = await make_tree(bench)
+    await bench.upload(name="outside.md", content=SECOND)
+    stream = bench.stream(capability="folder.delete", target=f"folder:{top}")
+    reply = await folder_routes.removed(stream, call(bench.company, path={"id": top}))
+    assert json.loads(reply.body)["success"] is True
+    assert bench.files() == [SECOND_SHA]
+    assert [row.filename for row in await bench.rows()] == ["outside.md"]
+    assert await bench.read(emptying.due, 10) == []
+
+
+async def test_a_removal_that_was_cut_off_is_finished_by_the_maintenance_worker(bench):
+    top, low = await make_tree(bench)
+    await bench.write("folder.delete", folders.remove, top)
+    for folder in (top, low):
+        with pytest.raises(NotFound):
+            await bench.read(folders.need, bench.company, folder)
+    work = Maintenance(
+        bench.store, bench.kernel, bench.clock, bench.home / "run", Periods(), bench.blobs
+    )
+    await work.empty_folders()
+    assert await bench.rows() == []
+    assert (await bench.read(quota.usage, bench.company))[0] == 0
+    assert await swept(bench) == []
+    await work.empty_folders()
+
+
+async def test_a_removed_folder_leaves_a_receipt_of_who_and_of_the_worker(bench):
+    top, _ = await make_tree(bench)
+    stream = bench.stream(capability="folder.delete", target=f"folder:{top}")
+    await folder_routes.removed(stream, call(bench.company, path={"id": top}))
+    rows = await bench.read(
+        lambda rx: rx.all(
+            "select capability, actor from receipt where capability like 'folder.%' "
+            "and capability<>'folder.create' order by seq"
+        )
+    )
+    assert [row[0] for row in rows] == ["folder.delete", "folder.empty"]
+    assert [row[1].partition(":")[0] for row in rows] == ["operator", "system"]
+
+
+async def test_the_same_key_removes_a_folder_once_and_answers_twice(bench):
+    top, _ = await make_tree(bench)
+    answers = []
+    for _ in range(2):
+        stream = bench.stream(capability="folder.delete", target=f"folder:{top}", key="k")
+        reply = await folder_routes.removed(stream, call(bench.company, path={"id": top}))
+        answers.append(reply.body)
+    assert answers[0] == answers[1]

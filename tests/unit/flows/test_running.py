@@ -6,7 +6,7 @@ import pytest
 
 from homarus.flows import running
 from homarus.kernel import approvals
-from homarus.records import artifacts
+from homarus.records import artifacts, quota
 from homarus.tasks import runs, sql
 from homarus.tasks.model import LEASE_MS, State
 
@@ -67,7 +67,7 @@ async def test_a_run_that_a_person_has_to_accept_waits_for_an_approval(shop):
 
 
 async def test_files_that_do_not_fit_fail_the_task(shop):
-    await shop.do("artifact.create", "owner", artifacts.set_quota, 10)
+    await shop.do("storage.quota", "owner", quota.set_quota, 10)
     task, run = await started(shop)
     file = running.Produced("big", "0" * 64, 11)
     assert await end(shop, task, ended(run, files=(file,))) == (True, State.FAILED, "done")

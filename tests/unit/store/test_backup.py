@@ -9,7 +9,7 @@ import pytest
 
 from homarus.base.errors import Conflict, HomarusError, Unavailable
 from homarus.records import artifacts
-from homarus.records.artifacts import NewArtifact
+from homarus.records.artifacts import Content, NewArtifact
 from homarus.records.blobs import Blobs
 from homarus.store import backup
 from homarus.store.restore import MARKER, restore, verify
@@ -70,6 +70,18 @@ async def test_a_backup_holds_all_that_a_new_home_needs(made, tmp_path):
         await fill(g, 1)
         assert len(await g.read(listed, g.company)) == 4
     assert home.exists()
+
+
+async def test_a_backup_holds_the_earlier_contents_of_replaced_artifacts(tmp_path):
+    async with ground(tmp_path) as g:
+        await fill(g, 1)
+        row = (await g.read(listed, g.company))[0]
+        sha = store_content(g.home, b"second")
+        content = Content(sha, 6, "text/plain", "a.txt", None)
+        await g.write("artifact.update", artifacts.replace, row.id, content)
+        taken = await backup.take(g.store, tmp_path, tmp_path / "backups" / "x", 0)
+    kept = {f.sha256 for f in taken.manifest.files if f.path.startswith("blobs/")}
+    assert kept == {sha, row.sha256}
 
 
 async def test_a_backup_is_taken_while_writes_go_on(tmp_path):

@@ -1,0 +1,1 @@
+"""Agents that the daemon runs, end to end."""
