@@ -130,6 +130,12 @@ async def talking(
         try:
             yield talk
         finally:
-            await asyncio.shield(asyncio.ensure_future(talk.end()))
-            errors.cancel()
-            await asyncio.gather(errors, return_exceptions=True)
+            ending = asyncio.ensure_future(talk.end())
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                await ending  # it has bounds of its own
+                raise
+            finally:
+                errors.cancel()
+                await asyncio.gather(errors, return_exceptions=True)

@@ -74,6 +74,12 @@ def read(rx: Rx, call: Call[None]) -> Reply:
     return json_reply({"call": wire(calling.need(rx, call.company, call.id()))})
 
 
+def cancel(tx: Tx, call: Call[None]) -> Reply:
+    """POST /calls/{id}/cancel: ended when its `state` says so."""
+    row = calling.cancel(tx, call.id())
+    return json_reply({"message": "Call cancelled", "call": wire(row)}, 202)
+
+
 def listed(rx: Rx, call: Call[None]) -> Reply:
     """GET /calls?taskId=…: newest first."""
     ref = call.query.get("taskId", "")
@@ -124,4 +130,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         preflight=_preflight, status=202, tags=TAGS,
     ),
     read_route("/calls/{id}", read, "Read a call", tags=TAGS),
+    write_route(
+        "POST", "/calls/{id}/cancel", "call.cancel", cancel, "End a call", target="call:{id}",
+        status=202, tags=TAGS,
+    ),
 )  # fmt: skip

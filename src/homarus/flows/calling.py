@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from homarus.base.action import Effect, Outcome
+from homarus.base.action import ActorKind, Effect, Outcome
 from homarus.base.canonical import digest
 from homarus.base.errors import Busy, Invalid, NotFound, NotOffered
 from homarus.flows import reporting
@@ -189,12 +189,12 @@ def request(tx: Tx, new: NewCall) -> Call:
 
 
 def cancel(tx: Tx, call: str) -> Call:
-    """Let a call of the acting agent end: at once where it has not begun, else its worker stops it.
+    """Let a call end: at once where it has not begun, else its worker stops it.
 
-    One that has ended stays as it is. Raises `call.unknown`, also for another agent's.
+    One that has ended stays as it is. Raises `call.unknown`, to an agent also for another agent's.
     """
     row = need(tx, tx.company, call)
-    if row.agent != tx.actor.id:
+    if tx.actor.kind is ActorKind.AGENT and row.agent != tx.actor.id:
         raise _unknown(call)
     if row.state == "ready":
         _end(tx, row, "failed", "it was withdrawn before it ran", None)

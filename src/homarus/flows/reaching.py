@@ -48,7 +48,9 @@ def hosts(rx: Rx, company: str) -> tuple[str, ...]:
 
 def open_visit(tx: Tx, run: Run, host: str, port: int) -> str:
     """The intent, judged as `egress.open` of the run's agent; its id. Raises `egress.many`."""
-    row = tx.one("select count(*) from egress_visit where run=?", (run.id,))
+    row = tx.one(
+        "select count(*) from egress_visit where company=? and run=?", (tx.company, run.id)
+    )
     if row is not None and row[0] >= MAX_HOSTS:
         raise Busy("egress.many", f"one run has reached {MAX_HOSTS} hosts", "Reach fewer.")
     visit = tx.new_id()
@@ -132,11 +134,11 @@ class Visit(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
 
 
-def of_run(rx: Rx, run: str) -> list[Visit]:
+def of_run(rx: Rx, company: str, run: str) -> list[Visit]:
     rows = rx.all(
         "select run, host, port, state, requests, bytes_up, bytes_down, secrets from egress_visit "
-        "where run=? order by opened_ms, id limit ?",
-        (run, MAX_HOSTS),
+        "where company=? and run=? order by opened_ms, id limit ?",
+        (company, run, MAX_HOSTS),
     )
     return [Visit(*(*row[:7], tuple(json.loads(row[7])))) for row in rows]
 

@@ -102,7 +102,7 @@ BUILTIN: Final = _table(
     Builtin("session.spawn", "Give a child task to another agent", effect=_D, **_BY_AGENT),
     Builtin("session.send", "Send a message with a routing note", effect=_D, **_BY_AGENT),
     Builtin("preflight.create", "Think before acting: who, how, where, whether", **_BY_AGENT),
-    Builtin("call.cancel", "End a call of one's own", operator=None, agents=True),
+    Builtin("call.cancel", "End a call: an agent its own, an operator any", agents=True),
     Builtin("call.settle", "Record what became of a call", operator=None, system=True),
     Builtin("capability.grant", "Grant or revoke by a change record", operator=None, system=True),
     # gates, routes, pipelines, cards (7, 11)

@@ -82,7 +82,7 @@ def client_of(lease: Any, **more: Any) -> httpx2.AsyncClient:
 
 
 async def visits(shop: Shop, run: str = "run-1") -> list[tuple[str, str, int]]:
-    rows = await shop.ground.read(reaching.of_run, run)
+    rows = await shop.ground.read(reaching.of_run, shop.ground.company, run)
     return [(row.host, row.state, row.requests) for row in rows]
 
 
@@ -251,7 +251,7 @@ async def test_a_handle_becomes_its_value_on_the_last_stretch_alone(
     assert SECRET not in said and "secret://" not in said
     assert f"Authorization: Bearer {'*' * len(SECRET)}" in said
     assert "Accept-Encoding: identity" in said and "gzip" not in said
-    (row,) = await shop.ground.read(reaching.of_run, "run-1")
+    (row,) = await shop.ground.read(reaching.of_run, shop.ground.company, "run-1")
     assert row.secrets == ("api-key",)
 
 

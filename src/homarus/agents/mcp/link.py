@@ -94,11 +94,13 @@ class Link:
         self._closing.set()
         task = self._task
         if task is not None and not task.done():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(START_S):
-                    await asyncio.wait((task,))
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(START_S):
+                        await asyncio.wait((task,))
+            finally:  # also when whoever closes it is being cancelled
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._ready.done():
             self._ready.exception()  # seen
         else:

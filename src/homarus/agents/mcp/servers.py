@@ -19,6 +19,7 @@ from homarus.agents.mcp.link import Answer, Link
 from homarus.backends import layers
 from homarus.base.action import Action
 from homarus.base.errors import Busy, Conflict, HomarusError, NotOffered, Unavailable
+from homarus.base.ids import new_id
 from homarus.egress.hosts import of_targets
 from homarus.egress.proxy import Bounds, Egress
 from homarus.flows.reaching import Run
@@ -190,7 +191,7 @@ class Servers:
         self, server: Server, agent: str, ended: asyncio.Event
     ) -> AsyncIterator[Any]:
         links.library()
-        run = Run(f"mcp:{server.name}:{agent}", server.company, agent, f"mcp.{server.name}")
+        run = Run(f"mcp:{server.name}:{new_id()}", server.company, agent, f"mcp.{server.name}")
         if server.transport != STDIO:
             hosts = of_targets((f"{server.url}/",))
             async with (

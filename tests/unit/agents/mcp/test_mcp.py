@@ -336,8 +336,10 @@ async def test_a_server_on_http_is_reached_by_the_proxy(bench: Bench) -> None:
     assert {h.get("x-own") for h in server.headers} == {"yes"}
     assert {h.get("authorization") for h in server.headers} == {"Bearer the-key"}
     agent = bench.shop.agents["ada"]
-    visits = await bench.shop.ground.read(reaching.of_run, f"mcp:notes:{agent}")
-    assert [v.host for v in visits] == ["127.0.0.1"]
+    rows = await bench.shop.ground.read(
+        lambda rx: rx.all("select host, capability from egress_visit where agent=?", (agent,))
+    )
+    assert rows == [("127.0.0.1", "mcp.notes")]
 
 
 async def test_a_server_that_nobody_reaches(bench: Bench) -> None:

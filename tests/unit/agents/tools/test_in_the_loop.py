@@ -105,7 +105,7 @@ EXEC = (("exec", {"capability": "a.run", "wait_s": 30}),)
 )  # fmt: skip
 async def test_files_and_memory(talk: Talk) -> None:
     turn = await talk.answer("Go.")
-    assert (turn["state"], turn.get("work")) == ("done", None)
+    assert turn["state"] == "done"
     written, remembered, read, refused = await talk.results()
     assert written.startswith("workspace:a.md: written") and remembered == "Remembered."
     assert read.endswith("\nhello") and refused.startswith("workspace.path")

@@ -28,7 +28,7 @@ create table egress_visit (
     opened_ms bigint not null,
     closed_ms bigint
 );
-create index egress_visit_run on egress_visit (run, opened_ms);
+create index egress_visit_run on egress_visit (company, run, opened_ms);
 create index egress_visit_open on egress_visit (company) where state = 'open';
 
 -- MCP servers, and which of their tools is which capability.
