@@ -105,15 +105,12 @@ class Runner:
 
     def __init__(
         self, store: Store, loop: Loop, now_ms: Callable[[], int], limit: int,
-        warm: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`limit`: turns that run at one time; `warm`: loads what the first turn needs, slowly."""
+        """`limit`: turns that run at one time."""
         self._store = store
         self._loop = loop
         self._now_ms = now_ms
         self._limit = limit
-        self._warm = warm
-        self._warmed = False
         self._wake = asyncio.Event()
         self._running: dict[str, _Running] = {}
         self._sessions: set[str] = set()
@@ -200,14 +197,7 @@ class Runner:
             if self._closing or len(self._sessions) >= self._limit:
                 return
             if turn not in self._running and session not in self._sessions:
-                await self._load()
                 self._take(group, company, turn, session)
-
-    async def _load(self) -> None:
-        """The model library, in a thread, before the first turn only (design, 7)."""
-        if not self._warmed:
-            await asyncio.to_thread(self._warm)
-            self._warmed = True
 
     def _take(self, group: asyncio.TaskGroup, company: str, turn: str, session: str) -> None:
         self._sessions.add(session)
