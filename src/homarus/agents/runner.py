@@ -35,6 +35,8 @@ RENEW_S: Final = LEASE_MS / 3000
 LOOK_S: Final = 20.0
 """Commits wake the runner; leases that other daemons let run out do not."""
 RECOVER_ROWS: Final = 50
+MAX_BEHIND: Final = 1_000
+"""Sessions looked at when a STOP holds the first ones."""
 RETRY_S: Final = 1.0
 """After a fault of ours; its session waits for so long."""
 DRAIN_S: Final = 5.0
@@ -60,14 +62,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 def look(rx: Rx, running: dict[str, int], limit: int) -> Seen:
     """What waits, without turns that a STOP holds; and what became of `running` (id: fence)."""
-    found = []
-    stops: dict[str, list[stop.Stop]] = {}
-    for company, turn in turns.ready(rx, limit):
-        if company not in stops:
-            stops[company] = stop.active(rx, company)
-        row = turns.need(rx, company, turn)
-        if not _stopped(rx, row, stops[company]):
-            found.append((company, turn, row.session))
+    rows = turns.ready(rx, limit)
+    found = _free(rx, rows)
+    if len(found) < len(rows) == limit:  # others wait behind those that a STOP holds
+        found = _free(rx, turns.ready(rx, MAX_BEHIND))
     gone, work = {}, {}
     for turn, token in running.items():
         at = rx.one("select state, token, work from turn where id=?", (turn,))
@@ -76,6 +74,19 @@ def look(rx: Rx, running: dict[str, int], limit: int) -> Seen:
         elif at[2] is not None:
             work[turn] = at[2]
     return Seen(found, gone, work)
+
+
+def _free(rx: Rx, rows: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Those that no STOP holds, with their session."""
+    found = []
+    stops: dict[str, list[stop.Stop]] = {}
+    for company, turn in rows:
+        if company not in stops:
+            stops[company] = stop.active(rx, company)
+        row = turns.need(rx, company, turn)
+        if not _stopped(rx, row, stops[company]):
+            found.append((company, turn, row.session))
+    return found
 
 
 def _stopped(rx: Rx, row: Turn, stops: list[stop.Stop]) -> bool:
