@@ -7,21 +7,20 @@ No globals: each part gets what it needs by constructor. The process around it i
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from homarus import __version__
-from homarus.agents.choice import Resolve, configured, scripted_only
+from homarus.agents.choice import Resolve, configured
 from homarus.agents.failing import Retry
 from homarus.agents.live import Live
 from homarus.agents.loop import Loop
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
-from homarus.agents.toolbox import BASIC, Toolbox, Tools
+from homarus.agents.toolbox import Tools
 from homarus.agents.tools.all import kit
 from homarus.agents.transcripts import Transcripts
 from homarus.base.clock import Clock, SystemClock
@@ -64,13 +63,12 @@ MASTER_KEY: Final = "master.key"
 
 
 class Turns(msgspec.Struct, frozen=True):
-    """What turns of agents run with: which model answers, which tools there are. `warm` loads the
-    model library, before the first turn."""
+    """What turns of agents run with: which model answers, which tools there are; by default the
+    configured models, and the daemon's own tools."""
 
-    resolve: Resolve = scripted_only
-    tools: Tools = Toolbox(BASIC)
+    resolve: Resolve | None = None
+    tools: Tools | None = None
     retry: Retry = Retry()
-    warm: Callable[[], None] = lambda: None
 
 
 class App:
@@ -147,13 +145,13 @@ class App:
         self.calls = Calls(store, settings.home, self.egress)
         self.mcp_servers = Servers(store, settings.home, self.egress)
         self.tools = kit(store, settings.home, self.egress, self.mcp_servers)
-        turns = turns or Turns(configured(self.models), self.tools)
+        turns = turns or Turns()
+        resolve = turns.resolve or configured(self.models)
         self.runner = Runner(
             store,
-            Loop(store, turns.resolve, turns.tools, self.live, retry=turns.retry),
+            Loop(store, resolve, turns.tools or self.tools, self.live, retry=turns.retry),
             clock.now_ms,
             settings.max_turns,
-            turns.warm,
         )
         self.transcripts = Transcripts(store, settings.home)
         self.guard = Guard(

@@ -376,7 +376,8 @@ class _Run:
         message = next(e.message for e in reversed(seen.entries)
                        if e.kind == MESSAGE and e.message["role"] == "assistant")  # fmt: skip
         text = "".join(p["text"] for p in message["content"] if p["type"] == "text")
-        await self._end_work("done", text)
+        if seen.turn.work is not None:
+            await self._end_work("done", text)
         await self._turn(turning.hand_out, text, {"model": message.get("model"), "stop": "toolUse"})
 
     # -- the end, and what every step needs --------------------------------------------------

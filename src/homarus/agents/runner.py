@@ -35,6 +35,8 @@ RENEW_S: Final = LEASE_MS / 3000
 LOOK_S: Final = 20.0
 """Commits wake the runner; leases that other daemons let run out do not."""
 RECOVER_ROWS: Final = 50
+MAX_BEHIND: Final = 1_000
+"""Sessions looked at when a STOP holds the first ones."""
 RETRY_S: Final = 1.0
 """After a fault of ours; its session waits for so long."""
 DRAIN_S: Final = 5.0
@@ -60,14 +62,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 def look(rx: Rx, running: dict[str, int], limit: int) -> Seen:
     """What waits, without turns that a STOP holds; and what became of `running` (id: fence)."""
-    found = []
-    stops: dict[str, list[stop.Stop]] = {}
-    for company, turn in turns.ready(rx, limit):
-        if company not in stops:
-            stops[company] = stop.active(rx, company)
-        row = turns.need(rx, company, turn)
-        if not _stopped(rx, row, stops[company]):
-            found.append((company, turn, row.session))
+    rows = turns.ready(rx, limit)
+    found = _free(rx, rows)
+    if len(found) < len(rows) == limit:  # others wait behind those that a STOP holds
+        found = _free(rx, turns.ready(rx, MAX_BEHIND))
     gone, work = {}, {}
     for turn, token in running.items():
         at = rx.one("select state, token, work from turn where id=?", (turn,))
@@ -76,6 +74,19 @@ def look(rx: Rx, running: dict[str, int], limit: int) -> Seen:
         elif at[2] is not None:
             work[turn] = at[2]
     return Seen(found, gone, work)
+
+
+def _free(rx: Rx, rows: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Those that no STOP holds, with their session."""
+    found = []
+    stops: dict[str, list[stop.Stop]] = {}
+    for company, turn in rows:
+        if company not in stops:
+            stops[company] = stop.active(rx, company)
+        row = turns.need(rx, company, turn)
+        if not _stopped(rx, row, stops[company]):
+            found.append((company, turn, row.session))
+    return found
 
 
 def _stopped(rx: Rx, row: Turn, stops: list[stop.Stop]) -> bool:
@@ -105,15 +116,12 @@ class Runner:
 
     def __init__(
         self, store: Store, loop: Loop, now_ms: Callable[[], int], limit: int,
-        warm: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`limit`: turns that run at one time; `warm`: loads what the first turn needs, slowly."""
+        """`limit`: turns that run at one time."""
         self._store = store
         self._loop = loop
         self._now_ms = now_ms
         self._limit = limit
-        self._warm = warm
-        self._warmed = False
         self._wake = asyncio.Event()
         self._running: dict[str, _Running] = {}
         self._sessions: set[str] = set()
@@ -200,14 +208,7 @@ class Runner:
             if self._closing or len(self._sessions) >= self._limit:
                 return
             if turn not in self._running and session not in self._sessions:
-                await self._load()
                 self._take(group, company, turn, session)
-
-    async def _load(self) -> None:
-        """The model library, in a thread, before the first turn only (design, 7)."""
-        if not self._warmed:
-            await asyncio.to_thread(self._warm)
-            self._warmed = True
 
     def _take(self, group: asyncio.TaskGroup, company: str, turn: str, session: str) -> None:
         self._sessions.add(session)

@@ -78,6 +78,15 @@ async def test_a_message_under_stop_waits_and_costs_nothing(talk: Any) -> None:
     assert (await chat.ended(turn))["outcome"]["text"] == "hello"
 
 
+async def test_a_stopped_agent_is_in_nobodys_way(talk: Any) -> None:
+    chat = await talk("hello", max_turns=1)
+    await chat.agent("bob")
+    await chat.post("/stops", {"scope": "agent", "subject": "ada", "reason": "x"})
+    for n in range(4):
+        await chat.say("hi", sessionKey=f"s{n}")
+    assert (await chat.answer("hi", agent="bob"))["outcome"]["text"] == "hello"
+
+
 async def test_a_suspended_agent_answers_why_not(talk: Any) -> None:
     chat = await talk("hello")
     agents = (await chat.get("/agents"))["agents"]

@@ -153,11 +153,11 @@ async def test_an_answer_queues_the_parked_turn_again(ada: Runner, word: str) ->
         await ada.shop.do("approval.cancel", "owner", approving.cancel, ask)
     elif word == "void":
         await ada.shop.do("turn.abort", "owner", _void, ask)
-        assert await ada.ground.read(turning.companies_to_wake) == [ada.ground.company]
+        assert ada.ground.company in await ada.ground.read(turning.companies_to_wake)
         own = ada.shop.ground.action("turn.run")
         assert await ada.shop.ground.store.write(own, turning.wake, 10) == 1
     assert (await _turn(ada, turn.id)).state is State.QUEUED
-    assert await ada.ground.read(turning.companies_to_wake) == []
+    assert ada.ground.company not in await ada.ground.read(turning.companies_to_wake)
     yes = await ada.ground.read(turn_work.approved, ada.ground.company, ask)
     assert yes is (word in ("approve", "before"))
     no = await ada.ground.read(turn_work.answered_no, ada.ground.company, ask)
