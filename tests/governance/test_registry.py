@@ -179,10 +179,13 @@ async def test_the_manuals_config_change(acme: Studio, tmp_path: Path) -> None:
     made = (await acme.made("/skills", skill(SKILL)))["capability"]
     assert made["quarantined"]
     task = await acme.claimed("ada")
-    own = await acme.call(
-        "ada", capability="fs.write", taskId=task, target="file:/home/ada/.openclaw/openclaw.json"
-    )
+    config = "file:/home/ada/.openclaw/openclaw.json"
+    own = await acme.call("ada", capability="file.edit", taskId=task, target=config)
     assert own.json()["code"] == "permission.unknown_capability"
+    own = await acme.call("ada", capability="fs.write", taskId=task, target=config)
+    assert own.json()["code"] == "call.builtin", (
+        "a tool of agents that run here, in their workspace"
+    )
     quarantined = await acme.call("ada", capability=made["id"], taskId=task)
     assert quarantined.json()["code"] == "permission.quarantined"
     patch = {"capability": made["id"], "grants": ["role:coder"]}

@@ -3,6 +3,7 @@
 Socket upgrades do not pass it.
 """
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,8 @@ def front(daemon: str, answers: Mapping[str, tuple[int, Any]]) -> Iterator[Front
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(ConnectionError):  # the client has heard enough
+                self.wfile.write(content)
 
         def hand_on(self, body: bytes) -> tuple[int, bytes]:
             onward = HTTPConnection(parts.hostname or "", parts.port, timeout=WAIT_S)

@@ -1,5 +1,6 @@
 """A loopback HTTP server that answers from a script and remembers what it was asked."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -79,7 +80,8 @@ def scripted(*answers: Answer) -> Iterator[ScriptedServer]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(ConnectionError):  # the client has heard enough
+                self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_DELETE = answer
 

@@ -16,7 +16,7 @@ from homarus.agents.tools.kit import Kit
 from homarus.backends import layers
 from homarus.backends.local import interpreter
 from homarus.base.errors import HomarusError
-from homarus.company import resources
+from homarus.company import notes, resources
 from homarus.egress.proxy import Egress
 from homarus.egress.secrets import Secrets
 from homarus.flows import reaching
@@ -309,7 +309,7 @@ async def test_its_process_ends_with_the_pool(bench: Bench, servers: Servers) ->
 
 def _keep(tx: Any, name: str, config: str, sealed: bytes) -> None:
     change = resources.ResourceChange(
-        provider="own", type="secret", name=name, config=config, secret_sealed=sealed
+        provider="own", type="secret", name=name, config=notes.read(config), secret_sealed=sealed
     )
     resources.create(tx, "company", None, change)
 

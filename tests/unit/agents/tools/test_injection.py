@@ -16,7 +16,7 @@ import pytest
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.tools.all import kit
 from homarus.backends.local import interpreter
-from homarus.company import resources
+from homarus.company import notes, resources
 from homarus.egress.proxy import Egress
 from homarus.egress.secrets import Secrets
 from homarus.flows import documents, reaching
@@ -84,7 +84,7 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
     sealed = master.seal(SECRET.encode(), reaching.sealed_for(g.company))
     change = resources.ResourceChange(
         provider="own", type="secret", name="api-key", secret_sealed=sealed,
-        config=json.dumps({"hosts": ["api.example.com"]}),
+        config=notes.read(json.dumps({"hosts": ["api.example.com"]})),
     )  # fmt: skip
     await shop.do("resource.create", OWNER, resources.create, "company", None, change)
     task = await shop.task()
