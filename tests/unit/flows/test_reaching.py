@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from homarus.base.errors import HomarusError
-from homarus.company import resources
+from homarus.company import notes, resources
 from homarus.flows import calling, reaching
 from homarus.flows.reaching import Passed, Run
 from homarus.kernel import mcp_servers, receipts, registry, settings
@@ -69,7 +69,7 @@ async def test_hosts_of_a_company(shop: Shop) -> None:
 
 def _keep(tx: Any, scope: str, of: str | None, name: str, config: str, sealed: bytes) -> None:
     change = resources.ResourceChange(
-        provider="own", type="secret", name=name, config=config, secret_sealed=sealed
+        provider="own", type="secret", name=name, config=notes.read(config), secret_sealed=sealed
     )
     resources.create(tx, scope, of, change)
 
