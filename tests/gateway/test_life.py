@@ -11,7 +11,7 @@ import pytest
 from homarus.agents.port import ToolSpec
 from homarus.agents.scripted import Say
 from homarus.agents.toolbox import BASIC, Hands, Tool
-from homarus.flows.turning import Result, text_result
+from homarus.flows.turn_tools import Result, text_result
 from homarus.testing.daemon import key, running
 from homarus.testing.scripted_model import Hang, ScriptedModel
 from homarus.testing.waiting import eventually

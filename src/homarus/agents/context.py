@@ -32,7 +32,7 @@ from homarus.conversations import keys, sessions, transcript
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 from homarus.conversations.turns import Turn
-from homarus.flows import turning, views
+from homarus.flows import turn_tools, turning, views
 from homarus.flows.turning import Started
 from homarus.kernel.documents import AGENTS_FILE
 from homarus.kernel.registry import SKILL
@@ -87,7 +87,7 @@ class Background(msgspec.Struct, frozen=True):
     step: Step
     system: str
     entries: tuple[Entry, ...]
-    open_calls: tuple[turning.ToolCall, ...]
+    open_calls: tuple[turn_tools.ToolCall, ...]
     steering: bool
     session: Session
     turn: Turn
@@ -99,7 +99,7 @@ def gather(rx: Rx, started: Started) -> Background:
     session = sessions.need(rx, started.turn.company, started.session.id)
     entries = transcript.since(rx, session.id, session.first_kept)
     turn = turning.current(rx, started.turn)
-    open_calls = turning.unfinished(rx, turn.id)
+    open_calls = turn_tools.unfinished(rx, turn.id)
     step = next_step(entries, open_calls)
     rows = rx.all(
         "select id, asked_by from turn where session=? and person=0 order by no desc limit ?",

@@ -15,8 +15,9 @@ from homarus.base.action import Action, Effect
 from homarus.base.canonical import canonical
 from homarus.base.errors import Refused
 from homarus.base.failpoint import failpoint
-from homarus.flows import claiming, turn_work, turning
-from homarus.flows.turning import Result, Started, ToolCall
+from homarus.flows import claiming, turn_tools, turn_waits, turn_work, turning
+from homarus.flows.turn_tools import Result, ToolCall
+from homarus.flows.turning import Started
 from homarus.kernel import preflights
 from homarus.store.port import Store
 
@@ -76,7 +77,7 @@ class TurnHands:
         turn = self.started.turn
         action = self._action(capability, target, callee=callee, routing_note=note)
         result: Result = await self._run.write(
-            action, turning.apply, turn.id, turn.token, self.call.id, _within, (fn, *args)
+            action, turn_tools.apply, turn.id, turn.token, self.call.id, _within, (fn, *args)
         )
         self.recorded = True
         failpoint("turn.tool_began")
@@ -88,7 +89,7 @@ class TurnHands:
     ) -> None:  # fmt: skip
         turn = self.started.turn
         action = self._action(capability, target, effect=effect, what=what[:MAX_WHAT])
-        await self._run.write(action, turning.begin, turn.id, turn.token, self.call.id)
+        await self._run.write(action, turn_tools.begin, turn.id, turn.token, self.call.id)
         failpoint("turn.tool_began")
 
     def _action(self, capability: str, target: str, **more: Any) -> Action:
@@ -111,7 +112,12 @@ class TurnHands:
             return False
         turn = self.started.turn
         await self._run.write(
-            self._run.action("turn.run"), turning.park, turn.id, turn.token, self.call.id, approval
+            self._run.action("turn.run"),
+            turn_waits.park,
+            turn.id,
+            turn.token,
+            self.call.id,
+            approval,
         )
         return True
 

@@ -11,7 +11,7 @@ from typing import Final
 from homarus.agents.port import ToolSpec
 from homarus.base.errors import Invalid
 from homarus.conversations.turns import Turn
-from homarus.flows.turning import ToolCall
+from homarus.flows.turn_tools import ToolCall
 
 LENT: Final = "clientTools"
 """Option of a turn: `[{"name", "description", "parameters"}]`."""

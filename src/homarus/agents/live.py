@@ -17,8 +17,8 @@ import msgspec
 
 from homarus.base.errors import Busy
 from homarus.conversations import turns
-from homarus.flows import turning_views
-from homarus.flows.turning_views import TurnView
+from homarus.flows import turn_views
+from homarus.flows.turn_views import TurnView
 from homarus.store.port import Store
 
 MAX_WATCHERS: Final = 1_000
@@ -156,7 +156,7 @@ class Live:
                     yield piece
             if watcher.rows:
                 watcher.rows = False
-                view = await self._store.read(turning_views.view, watcher.company, watcher.turn)
+                view = await self._store.read(turn_views.view, watcher.company, watcher.turn)
                 if view != said:
                     said = view
                     yield view

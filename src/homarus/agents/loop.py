@@ -46,15 +46,18 @@ from homarus.base.action import Action
 from homarus.base.errors import Conflict, HomarusError, Invalid, Refused
 from homarus.base.failpoint import failpoint
 from homarus.conversations.transcript import MESSAGE
-from homarus.flows import turn_work, turning
-from homarus.flows.turning import Asked, Said, Started, ToolCall, text_result
+from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools, turn_work, turning
+from homarus.flows.turn_models import Asked, Said
+from homarus.flows.turn_tools import ToolCall, text_result
+from homarus.flows.turning import Started
 from homarus.store.port import Store
 
 log = structlog.get_logger("turns")
 
 WORKER: Final = "runner"
 MAX_STEPS: Final = 500
-"""Steps of one turn in one go: requests are bounded by `turning.MAX_CALLS`, calls by the port."""
+"""Steps of one turn in one go. Requests are bounded by `turn_models.MAX_CALLS`, calls by the
+port."""
 REFUSED_TEXT: Final = "The model refused to answer."
 _encode = msgspec.json.Encoder().encode
 
@@ -116,14 +119,14 @@ class _Run:
         for _ in range(MAX_STEPS):
             self.cut.check()
             seen = await self._gather()
-            command = seen.turn.options.get(turning.COMMAND)
+            command = seen.turn.options.get(turn_inbound.COMMAND)
             if seen.steering and not seen.open_calls and command is None:
                 await self._turn(turning.absorb)
                 continue
             if command == "compact":
                 await self._compact_by_hand(seen)
                 return
-            if command == turning.CALL_TOOL and not seen.open_calls:
+            if command == turn_inbound.CALL_TOOL and not seen.open_calls:
                 if await self._call_by_hand(seen):
                     return
                 continue
@@ -157,7 +160,7 @@ class _Run:
         outcome = {"stop": stop, "model": message.get("model")}
         if seen.turn.work is not None:
             await self._end_work("done", said)
-        await self._turn(turning.finish, said, outcome)
+        await self._turn(turn_ends.finish, said, outcome)
         failpoint("turn.finished")
 
     async def _end_work(self, state: str, text: str) -> None:
@@ -200,7 +203,7 @@ class _Run:
             if not await self._compact(seen, choice):
                 raise
             return
-        await self._turn(turning.answer, call.id, _said(answered, choice))
+        await self._turn(turn_models.answer, call.id, _said(answered, choice))
         self._compacted = False
         failpoint("turn.answered")
 
@@ -244,7 +247,7 @@ class _Run:
         prompt = hashlib.sha256(_encode(request)).digest()
         asked: Asked = await self.write(
             self.action("model.call", f"model:{choice.model}", estimate=estimate, arguments=prompt),
-            turning.ask, self.started.turn.id, self.started.turn.token, choice.model, prompt,
+            turn_models.ask, self.started.turn.id, self.started.turn.token, choice.model, prompt,
         )  # fmt: skip
         failpoint("turn.asked")
         turn = self.started.turn.id
@@ -269,7 +272,7 @@ class _Run:
 
     async def _unanswered(self, asked: Asked, why: str, used: Usage) -> None:
         await self.loop.store.write(
-            self.own(), turning.unanswered, asked.id, why[:1_000], used.input, used.output
+            self.own(), turn_models.unanswered, asked.id, why[:1_000], used.input, used.output
         )
 
     async def _stream(self, choice: Choice, request: ModelRequest, voice: Voice) -> Answered:
@@ -301,7 +304,7 @@ class _Run:
             speaks=False,
         )
         said = _said(answered, choice)
-        await self._turn(turning.compact, call.id, answered.message.text, first, said)
+        await self._turn(turn_models.compact, call.id, answered.message.text, first, said)
         return True
 
     async def _compact_by_hand(self, seen: Background) -> None:
@@ -319,8 +322,8 @@ class _Run:
                 speaks=False,
             )
             said = _said(answered, choice)
-            await self._turn(turning.compact, call.id, answered.message.text, first, said)
-        await self._turn(turning.finish, "", {"stop": "stop", "compacted": done})
+            await self._turn(turn_models.compact, call.id, answered.message.text, first, said)
+        await self._turn(turn_ends.finish, "", {"stop": "stop", "compacted": done})
 
     # -- tool calls --------------------------------------------------------------------------
 
@@ -358,17 +361,17 @@ class _Run:
             why = f"{call.tool} failed inside ({type(raised).__name__}); it is a fault of ours."
             result = text_result(why, is_error=True)
         if not hands.recorded:
-            await self._turn(turning.end, call.id, results.bounded(result))
+            await self._turn(turn_tools.end, call.id, results.bounded(result))
         return True
 
     async def _call_by_hand(self, seen: Background) -> bool:
         """A turn that is one tool call and nothing else, without a model. True: it is over."""
         last = seen.entries[-1] if seen.entries else None
         if last is not None and last.turn == seen.turn.id:
-            await self._turn(turning.finish, "", {"stop": "stop"})
+            await self._turn(turn_ends.finish, "", {"stop": "stop"})
             return True
-        call = seen.turn.options[turning.CALL_TOOL]
-        await self._turn(turning.call_tool, call["tool"], json.dumps(call["arguments"]))
+        call = seen.turn.options[turn_inbound.CALL_TOOL]
+        await self._turn(turn_tools.call_tool, call["tool"], json.dumps(call["arguments"]))
         return False
 
     async def _hand_out(self, seen: Background) -> None:
@@ -378,7 +381,8 @@ class _Run:
         text = "".join(p["text"] for p in message["content"] if p["type"] == "text")
         if seen.turn.work is not None:
             await self._end_work("done", text)
-        await self._turn(turning.hand_out, text, {"model": message.get("model"), "stop": "toolUse"})
+        outcome = {"model": message.get("model"), "stop": "toolUse"}
+        await self._turn(turn_ends.hand_out, text, outcome)
 
     # -- the end, and what every step needs --------------------------------------------------
 
@@ -388,7 +392,7 @@ class _Run:
         try:
             if why == ABORT:
                 await self.loop.store.write(
-                    self.own(), turning.keep_partial, turn.id, turn.token, self.partial
+                    self.own(), turn_ends.keep_partial, turn.id, turn.token, self.partial
                 )
             elif why != LOST:
                 await self.loop.store.write(
@@ -408,7 +412,7 @@ class _Run:
         await self._end_work("failed", str(error))
         try:
             await self.loop.store.write(
-                self.own(), turning.fail, turn.id, turn.token, error.code, error.message[:2_000],
+                self.own(), turn_ends.fail, turn.id, turn.token, error.code, error.message[:2_000],
                 error.remedy[:2_000],
             )  # fmt: skip
         except Conflict as lost:

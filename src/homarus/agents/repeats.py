@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from homarus.base.errors import Conflict
 from homarus.conversations.transcript import MESSAGE, Entry
-from homarus.flows.turning import ToolCall
+from homarus.flows.turn_tools import ToolCall
 
 WARN: Final = 3
 """The call that is the third of its kind is answered with an error instead of being done."""

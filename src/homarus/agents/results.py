@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from homarus.base.errors import HomarusError
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 
 MAX_CHARS: Final = 40_000
 """Text of one result; of more, the first three quarters of this and the last are kept."""

@@ -21,7 +21,7 @@ from homarus.base.failpoint import failpoint
 from homarus.conversations import sessions, turns
 from homarus.conversations.turns import State, Turn
 from homarus.dispatch.halting import LiveRun, LiveRuns
-from homarus.flows import leases, turning
+from homarus.flows import leases, turn_ends, turn_waits, turning
 from homarus.flows.turning import Started
 from homarus.kernel import stop
 from homarus.store.port import Rx, Store, Tx
@@ -182,7 +182,7 @@ class Runner:
     async def _recover(self, alone: bool) -> None:
         lost, waiting = await self._store.read(_companies, alone)
         for company in waiting:
-            await self._store.write(_own(company, "turn:"), turning.wake, RECOVER_ROWS)
+            await self._store.write(_own(company, "turn:"), turn_waits.wake, RECOVER_ROWS)
         for company in lost:
             settled = RECOVER_ROWS
             while settled == RECOVER_ROWS:
@@ -246,7 +246,7 @@ class Runner:
             if refusal.rule == "stop":
                 return None
             await self._store.write(
-                _own(company, f"turn:{turn}"), turning.refuse, turn, refusal.code,
+                _own(company, f"turn:{turn}"), turn_ends.refuse, turn, refusal.code,
                 refusal.message, refusal.remedy,
             )  # fmt: skip
             return None
@@ -272,7 +272,7 @@ class Runner:
     async def _broke(self, started: Started, error: Exception) -> None:
         turn = started.turn
         await self._store.write(
-            _own(turn.company, f"turn:{turn.id}"), turning.fail, turn.id, turn.token,
+            _own(turn.company, f"turn:{turn.id}"), turn_ends.fail, turn.id, turn.token,
             "internal.turn", f"the turn failed inside the daemon ({type(error).__name__})",
             "See logs/homarus.log for the trace, and report it.",
         )  # fmt: skip
@@ -296,7 +296,7 @@ class Runner:
 
 def _companies(rx: Rx, alone: bool) -> tuple[list[str], list[str]]:
     """With turns whose worker is dead, and with parked ones that wait for nothing any more."""
-    return turns.companies_with_lost(rx, alone), turning.companies_to_wake(rx)
+    return turns.companies_with_lost(rx, alone), turn_waits.companies_to_wake(rx)
 
 
 def _standing(rx: Rx, row: Turn) -> str:

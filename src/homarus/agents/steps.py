@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from homarus.conversations.transcript import MESSAGE, Entry
-from homarus.flows.turning import ToolCall
+from homarus.flows.turn_tools import ToolCall
 
 
 class Ask(msgspec.Struct, frozen=True):

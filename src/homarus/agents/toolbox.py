@@ -28,7 +28,8 @@ from homarus.company import projects
 from homarus.company.agents import Agent
 from homarus.conversations.sessions import Session
 from homarus.flows import creating
-from homarus.flows.turning import Result, Started, ToolCall, text_result
+from homarus.flows.turn_tools import Result, ToolCall, text_result
+from homarus.flows.turning import Started
 from homarus.store.port import Rx, Store, Tx
 
 MAX_TITLE: Final = 500

@@ -6,7 +6,7 @@ from homarus.control_plane.shapes_work import ts
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 from homarus.conversations.turns import Turn
-from homarus.flows.turning_views import ToolView, TurnView
+from homarus.flows.turn_views import ToolView, TurnView
 
 
 def turn(row: TurnView) -> dict[str, Any]:

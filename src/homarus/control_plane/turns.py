@@ -32,7 +32,7 @@ from homarus.control_plane.route import (
     write_route,
 )
 from homarus.conversations import sessions, turns
-from homarus.flows import conversing, turning, turning_views
+from homarus.flows import conversing, turn_ends, turn_inbound, turn_views
 from homarus.store.port import Reply, Rx, Tx
 
 _TAGS: Final = ("turns",)
@@ -85,11 +85,11 @@ class SessionBody(msgspec.Struct, rename="camel"):
 def accept(tx: Tx, call: Call[TurnBody]) -> Reply:
     body = call.body
     options = {} if body.options is None else msgspec.to_builtins(body.options)
-    inbound = turning.Inbound(
+    inbound = turn_inbound.Inbound(
         agent=body.agent_id, text=body.text, key=turn_key(call), session=body.session_key,
         origin="http", mode=body.mode or "", options=options,
     )  # fmt: skip
-    row = turning.accept(tx, inbound)
+    row = turn_inbound.accept(tx, inbound)
     return _kept(_view(tx, row.id), row.id, 202)
 
 
@@ -108,7 +108,7 @@ def _replay(tx: Tx, kept: bytes) -> Reply:
 
 
 def _view(rx: Rx, turn: str, company: str = "") -> dict[str, Any]:
-    return {"turn": shapes.turn(turning_views.view(rx, company or rx.company, turn))}  # type: ignore[attr-defined]
+    return {"turn": shapes.turn(turn_views.view(rx, company or rx.company, turn))}  # type: ignore[attr-defined]
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:
@@ -129,7 +129,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     more, rows = len(rows) > limit, rows[:limit]
     return json_reply(
         {
-            "turns": [shapes.turn(turning_views.of(rx, row)) for row in rows],
+            "turns": [shapes.turn(turn_views.of(rx, row)) for row in rows],
             "nextCursor": str(rows[-1].no) if more else None,
         }
     )
@@ -137,7 +137,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
 
 def abort(tx: Tx, call: Call[AbortBody | None]) -> Reply:
     row = turns.need(tx, tx.company, call.path["id"])
-    aborted = turning.abort(tx, row.id)
+    aborted = turn_ends.abort(tx, row.id)
     return json_reply({"aborted": aborted, **_view(tx, row.id)})
 
 

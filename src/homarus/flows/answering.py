@@ -19,9 +19,9 @@ from homarus.company.agents import Agent
 from homarus.conversations import keys, sessions, turns
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import Turn
-from homarus.flows import turning, turning_views
-from homarus.flows.turning import Given
-from homarus.flows.turning_views import TurnView
+from homarus.flows import turn_ends, turn_inbound, turn_tools, turn_views
+from homarus.flows.turn_inbound import Given
+from homarus.flows.turn_views import TurnView
 from homarus.kernel import stop
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
@@ -86,7 +86,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def targets(rx: Rx, company: str) -> list[Agent]:
     """Agents that a request may name: those that this daemon runs, oldest first."""
-    return agents.run_by(rx, company, turning.LLM, MAX_AGENTS)
+    return agents.run_by(rx, company, turn_inbound.LLM, MAX_AGENTS)
 
 
 def default_of(rows: list[Agent]) -> Agent | None:
@@ -137,26 +137,26 @@ def accept(tx: Tx, request: Request) -> Turn:
     session = sessions.by_key(tx, tx.company, place.key)
     _check_stop(tx, place.agent, session)
     given = _given(tx, request, session)
-    row = turning.accept(tx, _inbound(tx, request, place, given))
+    row = turn_inbound.accept(tx, _inbound(tx, request, place, given))
     if request.model is not None:
         sessions.change(tx, row.session, model=request.model)
     return row
 
 
-def _inbound(tx: Tx, request: Request, place: Place, given: Given | None) -> turning.Inbound:
+def _inbound(tx: Tx, request: Request, place: Place, given: Given | None) -> turn_inbound.Inbound:
     kind = sessions.DIRECT if place.key == keys.main_of(place.agent.name) else sessions.HTTP
     silent = request.api == TOOL or (given is not None and not request.content)
-    text = request.text
-    return turning.Inbound(
+    text, most = request.text, turn_inbound.MAX_TEXT
+    return turn_inbound.Inbound(
         agent=place.agent.id,
-        text=text if len(text) <= turning.MAX_TEXT else text[: turning.MAX_TEXT - 1] + "…",
+        text=text if len(text) <= most else text[: most - 1] + "…",
         key=request.key or f"http:{tx.new_id()}",
         session=place.key,
         kind=kind,
         origin="http",
         mode="followup",
         message="" if silent else None,
-        options=request.options | ({turning.ONCE: True} if place.once else {}),
+        options=request.options | ({turn_inbound.ONCE: True} if place.once else {}),
         given=given,
     )
 
@@ -210,7 +210,7 @@ def _after(tx: Tx, request: Request) -> Place:
 
 def _given(tx: Tx, request: Request, session: Session | None) -> Given | None:
     """What the turn holds besides its text; None: nothing."""
-    waiting = [] if session is None else turning.handed_out(tx, session)
+    waiting = [] if session is None else turn_tools.handed_out(tx, session)
     refs = {call.ref for call in waiting}
     matched = [one for one in request.results if one.call in refs]
     other = [one for one in request.results if one.call not in refs and one.new]
@@ -224,7 +224,7 @@ def _given(tx: Tx, request: Request, session: Session | None) -> Given | None:
     content += [part | {"source": one.name} for one in other for part in one.content]
     content += request.content
     if not matched and content == [{"type": "text", "text": request.text}]:
-        return None if len(request.text) <= turning.MAX_TEXT else Given(tuple(content))
+        return None if len(request.text) <= turn_inbound.MAX_TEXT else Given(tuple(content))
     results = tuple({"call": one.call, "content": one.content} for one in matched)
     return Given(tuple(content), results)
 
@@ -265,7 +265,7 @@ def stopped(row: stop.Stop) -> Unavailable:
 
 def let_go(tx: Tx, turn: str) -> bool:
     """Nobody waits for the answer any more, and nobody can ask for it again."""
-    return turning.abort(tx, turn)
+    return turn_ends.abort(tx, turn)
 
 
 # -- a turn becomes an answer --------------------------------------------------------------
@@ -302,7 +302,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def answer(rx: Rx, company: str, turn: str) -> Answer:
     """As far as it has come. Raises `turn.unknown`."""
-    view = turning_views.view(rx, company, turn)
+    view = turn_views.view(rx, company, turn)
     outcome = view.turn.outcome or {}
     lines = _lines(rx, view.turn)
     told = [(line["call"], line["message"]) for line in lines

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from homarus.base.action import Consequence
 from homarus.base.errors import Conflict
-from homarus.flows import accepting, going, parking, pipelining, turning
+from homarus.flows import accepting, going, parking, pipelining, turn_waits
 from homarus.kernel import approvals, registry
 from homarus.kernel.approvals import Approval, Status
 from homarus.store.port import Tx
@@ -85,7 +85,7 @@ def decide(tx: Tx, ref: str, *, approve: bool, note: str | None = None) -> Appro
             _resume(tx, after, task)
         else:
             _keep_blocked(tx, after, task)
-    turning.resume(tx, row.id)
+    turn_waits.resume(tx, row.id)
     _tell(tx, after)
     return after
 
@@ -97,7 +97,7 @@ def cancel(tx: Tx, ref: str, note: str | None = None) -> Approval:
     tx.about(task=row.task)
     for task in _tasks(tx, row):
         _resume(tx, after, task)
-    turning.resume(tx, row.id)
+    turn_waits.resume(tx, row.id)
     return after
 
 
@@ -109,7 +109,7 @@ def expire_due(tx: Tx, limit: int) -> int:
         if row.status is Status.PENDING:
             for task in _tasks(tx, row):
                 _keep_blocked(tx, after, task)
-            turning.resume(tx, row.id)
+            turn_waits.resume(tx, row.id)
             _tell(tx, after)
     return len(rows)
 

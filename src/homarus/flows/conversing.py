@@ -11,7 +11,7 @@ from homarus.company import agents
 from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import turning
+from homarus.flows import turn_ends, turn_inbound
 from homarus.store.port import Rx, Tx
 
 MAX_FORKED: Final = 1_000
@@ -29,7 +29,7 @@ def reset(tx: Tx, ref: str, *, abort_open: bool = False) -> Session:
     _quiet(tx, row)
     sessions.end(tx, row)
     agent = agents.need(tx, tx.company, row.agent)
-    fresh = turning.open_session(tx, agent, row.key, row.kind)
+    fresh = turn_inbound.open_session(tx, agent, row.key, row.kind)
     kept = {
         name: getattr(row, name)
         for name in ("label", "model", "thinking", "queue_mode")
@@ -45,7 +45,7 @@ def abort(tx: Tx, ref: str) -> list[str]:
     """End every open turn of a session; their ids. Raises `session.unknown`."""
     row = sessions.need(tx, tx.company, ref)
     tx.about(task=row.task)
-    return [turn.id for turn in turns.open_of(tx, row.id) if turning.abort(tx, turn.id)]
+    return [turn.id for turn in turns.open_of(tx, row.id) if turn_ends.abort(tx, turn.id)]
 
 
 def fork(tx: Tx, ref: str, name: str | None) -> Session:
@@ -64,7 +64,7 @@ def fork(tx: Tx, ref: str, name: str | None) -> Session:
     key = keys.resolve(f"fork:{name or tx.new_id()}", agent.name)
     if sessions.by_key(tx, tx.company, key) is not None:
         raise Conflict("session.exists", f"{key} exists already", "Choose another name.")
-    made = turning.open_session(tx, agent, key, row.kind)
+    made = turn_inbound.open_session(tx, agent, key, row.kind)
     tx.run(
         "insert into entry(session, seq, id, turn, kind, body, created_ms) "
         "select ?, seq, id, turn, kind, body, created_ms from entry where session=? and seq>=?",
@@ -84,11 +84,11 @@ def compact(tx: Tx, ref: str, key: str) -> Turn:
     Raises `session.unknown`, `turn.*`.
     """
     row = _live(tx, ref)
-    return turning.accept(
+    return turn_inbound.accept(
         tx,
-        turning.Inbound(
+        turn_inbound.Inbound(
             agent=row.agent, text="/compact", key=key, session=row.key, kind=row.kind,
-            message="", options={turning.COMMAND: "compact"},
+            message="", options={turn_inbound.COMMAND: "compact"},
         ),
     )  # fmt: skip
 

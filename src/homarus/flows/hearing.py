@@ -13,7 +13,7 @@ from homarus.conversations import service as talk
 from homarus.conversations import sessions
 from homarus.conversations.model import DIRECT, Conversation, Draft, Message, SenderType
 from homarus.conversations.turns import Turn
-from homarus.flows import turning
+from homarus.flows import turn_inbound
 from homarus.store.port import Rx, Tx
 
 SESSION: Final = "session"
@@ -37,13 +37,13 @@ def sent(tx: Tx, place: Conversation, row: Message) -> Turn | None:
 
 def _turn(tx: Tx, place: Conversation, row: Message, origin: str) -> Turn | None:
     agent, session = _spoken_to(tx, place)
-    if agent is None or agent.executor != turning.LLM or agent.id == row.sender:
+    if agent is None or agent.executor != turn_inbound.LLM or agent.id == row.sender:
         return None
-    inbound = turning.Inbound(
+    inbound = turn_inbound.Inbound(
         agent=agent.id, text=row.text, key=f"message:{row.id}", session=session, origin=origin,
         message=row.id,
     )  # fmt: skip
-    return turning.accept(tx, inbound)
+    return turn_inbound.accept(tx, inbound)
 
 
 def _spoken_to(rx: Rx, place: Conversation) -> tuple[agents.Agent | None, str | None]:

@@ -22,8 +22,19 @@ from homarus.base.action import Action, Effect, Estimate
 from homarus.base.errors import HomarusError, Refused
 from homarus.company import agents
 from homarus.conversations import turns
-from homarus.flows import claiming, creating, turning
-from homarus.flows.turning import Inbound, Result, Said, ToolCall
+from homarus.flows import (
+    claiming,
+    creating,
+    turn_ends,
+    turn_inbound,
+    turn_models,
+    turn_tools,
+    turn_waits,
+    turning,
+)
+from homarus.flows.turn_inbound import Inbound
+from homarus.flows.turn_models import Said
+from homarus.flows.turn_tools import Result, ToolCall
 from homarus.kernel import approvals, preflights
 from homarus.kernel.approvals import Status
 from homarus.store.port import Store, Tx
@@ -66,7 +77,7 @@ class BenchHands:
         turn = self.started.turn
         action = self.action(capability, target, callee=callee, routing_note=note)
         return await self.store.write(
-            action, turning.apply, turn.id, turn.token, self.call.id, fn, args
+            action, turn_tools.apply, turn.id, turn.token, self.call.id, fn, args
         )
 
     async def begin(
@@ -76,7 +87,7 @@ class BenchHands:
         self.wanted = capability
         turn = self.started.turn
         action = self.action(capability, target, effect=effect, what=what)
-        await self.store.write(action, turning.begin, turn.id, turn.token, self.call.id)
+        await self.store.write(action, turn_tools.begin, turn.id, turn.token, self.call.id)
 
 
 def run_here(tx: Tx, name: str) -> None:
@@ -121,7 +132,7 @@ class Bench:
         """A turn that somebody asked for; an operator's may have real work done."""
         await self.finish()
         inbound = Inbound(agent=self.agent, text=text, key=f"{self.agent}-{next(self._keys)}")
-        turn = await self.shop.do("turn.accept", as_, turning.accept, inbound)
+        turn = await self.shop.do("turn.accept", as_, turn_inbound.accept, inbound)
         await self.start(turn.id)
 
     async def start(self, turn: str) -> None:
@@ -136,7 +147,7 @@ class Bench:
             return
         turn, self._started = self._started.turn, None
         await self.store.write(
-            self.runner(), turning.finish, turn.id, turn.token, "", {"stop": "stop"}
+            self.runner(), turn_ends.finish, turn.id, turn.token, "", {"stop": "stop"}
         )
         self.work = None
 
@@ -147,14 +158,16 @@ class Bench:
         action = self.runner("model.call", task=started.task.id, estimate=estimate)
         turn = started.turn
         asked = await self.store.write(
-            action, turning.ask, turn.id, turn.token, "scripted", b"\0" * 32
+            action, turn_models.ask, turn.id, turn.token, "scripted", b"\0" * 32
         )
         ref = f"c{next(self._keys)}"
         part = {"type": "toolCall", "id": ref, "name": tool, "arguments": text}
         body = {"role": "assistant", "content": [part]}
         said = Said(body, ((ref, tool, text),), "scripted", 5, 5)
-        await self.store.write(self.runner(), turning.answer, turn.id, turn.token, asked.id, said)
-        return (await self.store.read(turning.unfinished, turn.id))[-1]
+        await self.store.write(
+            self.runner(), turn_models.answer, turn.id, turn.token, asked.id, said
+        )
+        return (await self.store.read(turn_tools.unfinished, turn.id))[-1]
 
     async def call(self, tool: str, /, **arguments: Any) -> Result:
         """One call to its result. Begins a turn of the owner's where none runs."""
@@ -171,14 +184,14 @@ class Bench:
             approval = error.details.get("approval")
             if isinstance(error, Refused) and error.rule == "approval" and approval:
                 await self.store.write(
-                    self.runner(), turning.park, turn.id, turn.token, call.id, approval
+                    self.runner(), turn_waits.park, turn.id, turn.token, call.id, approval
                 )
                 self.parked = str(approval)
                 return failed(error)
             result = failed(error)
-        if any(c.id == call.id for c in await self.store.read(turning.unfinished, turn.id)):
+        if any(c.id == call.id for c in await self.store.read(turn_tools.unfinished, turn.id)):
             own = Action(turn.company, "turn.run", f"turn:{turn.id}", system=WORKER)
-            await self.store.write(own, turning.end, turn.id, turn.token, call.id, result)
+            await self.store.write(own, turn_tools.end, turn.id, turn.token, call.id, result)
         return result
 
     async def _run(self, call: ToolCall, hands: BenchHands) -> Result:

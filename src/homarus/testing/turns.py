@@ -28,8 +28,9 @@ from homarus.base.errors import HomarusError
 from homarus.company import agents, projects
 from homarus.config.settings import load
 from homarus.conversations import turns
-from homarus.flows import approving, turning
-from homarus.flows.turning import Inbound, Result, text_result
+from homarus.flows import approving, turn_inbound
+from homarus.flows.turn_inbound import Inbound
+from homarus.flows.turn_tools import Result, text_result
 from homarus.kernel import approvals, registry, tokens
 from homarus.store.port import Rx, Tx
 from homarus.testing.scripted_model import Hang, ScriptedModel
@@ -137,7 +138,7 @@ class Person:
     async def say(self, n: int) -> None:
         inbound = Inbound(agent=AGENT, text=text_of(n), key=f"key-{n}")
         await self._app.store.write(
-            self._action("turn.accept", "turn:new"), turning.accept, inbound
+            self._action("turn.accept", "turn:new"), turn_inbound.accept, inbound
         )
 
     async def approve(self) -> None:

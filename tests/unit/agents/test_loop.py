@@ -10,7 +10,7 @@ import pytest
 from homarus.agents.port import Fault, Stop, Text, ToolResult, UserMessage
 from homarus.agents.scripted import Say
 from homarus.agents.toolbox import BASIC, Tool, ToolSpec
-from homarus.flows.turning import Result, text_result
+from homarus.flows.turn_tools import Result, text_result
 from homarus.testing.scripted_model import Broken, Hang, ScriptedModel, failure
 from homarus.testing.waiting import eventually
 

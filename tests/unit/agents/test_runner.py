@@ -9,7 +9,7 @@ from homarus.agents.port import Text, ToolResult
 from homarus.agents.scripted import Say
 from homarus.agents.toolbox import BASIC, Tool, ToolSpec
 from homarus.base.action import Effect
-from homarus.flows.turning import Result, text_result
+from homarus.flows.turn_tools import Result, text_result
 from homarus.testing.daemon import key
 from homarus.testing.scripted_model import Hang, ScriptedModel
 from homarus.testing.waiting import eventually

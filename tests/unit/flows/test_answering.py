@@ -7,9 +7,9 @@ import pytest
 
 from homarus.base.errors import HomarusError
 from homarus.conversations import sessions, transcript, turns
-from homarus.flows import answering, turning
+from homarus.flows import answering, turn_ends, turn_inbound, turn_tools
 from homarus.flows.answering import Brought, Request, Words
-from homarus.flows.turning import NO_RESULT
+from homarus.flows.turn_tools import NO_RESULT
 from tests.unit.flows.test_turning import Runner, ada
 
 __all__ = ["ada"]
@@ -31,7 +31,7 @@ class Client:
         started = await self.runner.start(turn)
         await self.runner.answer(started, text, *calls)
         return await self.runner.run(
-            turning.hand_out, turn.id, started.turn.token, text, {"stop": "toolUse"}
+            turn_ends.hand_out, turn.id, started.turn.token, text, {"stop": "toolUse"}
         )
 
     async def say(self, turn: turns.Turn, text: str) -> turns.Turn:
@@ -81,7 +81,7 @@ async def test_a_request_and_its_answer(client: Client) -> None:
 
 async def test_a_session_that_is_for_one_request_ends_with_it(client: Client) -> None:
     turn = await client.accept(api=answering.CHAT)
-    assert turn.options == {turning.ONCE: True}
+    assert turn.options == {turn_inbound.ONCE: True}
     await client.say(turn, "Hello")
     assert (await client.session(turn)).ended_ms is not None
     assert (await client.answer(turn)).said == (Words(1, "Hello"),)
@@ -97,7 +97,7 @@ async def test_calls_go_out_and_results_come_back(client: Client) -> None:
     told = [{"id": "c1", "name": "get_weather", "arguments": '{"city":"Rome"}'}]
     assert done.outcome["calls"] == told
     assert (await client.answer(first)).calls == tuple(told)
-    waiting = await client.runner.ground.read(turning.handed_out, await client.session(first))
+    waiting = await client.runner.ground.read(turn_tools.handed_out, await client.session(first))
     assert [call.ref for call in waiting] == ["c1"]
     second = await client.accept("Results", content=(), user="mia", results=(result("c1"),))
     assert second.message is None, "a result is nobody's message"
@@ -106,7 +106,7 @@ async def test_calls_go_out_and_results_come_back(client: Client) -> None:
         "user", "assistant", "toolResult", "assistant",
     ]  # fmt: skip
     session = await client.session(first)
-    assert await client.runner.ground.read(turning.handed_out, session) == []
+    assert await client.runner.ground.read(turn_tools.handed_out, session) == []
 
 
 async def test_a_call_without_a_result_is_closed_by_the_next_message(client: Client) -> None:
@@ -132,7 +132,7 @@ async def test_what_went_before_is_told_to_a_new_session_alone(client: Client) -
     lines = await client.lines(first)
     assert lines[0] == ("user", [*before, {"type": "text", "text": "Two"}])
     assert lines[2] == ("user", "Four")
-    assert turning.GIVEN not in (
+    assert turn_inbound.GIVEN not in (
         await client.runner.ground.read(turns.need, first.company, first.id)
     ).options  # fmt: skip
 
@@ -176,6 +176,6 @@ async def test_a_call_by_hand_is_a_line_like_a_models(client: Client) -> None:
     turn = await client.accept(api=answering.TOOL)
     assert turn.message is None
     started = await client.runner.start(turn)
-    await client.runner.run(turning.call_tool, turn.id, started.turn.token, "time_now", "{}")
+    await client.runner.run(turn_tools.call_tool, turn.id, started.turn.token, "time_now", "{}")
     (call,) = await client.runner.open_calls(started)
     assert (call.tool, call.arguments, call.state) == ("time_now", "{}", "ready")

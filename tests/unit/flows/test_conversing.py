@@ -9,8 +9,19 @@ from homarus.agents import context
 from homarus.base.errors import Conflict, Invalid
 from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.turns import State
-from homarus.flows import approving, conversing, hearing, turn_work, turning, turning_views
-from homarus.flows.turning import Said
+from homarus.flows import (
+    approving,
+    conversing,
+    hearing,
+    turn_ends,
+    turn_models,
+    turn_tools,
+    turn_views,
+    turn_waits,
+    turn_work,
+    turning,
+)
+from homarus.flows.turn_models import Said
 from homarus.kernel import approvals
 from tests.unit.flows.test_turning import Runner, _run_here
 
@@ -92,7 +103,7 @@ async def test_handing_back_is_no_failed_start(ada: Runner) -> None:
     await ada.answer(started, "", ("c1", "read", "{}"), ("c2", "exec", "{}"))
     turn = started.turn
     for call in await ada.open_calls(started):
-        await ada.run(turning.begin, turn.id, turn.token, call.id)
+        await ada.run(turn_tools.begin, turn.id, turn.token, call.id)
     back = await ada.run(turning.hand_back, turn.id, turn.token, frozenset({"read"}))
     assert (back.state, back.attempts) == (State.QUEUED, 0)
     assert [(c.ref, c.state) for c in await ada.open_calls(started)] == [("c1", "ready")]
@@ -104,18 +115,23 @@ async def test_a_failed_turn_leaves_no_call_without_a_result(ada: Runner) -> Non
     started = await ada.start(await ada.accept("look", "k1"))
     await ada.answer(started, "", ("c1", "read", "{}"))
     turn = started.turn
-    row = await ada.run(turning.fail, turn.id, turn.token, "model.busy", "too busy", "Wait.")
+    row = await ada.run(turn_ends.fail, turn.id, turn.token, "model.busy", "too busy", "Wait.")
     assert row.outcome == {"error": "model.busy", "stop": "error", "text": "too busy",
                            "remedy": "Wait."}  # fmt: skip
     assert await ada.open_calls(started) == []
-    seen = await ada.ground.read(turning_views.view, ada.ground.company, turn.id)
+    seen = await ada.ground.read(turn_views.view, ada.ground.company, turn.id)
     assert [(t.tool, t.state) for t in seen.tools] == [("read", "failed")]
 
 
 async def test_a_turn_that_may_not_start_is_refused(ada: Runner) -> None:
     turn = await ada.accept("hi", "k1")
     await ada.shop.ground.store.write(
-        ada.shop.ground.action("turn.run"), turning.refuse, turn.id, "suspended.agent", "no", "ask"
+        ada.shop.ground.action("turn.run"),
+        turn_ends.refuse,
+        turn.id,
+        "suspended.agent",
+        "no",
+        "ask",
     )
     assert (await _turn(ada, turn.id)).outcome["error"] == "suspended.agent"
 
@@ -127,7 +143,7 @@ async def test_a_summary_stands_for_the_older_part(ada: Runner) -> None:
     asked = await ada.ask(started)
     said = Said({}, (), "scripted", 7, 3)
     turn = started.turn
-    await ada.run(turning.compact, turn.id, turn.token, asked.id, "They counted.", 5, said)
+    await ada.run(turn_models.compact, turn.id, turn.token, asked.id, "They counted.", 5, said)
     seen = await ada.ground.read(context.gather, started)
     messages = context.messages_of(seen.entries, seen.foreign)
     assert [len(m.content) for m in messages] == [2], "the summary and the line are one message"
@@ -146,18 +162,18 @@ async def test_an_answer_queues_the_parked_turn_again(ada: Runner, word: str) ->
                         capability="approval.request")  # fmt: skip
     if word == "before":
         await ada.shop.do("approval.decide", "owner", _approve, ask)
-    await ada.run(turning.park, turn.id, turn.token, call.id, ask)
+    await ada.run(turn_waits.park, turn.id, turn.token, call.id, ask)
     if word in ("approve", "reject"):
         await ada.shop.do("approval.decide", "owner", _approve, ask, word == "approve")
     elif word == "cancel":
         await ada.shop.do("approval.cancel", "owner", approving.cancel, ask)
     elif word == "void":
         await ada.shop.do("turn.abort", "owner", _void, ask)
-        assert ada.ground.company in await ada.ground.read(turning.companies_to_wake)
+        assert ada.ground.company in await ada.ground.read(turn_waits.companies_to_wake)
         own = ada.shop.ground.action("turn.run")
-        assert await ada.shop.ground.store.write(own, turning.wake, 10) == 1
+        assert await ada.shop.ground.store.write(own, turn_waits.wake, 10) == 1
     assert (await _turn(ada, turn.id)).state is State.QUEUED
-    assert ada.ground.company not in await ada.ground.read(turning.companies_to_wake)
+    assert ada.ground.company not in await ada.ground.read(turn_waits.companies_to_wake)
     yes = await ada.ground.read(turn_work.approved, ada.ground.company, ask)
     assert yes is (word in ("approve", "before"))
     no = await ada.ground.read(turn_work.answered_no, ada.ground.company, ask)

@@ -11,8 +11,10 @@ from homarus.company import agents
 from homarus.conversations import sessions, transcript, turns
 from homarus.conversations import sql as talk
 from homarus.conversations.turns import State
-from homarus.flows import turning
-from homarus.flows.turning import Inbound, Said, text_result
+from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools, turn_waits, turning
+from homarus.flows.turn_inbound import Inbound
+from homarus.flows.turn_models import Said
+from homarus.flows.turn_tools import text_result
 from homarus.kernel import reservations
 
 LATER = 60_000
@@ -28,7 +30,7 @@ class Runner:
 
     async def accept(self, text: str, key: str, **more: Any) -> turns.Turn:
         inbound = Inbound(agent=self.agent, text=text, key=key, **more)
-        return await self.shop.do("turn.accept", "owner", turning.accept, inbound)
+        return await self.shop.do("turn.accept", "owner", turn_inbound.accept, inbound)
 
     def action(self, capability: str, **more: Any) -> Action:
         return Action(
@@ -44,9 +46,9 @@ class Runner:
         assert started is not None
         return started
 
-    async def ask(self, started: turning.Started) -> turning.Asked:
+    async def ask(self, started: turning.Started) -> turn_models.Asked:
         return await self.run(
-            turning.ask, started.turn.id, started.turn.token, "scripted", b"\0" * 32,
+            turn_models.ask, started.turn.id, started.turn.token, "scripted", b"\0" * 32,
             capability="model.call", task=started.task.id,
             estimate=Estimate(tokens=100, output_tokens=50, model="scripted"),
         )  # fmt: skip
@@ -59,17 +61,17 @@ class Runner:
         content += [{"type": "toolCall", "id": r, "name": t, "arguments": a} for r, t, a in calls]
         said = Said({"role": "assistant", "content": content}, calls, "scripted", 40, 10)
         turn = started.turn
-        return await self.run(turning.answer, turn.id, turn.token, asked.id, said)
+        return await self.run(turn_models.answer, turn.id, turn.token, asked.id, said)
 
     async def finish(self, started: turning.Started, text: str) -> turns.Turn:
         turn = started.turn
-        return await self.run(turning.finish, turn.id, turn.token, text, {"stop": "stop"})
+        return await self.run(turn_ends.finish, turn.id, turn.token, text, {"stop": "stop"})
 
     async def entries(self, started: turning.Started) -> list[transcript.Entry]:
         return await self.ground.read(transcript.since, started.session.id, 1)
 
-    async def open_calls(self, started: turning.Started) -> list[turning.ToolCall]:
-        return await self.ground.read(turning.unfinished, started.turn.id)
+    async def open_calls(self, started: turning.Started) -> list[turn_tools.ToolCall]:
+        return await self.ground.read(turn_tools.unfinished, started.turn.id)
 
     async def step(self, started: turning.Started) -> Any:
         return next_step(await self.entries(started), await self.open_calls(started))
@@ -162,12 +164,12 @@ async def test_tool_calls_are_rows_before_they_are_done(ada: Runner) -> None:
     assert isinstance(step, Act)
     assert [(c.ref, c.state) for c in step.calls] == [("c1", "ready"), ("c2", "ready")]
     turn, (one, two) = started.turn, step.calls
-    await ada.run(turning.begin, turn.id, turn.token, one.id)
-    await ada.run(turning.end, turn.id, turn.token, one.id, text_result("text"))
+    await ada.run(turn_tools.begin, turn.id, turn.token, one.id)
+    await ada.run(turn_tools.end, turn.id, turn.token, one.id, text_result("text"))
     assert [c.ref for c in await ada.open_calls(started)] == ["c2"]
     with pytest.raises(Conflict, match=r"turn"):
-        await ada.run(turning.begin, turn.id, turn.token, one.id)
-    await ada.run(turning.end, turn.id, turn.token, two.id, text_result("no", is_error=True))
+        await ada.run(turn_tools.begin, turn.id, turn.token, one.id)
+    await ada.run(turn_tools.end, turn.id, turn.token, two.id, text_result("no", is_error=True))
     assert isinstance(await ada.step(started), Ask)
 
 
@@ -177,7 +179,7 @@ async def test_what_a_crash_leaves_goes_on_where_it_stood(ada: Runner) -> None:
     await ada.answer(started, "", *calls)
     turn = started.turn
     for call in (await ada.open_calls(started))[:2]:
-        await ada.run(turning.begin, turn.id, turn.token, call.id)
+        await ada.run(turn_tools.begin, turn.id, turn.token, call.id)
     assert await ada.recover() == 1
     assert await ada.recover() == 0
     with pytest.raises(Conflict, match=r"somebody else"):
@@ -221,9 +223,9 @@ async def test_an_approval_parks_and_its_answer_queues_again(ada: Runner) -> Non
     await ada.answer(started, "", ("c1", "exec", "{}"))
     (call,) = await ada.open_calls(started)
     turn = started.turn
-    parked = await ada.run(turning.park, turn.id, turn.token, call.id, "approval-1")
+    parked = await ada.run(turn_waits.park, turn.id, turn.token, call.id, "approval-1")
     assert parked.state is State.PARKED
-    assert await ada.run(turning.resume, "approval-1") == 1
+    assert await ada.run(turn_waits.resume, "approval-1") == 1
     again = await ada.start(await ada.ground.read(turns.need, ada.ground.company, turn.id))
     assert [c.state for c in (await ada.step(again)).calls] == ["waiting"]
 
@@ -236,7 +238,7 @@ async def test_abort(ada: Runner, when: str) -> None:
         assert started is not None
         await ada.answer(started, "done")
         await ada.finish(started, "done")
-    aborted = await ada.shop.do("turn.abort", "owner", turning.abort, turn.id, "so far")
+    aborted = await ada.shop.do("turn.abort", "owner", turn_ends.abort, turn.id, "so far")
     assert aborted is (when != "ended")
     if when == "running":
         assert started is not None
@@ -260,6 +262,6 @@ async def test_agents_run_elsewhere_take_no_turns(shop: Any) -> None:
     await shop.agent("bob")
     with pytest.raises(Conflict) as conflict:
         await shop.do(
-            "turn.accept", "owner", turning.accept, Inbound(agent="bob", text="hi", key="k")
+            "turn.accept", "owner", turn_inbound.accept, Inbound(agent="bob", text="hi", key="k")
         )
     assert conflict.value.code == "agent.not_run_here"

@@ -18,8 +18,8 @@ from homarus.base.action import Effect
 from homarus.base.errors import Invalid
 from homarus.base.redact import redact_text
 from homarus.company.agents import Agent
-from homarus.flows import calling, turning
-from homarus.flows.turning import Result
+from homarus.flows import calling, turn_tools
+from homarus.flows.turn_tools import Result
 from homarus.kernel import mcp_servers, registry
 from homarus.kernel.capabilities import BUILTIN
 from homarus.store.port import Store, Tx
@@ -71,7 +71,7 @@ class McpTools:
             preflight = await think(hands, work, row, target)
             turn = hands.started.turn
             action = act(hands, work, row.id, target, Effect(row.effect), preflight, digest, what)
-            await hands.store.write(action, turning.begin, turn.id, turn.token, hands.call.id)
+            await hands.store.write(action, turn_tools.begin, turn.id, turn.token, hands.call.id)
         said = await self._servers.call(link, agent.id, place[1], arguments, WAIT_S)
         source = f"mcp:{place[0]}/{place[1]}"
         return Result(said.content, said.is_error, {"source": source, "capability": row.id})

@@ -10,7 +10,7 @@ from homarus.agents.tools.tool import Tool, told, words
 from homarus.base.clock import iso_ms
 from homarus.flows import documents, thinking
 from homarus.flows.thinking import Thought
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 from homarus.kernel import documents as places
 from homarus.records import documents as rows
 from homarus.store.port import Rx, Tx

@@ -11,7 +11,7 @@ from homarus.agents.tools.tool import Tool, number, told, truth, words
 from homarus.base.errors import Invalid
 from homarus.company import agents, projects
 from homarus.flows import claiming, creating, editing, reporting
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 from homarus.store.port import Rx, Tx
 from homarus.tasks import rules, sql
 from homarus.tasks.model import LEASE_MS, Spec, State, Task

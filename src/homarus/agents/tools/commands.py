@@ -22,7 +22,7 @@ from homarus.base.redact import redact_text
 from homarus.conversations import turns
 from homarus.flows import calling, thinking
 from homarus.flows.calling import Call
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 from homarus.kernel import registry, targets
 from homarus.kernel.argv import Template
 from homarus.kernel.capabilities import BUILTIN

@@ -13,7 +13,7 @@ from homarus.agents.tools.space import Content, Space, of_agent, parts_of, targe
 from homarus.agents.tools.tool import Tool, number, told, truth, words
 from homarus.base.action import Effect
 from homarus.base.errors import Conflict, Invalid, TooLarge
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 from homarus.store.port import Tx
 
 MAX_LINES: Final = 2_000

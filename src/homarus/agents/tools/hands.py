@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 
 from homarus.base.action import Effect
 from homarus.base.errors import Refused
-from homarus.flows.turning import Result, Started, ToolCall
+from homarus.flows.turn_tools import Result, ToolCall
+from homarus.flows.turning import Started
 from homarus.store.port import Store
 
 WORKER: Final = "runner"

@@ -10,7 +10,7 @@ from homarus.base.errors import Invalid
 from homarus.base.nearest import did_you_mean
 from homarus.company.agents import Agent
 from homarus.conversations.sessions import Session
-from homarus.flows.turning import Result, ToolCall
+from homarus.flows.turn_tools import Result, ToolCall
 
 
 class More(Protocol):

@@ -9,7 +9,7 @@ from homarus.agents.tools.hands import Hands
 from homarus.agents.tools.tool import Tool, number, told, words
 from homarus.base.clock import iso_ms
 from homarus.company import memory
-from homarus.flows.turning import Result, text_result
+from homarus.flows.turn_tools import Result, text_result
 from homarus.store.port import Tx
 
 MAX_FOUND: Final = 50

@@ -15,7 +15,7 @@ from homarus.base.clock import iso_ms
 from homarus.conversations import rules, service, sql
 from homarus.conversations.model import Draft, SenderType
 from homarus.flows import spawning
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 from homarus.kernel import contexts, routing
 from homarus.kernel.routing import Note, Perm
 from homarus.store.port import Rx, Tx

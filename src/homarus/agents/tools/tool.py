@@ -15,7 +15,7 @@ from homarus.agents.port import ToolSpec
 from homarus.agents.tools.hands import Hands
 from homarus.base.errors import HomarusError, Invalid
 from homarus.base.redact import redact_tokens
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 
 MAX_RESULT_CHARS: Final = 60_000
 """Text of one result; what is more is cut out of its middle."""

@@ -15,7 +15,7 @@ from homarus.egress import client
 from homarus.egress.client import Fetched
 from homarus.egress.proxy import Egress
 from homarus.flows.reaching import Run
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 
 MAX_CHARS: Final = 50_000
 MAX_HTML: Final = 1_000_000

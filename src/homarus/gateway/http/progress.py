@@ -20,7 +20,7 @@ from homarus.conversations import turns
 from homarus.conversations.turns import State
 from homarus.flows import answering
 from homarus.flows.answering import Answer, Words
-from homarus.flows.turning_views import TurnView
+from homarus.flows.turn_views import TurnView
 
 AFTER_ALL: Final = 1_000_000
 """Above the number of any request of a turn."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import HomarusError, Invalid, NotFound
-from homarus.flows import answering, turning
+from homarus.flows import answering, turn_inbound
 from homarus.flows.answering import Answer, Request
 from homarus.gateway.http import asking
 from homarus.gateway.http.asking import Envelope
@@ -67,8 +67,8 @@ def request(body: Body, about: Envelope) -> Request:
         key=about.key,
         session=about.session or body.session_key,
         options={
-            turning.COMMAND: turning.CALL_TOOL,
-            turning.CALL_TOOL: {"tool": tool, "arguments": arguments},
+            turn_inbound.COMMAND: turn_inbound.CALL_TOOL,
+            turn_inbound.CALL_TOOL: {"tool": tool, "arguments": arguments},
         },
     )
 

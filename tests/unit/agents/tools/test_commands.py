@@ -12,7 +12,7 @@ from homarus.agents.tools import chores, commands
 from homarus.agents.tools.kit import Kit
 from homarus.backends.local import interpreter
 from homarus.dispatch.calls import Calls
-from homarus.flows import approving, calling, turning
+from homarus.flows import approving, calling, turn_tools
 from homarus.kernel import receipts, registry, settings
 from homarus.tasks import sql
 from homarus.tasks.model import State
@@ -290,4 +290,4 @@ async def test_the_answer_may_come_after_a_restart(tmp_path: Path) -> None:
 
 
 def _open(rx: Any, bench: Bench) -> Any:
-    return turning.unfinished(rx, bench.started.turn.id)
+    return turn_tools.unfinished(rx, bench.started.turn.id)

@@ -20,7 +20,7 @@ from homarus.company import notes, resources
 from homarus.egress.proxy import Egress
 from homarus.egress.secrets import Secrets
 from homarus.flows import documents, reaching
-from homarus.flows.turning import Result
+from homarus.flows.turn_tools import Result
 from homarus.kernel import approvals, registry, settings, stop
 from homarus.kernel.keys import MasterKey
 from homarus.testing.bench import Bench, code_of, open_bench, text_of

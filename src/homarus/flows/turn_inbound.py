@@ -1,0 +1,186 @@
+"""A message for an agent becomes a turn that waits; its session is made with it (design, 6)."""
+
+from typing import Any, Final
+
+import msgspec
+
+from homarus.base.action import ActorKind
+from homarus.base.errors import Busy, Conflict, Invalid, TooLarge
+from homarus.company import agents
+from homarus.conversations import keys, sessions, turns
+from homarus.conversations import service as talk
+from homarus.conversations.model import Conversation, Draft, Sender, SenderType
+from homarus.conversations.sessions import Session
+from homarus.conversations.turns import State, Turn
+from homarus.flows import turn_ends
+from homarus.kernel.capabilities import role_reaches
+from homarus.store.port import Tx
+from homarus.tasks import sql as tasks
+from homarus.tasks.model import Spec, Task
+from homarus.tasks.model import State as TaskState
+
+MAX_TEXT: Final = 100_000
+MAX_OPTIONS: Final = 262_144
+STANDING_KIND: Final = "conversation"
+COMMAND: Final = "command"
+"""Option of a turn that is no message: `compact`, `callTool`."""
+CALL_TOOL: Final = "callTool"
+"""Command, and option with its `tool` and `arguments`."""
+GIVEN: Final = "given"
+ONCE: Final = "once"
+"""Option of a turn whose session ends with it: nobody comes back to it."""
+MAX_GIVEN: Final = 1_800_000
+"""Characters of what a message holds besides its text, as JSON: pictures are most of it."""
+LLM: Final = "llm"
+DEFAULT_MODE: Final = "followup"
+"""Each message has an answer of its own, unless its session says otherwise."""
+
+
+class Inbound(msgspec.Struct, frozen=True):
+    """A message for an agent. `agent` by id or name; `session` its full key, None: the agent's own;
+    `mode`: "" for the session's own; `message`: the row where it stands already, "" for none;
+    `key`: idempotency key of the asker."""
+
+    agent: str
+    text: str
+    key: str
+    session: str | None = None
+    kind: str = sessions.DIRECT
+    origin: str = "chat"
+    mode: str = ""
+    message: str | None = None
+    options: dict[str, Any] = {}
+    given: "Given | None" = None
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What a message holds besides its text, in the transcript's form. `content`: the parts of its
+    line, the text among them; `source` in a part: whose word it is, when it is not the asker's.
+    `results`: `{"call", "content"}` for tool calls that the last turn handed out."""
+
+    content: tuple[dict[str, Any], ...] = ()
+    results: tuple[dict[str, Any], ...] = ()
+
+
+def open_session(tx: Tx, agent: agents.Agent, key: str | None, kind: str) -> Session:
+    """The live session of this key, made with its conversation and standing task when first
+    needed. The agent's own is its direct conversation. Raises `session.key`."""
+    full = keys.main_of(agent.name) if key is None else keys.resolve(key, agent.name)
+    found = sessions.by_key(tx, tx.company, full)
+    if found is not None:
+        return found
+    if full == keys.main_of(agent.name):
+        place = talk.direct(tx, agent.id)
+    else:
+        place = talk.create(tx, "session", title=full)
+    row = Session(
+        id=tx.new_id(), company=tx.company, agent=agent.id, key=full, kind=kind,
+        conversation=place.id, task=_standing(tx, agent, full).id, label=None, model=None,
+        thinking=None, queue_mode=None, entries=0, first_kept=1, compactions=0, input_tokens=0,
+        output_tokens=0, context_tokens=0, created_ms=tx.now_ms, updated_ms=tx.now_ms,
+        interaction_ms=tx.now_ms, ended_ms=None,
+    )  # fmt: skip
+    sessions.insert(tx, row)
+    return row
+
+
+def _standing(tx: Tx, agent: agents.Agent, key: str) -> Task:
+    """The task that a session's turns are about. Archived from the start, so that it is in no list
+    and nobody moves it; rules, budgets and STOP find it all the same. It has no project."""
+    row = Task(
+        id=tx.new_id(), seq=tx.number("task"), company=tx.company, project="",
+        state=TaskState.ARCHIVED, lane=None, priority=0, blocked=0, agent=agent.id, member=None,
+        reviewer=None, token=0, lease_until_ms=None, lease_proof=None, lease_owner=None,
+        started_ms=None, retries=0, reason=None, trace=tx.new_id(),
+        created_ms=tx.now_ms, updated_ms=tx.now_ms,
+    )  # fmt: skip
+    spec = Spec(
+        task=row.id, type=STANDING_KIND, kind=STANDING_KIND,
+        input={"title": f"Conversation {key}"},
+    )  # fmt: skip
+    tasks.insert(tx, row, spec)
+    return row
+
+
+def accept(tx: Tx, new: Inbound) -> Turn:
+    """Keep an inbound message as a turn that waits. Raises `turn.*`, `agent.*`, `session.key`."""
+    known = turns.by_key(tx, tx.company, new.key)
+    if known is not None:
+        return known
+    _check(new)
+    agent = agents.need(tx, tx.company, new.agent)
+    if agent.executor != LLM:
+        raise Conflict(
+            "agent.not_run_here",
+            f"{agent.name} is not run by this daemon (executor {agent.executor})",
+            f"Let it be: `homarus agent update {agent.name} --executor llm`.",
+        )
+    session = open_session(tx, agent, new.session, new.kind)
+    mode = new.mode or session.queue_mode or DEFAULT_MODE
+    if mode == "interrupt":
+        for other in turns.open_of(tx, session.id):
+            if other.state is not State.QUEUED:
+                turn_ends.abort(tx, other.id)
+    if sum(row.state is State.QUEUED for row in turns.open_of(tx, session.id)) >= turns.MAX_QUEUED:
+        raise Busy(
+            "turn.many",
+            f"{turns.MAX_QUEUED} messages wait in {session.key} already",
+            "Wait until some are answered, or abort: `homarus session abort`.",
+        )
+    person = tx.actor.kind is ActorKind.OPERATOR and role_reaches(tx.actor.role, "operator")
+    message = new.message
+    if message is None:
+        place = talk.need(tx, tx.company, session.conversation)
+        message = _inbound_message(tx, place, new.text)
+    row = Turn(
+        id=tx.new_id(), no=tx.number("turn"), company=tx.company, session=session.id,
+        agent=agent.id, key=new.key, origin=new.origin, asked_by=tx.actor.key, person=person,
+        mode=mode, text=new.text, message=message or None, options=_options(new),
+        state=State.QUEUED,
+        token=0, until_ms=None, attempts=0, calls=0, preflight=None, reply=None, outcome=None,
+        created_ms=tx.now_ms, started_ms=None, ended_ms=None,
+    )  # fmt: skip
+    turns.insert(tx, row)
+    sessions.change(tx, session.id, interaction_ms=tx.now_ms)
+    tx.about(task=session.task)
+    tx.emit("turn_queued", row.id, {"session": session.id, "agent": agent.id})
+    return row
+
+
+def _options(new: Inbound) -> dict[str, Any]:
+    if new.given is None:
+        return new.options
+    return new.options | {GIVEN: msgspec.to_builtins(new.given)}
+
+
+def _check(new: Inbound) -> None:
+    if not 0 < len(new.key) <= turns.MAX_KEY:
+        raise Invalid("turn.key", "unusable idempotency key", f"1 to {turns.MAX_KEY} characters.")
+    if not new.text.strip() or len(new.text) > MAX_TEXT:
+        raise Invalid("turn.text", "the message is empty or too long", f"1 to {MAX_TEXT}.")
+    if new.mode and new.mode not in turns.MODES:
+        raise Invalid("turn.mode", f"no mode {new.mode[:40]!r}", f"One of {list(turns.MODES)}.")
+    if new.origin not in turns.ORIGINS:
+        raise Invalid("turn.origin", f"no origin {new.origin[:40]!r}", "")
+    if len(msgspec.json.encode(new.options)) > MAX_OPTIONS:
+        raise Invalid("turn.options", "the options are too large", f"At most {MAX_OPTIONS}.")
+    if new.given is not None and len(msgspec.json.encode(new.given)) > MAX_GIVEN:
+        raise TooLarge(
+            "turn.given", f"the message is larger than {MAX_GIVEN} characters with its pictures",
+            "Send smaller pictures, or less of the conversation so far.",
+        )  # fmt: skip
+
+
+def _inbound_message(tx: Tx, place: Conversation, text: str) -> str:
+    """The message row of what somebody said to the agent: as whom the kernel knows the asker."""
+    actor = tx.actor
+    if actor.kind is ActorKind.OPERATOR:
+        about = {"senderName": actor.name, "senderRole": actor.role}
+        who = Sender(SenderType.HUMAN, actor.id, about)
+    elif actor.kind is ActorKind.AGENT:
+        who = Sender(SenderType.AGENT, actor.id)
+    elif actor.kind is ActorKind.SYSTEM:
+        who = Sender(SenderType.SYSTEM, actor.id)
+    else:
+        who = Sender(SenderType.HUMAN, None, {"relayed": True})
+    return talk.post(tx, place, Draft(who, text))[0].id
