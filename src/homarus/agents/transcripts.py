@@ -143,12 +143,13 @@ class Transcripts:
             self._files.pop(row.id, None)
             return
         size, seq = self._files.get(row.id, (-1, 0))
-        if await asyncio.to_thread(_size, path) != size:
+        found = await asyncio.to_thread(_size, path)
+        if found != size:
             size = -1
             newest = await self._store.read(transcript.newest, row.id, 1)
             count = await self._store.read(transcript.count, row.id)
             if newest and await self._is_whole(path, newest[0], count + 1):
-                self._files[row.id] = (await asyncio.to_thread(_size, path), newest[0].seq)
+                self._files[row.id] = (found, newest[0].seq)
                 return
         if size < 0:
             await self._rebuild(row, path)
@@ -158,7 +159,7 @@ class Transcripts:
             if entries:
                 before = None if seq == 0 else await self._store.read(_id_of, row.id, seq)
                 text = _lines(entries, before)
-                size = await asyncio.to_thread(_append, path, text)
+                size += await asyncio.to_thread(_append, path, text)
                 seq = entries[-1].seq
                 self._files[row.id] = (size, seq)
             if len(entries) < PAGE:
@@ -169,17 +170,17 @@ class Transcripts:
 
     async def _rebuild(self, row: Session, path: Path) -> None:
         draft = path.with_suffix(".new")
-        await asyncio.to_thread(_begin, draft, _header(row, path.parent.parent))
+        size = await asyncio.to_thread(_begin, draft, _header(row, path.parent.parent))
         seq, before = 0, None
         while True:
             entries = await self._store.read(transcript.since, row.id, seq + 1, PAGE)
             if entries:
-                await asyncio.to_thread(_append, draft, _lines(entries, before))
+                size += await asyncio.to_thread(_append, draft, _lines(entries, before))
                 seq, before = entries[-1].seq, entries[-1].id
             if len(entries) < PAGE:
                 break
         await asyncio.to_thread(draft.replace, path)
-        self._files[row.id] = (await asyncio.to_thread(_size, path), seq)
+        self._files[row.id] = (size, seq)
 
 
 # -- rows ------------------------------------------------------------------------------------
@@ -258,19 +259,23 @@ def _write_index(folder: Path, rows: list[Session]) -> None:
     draft.replace(folder / INDEX)
 
 
-def _begin(path: Path, text: str) -> None:
+def _begin(path: Path, text: str) -> int:
+    """How many bytes were written."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
+    return _put(fd, text)
 
 
 def _append(path: Path, text: str) -> int:
-    """The file's size afterwards."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-    with os.fdopen(fd, "a", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-    return _size(path)
+    """How many bytes were written. What the file should measure then is known without a look at
+    it: a look would take for ours what somebody else does to it meanwhile."""
+    return _put(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), text)
+
+
+def _put(fd: int, text: str) -> int:
+    data = text.encode("utf-8", "replace")
+    with os.fdopen(fd, "wb") as file:
+        return file.write(data)
 
 
 def _size(path: Path) -> int:
