@@ -41,8 +41,10 @@ class Daemon(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def daemon(home: Path, profile: Path | None = None) -> Iterator[Daemon]:
-    """A daemon on `home`, stopped afterwards.
+def daemon(
+    home: Path, profile: Path | None = None, settings: dict[str, str] | None = None
+) -> Iterator[Daemon]:
+    """A daemon on `home`, stopped afterwards. `settings`: more of its environment.
 
     `profile`: a file for the figures of its event loop, from SIGUSR1 on (`profile_from_now`).
     """
@@ -52,7 +54,7 @@ def daemon(home: Path, profile: Path | None = None) -> Iterator[Daemon]:
         [*command, "up", "--home", str(home), "--port", "0", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment(),
+        env=environment() | (settings or {}),
     )
     try:
         assert process.stdout is not None
