@@ -18,6 +18,7 @@ from homarus.agents.loop import Loop
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError, Refused
 from homarus.base.failpoint import failpoint
+from homarus.base.waking import Wake
 from homarus.conversations import sessions, turns
 from homarus.conversations.turns import State, Turn
 from homarus.dispatch.halting import LiveRun, LiveRuns
@@ -53,15 +54,19 @@ class _Running(msgspec.Struct):
 
 class Seen(msgspec.Struct, frozen=True):
     """`ready`: `(company, turn, session)` that wait; `gone`: turns that ran here and are no longer
-    ours, with their state; `work`: the real tasks of the others."""
+    ours, with their state; `work`: the real tasks of the others. Companies: `lost` have turns whose
+    worker is dead, `answered` parked ones that wait for nothing any more."""
 
     ready: list[tuple[str, str, str]]
     gone: dict[str, str]
     work: dict[str, str]
+    lost: list[str]
+    answered: list[str]
 
 
-def look(rx: Rx, running: dict[str, int], limit: int) -> Seen:
-    """What waits, without turns that a STOP holds; and what became of `running` (id: fence)."""
+def look(rx: Rx, running: dict[str, int], limit: int, alone: bool) -> Seen:
+    """What waits, without turns that a STOP holds; what became of `running` (id: fence); and what
+    nobody looks after. `alone`: no other daemon can have a turn, so that all that run are lost."""
     rows = turns.ready(rx, limit)
     found = _free(rx, rows)
     if len(found) < len(rows) == limit:  # others wait behind those that a STOP holds
@@ -73,7 +78,8 @@ def look(rx: Rx, running: dict[str, int], limit: int) -> Seen:
             gone[turn] = State.FAILED.value if at is None else str(at[0])
         elif at[2] is not None:
             work[turn] = at[2]
-    return Seen(found, gone, work)
+    lost = turns.companies_with_lost(rx, alone)
+    return Seen(found, gone, work, lost, turn_waits.companies_to_wake(rx))
 
 
 def _free(rx: Rx, rows: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
@@ -122,7 +128,7 @@ class Runner:
         self._loop = loop
         self._now_ms = now_ms
         self._limit = limit
-        self._wake = asyncio.Event()
+        self._wake = Wake()
         self._running: dict[str, _Running] = {}
         self._sessions: set[str] = set()
         self._halts = LiveRuns(store)
@@ -154,34 +160,32 @@ class Runner:
 
     async def run(self) -> None:
         """Until cancelled."""
-        undo = self._store.listen(lambda _: self._wake.set())
+        undo = self._store.listen(self._wake.set)
         alone = self._store.url == "sqlite"
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._halts.watch())
                 group.create_task(self._renewals())
                 while True:
-                    self._wake.clear()
                     try:
-                        await self._recover(alone)
+                        await self._look(group, alone)
                         alone = False
-                        await self._offer(group)
                     except HomarusError as error:
                         log.warning("runner_failed", code=error.code)
-                    await self._woken()
+                    await self._wake.wait(LOOK_S)
         finally:
             undo()
 
-    async def _woken(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_S):  # `wait_for` may lose a cancellation (Python 3.11)
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    async def _look(self, group: asyncio.TaskGroup, alone: bool) -> None:
+        running = {id: r.turn.token for id, r in self._running.items()}
+        seen = await self._store.read(look, running, 2 * self._limit, alone)
+        if seen.lost or seen.answered:
+            await self._recover(seen.lost, seen.answered, alone)
+        self._offer(group, seen)
 
-    async def _recover(self, alone: bool) -> None:
-        lost, waiting = await self._store.read(_companies, alone)
-        for company in waiting:
+    async def _recover(self, lost: list[str], answered: list[str], alone: bool) -> None:
+        """What is queued again by this wakes the runner."""
+        for company in answered:
             await self._store.write(_own(company, "turn:"), turn_waits.wake, RECOVER_ROWS)
         for company in lost:
             settled = RECOVER_ROWS
@@ -191,11 +195,8 @@ class Runner:
                     self._loop.tools.harmless,
                 )  # fmt: skip
 
-    async def _offer(self, group: asyncio.TaskGroup) -> None:
+    def _offer(self, group: asyncio.TaskGroup, seen: Seen) -> None:
         """Heed what became of turns that run, and take up others while there is room."""
-        seen = await self._store.read(
-            look, {id: r.turn.token for id, r in self._running.items()}, 2 * self._limit
-        )
         for turn, state in seen.gone.items():
             running = self._running.get(turn)
             if running is not None:
@@ -292,11 +293,6 @@ class Runner:
                     continue
                 if not ours:
                     running.cut.cut(LOST)
-
-
-def _companies(rx: Rx, alone: bool) -> tuple[list[str], list[str]]:
-    """With turns whose worker is dead, and with parked ones that wait for nothing any more."""
-    return turns.companies_with_lost(rx, alone), turn_waits.companies_to_wake(rx)
 
 
 def _standing(rx: Rx, row: Turn) -> str:

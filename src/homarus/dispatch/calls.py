@@ -14,6 +14,7 @@ import structlog
 
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError
+from homarus.base.waking import REST_S, Wake
 from homarus.dispatch import commands
 from homarus.dispatch.halting import LiveRun, LiveRuns
 from homarus.egress.proxy import Egress
@@ -43,7 +44,7 @@ class Calls:
         self._store = store
         self._home = home
         self._runner = commands.Runner(egress)
-        self._wake = asyncio.Event()
+        self._wake = Wake(REST_S)
         self._slots = asyncio.Semaphore(MAX_CALLS)
         self._taken: set[str] = set()
         self._live = LiveRuns(store)
@@ -51,31 +52,23 @@ class Calls:
 
     async def run(self) -> None:
         """Until cancelled."""
-        undo = self._store.listen(lambda _: self._wake.set())
+        undo = self._store.listen(self._wake.set)
         alone = self._store.url == "sqlite"
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._live.watch())
                 while True:
-                    self._wake.clear()
                     try:
-                        await self._recover(alone)
+                        lost, ready = await self._store.read(_look, alone)
+                        await self._recover(lost, alone)
                         alone = False
-                        await self._store.read(search.warm)
-                        await self._offer(group)
+                        await self._offer(group, ready)
                         await self._stop_wanted()
                     except HomarusError as error:
                         log.warning("calls_failed", code=error.code)
-                    await self._woken()
+                    await self._wake.wait(LOOK_S)
         finally:
             undo()
-
-    async def _woken(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_S):  # `wait_for` may lose a cancellation (Python 3.11)
-                await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _stop_wanted(self) -> None:
         """End what its agent has cancelled."""
@@ -86,16 +79,16 @@ class Calls:
             if live is not None and not live.stopped:
                 live.stop()
 
-    async def _recover(self, alone: bool) -> None:
-        for company in await self._store.read(calling.companies_with_lost, alone):
+    async def _recover(self, companies: list[str], alone: bool) -> None:
+        for company in companies:
             settled = RECOVER_ROWS
             while settled == RECOVER_ROWS:
                 settled = await self._store.write(
                     _settling(company, "calls"), calling.recover, RECOVER_ROWS, alone
                 )
 
-    async def _offer(self, group: asyncio.TaskGroup) -> None:
-        for company, call in await self._store.read(calling.ready, MAX_CALLS * 2):
+    async def _offer(self, group: asyncio.TaskGroup, ready: list[tuple[str, str]]) -> None:
+        for company, call in ready:
             if call in self._taken:
                 continue
             if self._slots.locked():
@@ -152,6 +145,13 @@ class Calls:
         ran = await self._runner.run(capability, command, live, OUTPUT_CHARS, run)
         wall_ms = int((time.monotonic() - began) * 1000)
         return ran.ok, ran.comment, ran.output | {"wallMs": wall_ms}
+
+
+def _look(rx: Rx, alone: bool) -> tuple[list[str], list[tuple[str, str]]]:
+    """Companies with calls whose worker is gone; calls that wait. The capabilities' index is made
+    anew here, where it holds up no write."""
+    search.warm(rx)
+    return calling.companies_with_lost(rx, alone), calling.ready(rx, MAX_CALLS * 2)
 
 
 def _until(rx: Rx, company: str, capability: str) -> int:

@@ -18,6 +18,7 @@ from homarus.base.action import Action, Effect
 from homarus.base.canonical import canonical
 from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.base.redact import redact_text
+from homarus.base.waking import REST_S, Wake
 from homarus.company import agents
 from homarus.dispatch import commands
 from homarus.dispatch.halting import LiveRun, LiveRuns
@@ -49,36 +50,28 @@ class Dispatcher:
         self._blobs = blobs
         self._home = home
         self._runner = commands.Runner(egress)
-        self._wake = asyncio.Event()
+        self._wake = Wake(REST_S)
         self._slots = asyncio.Semaphore(MAX_RUNS)
         self._busy: set[str] = set()
         self._live = LiveRuns(store)
 
     async def run(self) -> None:
         """Until cancelled: settle what a dead daemon left, then work."""
-        undo = self._store.listen(lambda _: self._wake.set())
+        undo = self._store.listen(self._wake.set)
         try:
             await self._recover()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._live.watch())
                 while True:
-                    self._wake.clear()
                     wait_s: float | None = None
                     try:
                         await self._offer(group)
                     except HomarusError as error:
                         log.warning("dispatch_failed", code=error.code)
                         wait_s = RETRY_S
-                    await self._woken(wait_s)
+                    await self._wake.wait(wait_s)
         finally:
             undo()
-
-    async def _woken(self, wait_s: float | None) -> None:
-        try:
-            async with asyncio.timeout(wait_s):  # `wait_for` may lose a cancellation (Python 3.11)
-                await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _recover(self) -> None:
         for company in await self._store.read(running.companies_with_runs):

@@ -18,6 +18,7 @@ from homarus.base.action import Action
 from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError
 from homarus.base.redact import redact_text
+from homarus.base.waking import REST_S, Wake
 from homarus.kernel import approvals, links, notices, settings
 from homarus.kernel.approvals import Approval
 from homarus.kernel.links import KeyOf, Link
@@ -32,6 +33,7 @@ POST_S: Final = 10.0
 MAX_URL: Final = 2_000
 MAX_SHOWN: Final = 1_000
 LOOK_S: Final = 60.0
+HELD_S: Final = 1.0
 TIMESTAMP: Final = "X-Homarus-Timestamp"
 SIGNATURE: Final = "X-Homarus-Signature"
 
@@ -47,34 +49,27 @@ class Notices:
         self._link_key = link_key
         self._hook_key = hook_key
         self._address = address
-        self._wake = asyncio.Event()
+        self._wake = Wake(REST_S)
 
     async def run(self) -> None:
         """Until cancelled."""
-        undo = self._store.listen(lambda _: self._wake.set())
+        undo = self._store.listen(self._wake.set)
         try:
             while True:
-                self._wake.clear()
                 wait_s = LOOK_S
                 try:
-                    await self._post_due()
-                    left_ms = await self._store.read(notices.wait_ms)
-                    wait_s = LOOK_S if left_ms is None else min(LOOK_S, left_ms / 1000)
+                    due, left_ms = await self._store.read(_look)
+                    await self._post_all(due)
+                    if left_ms is not None:  # one that stays due is held up by a STOP
+                        wait_s = min(LOOK_S, max(left_ms / 1000, HELD_S if due else 0))
                 except HomarusError as error:
                     log.warning("notices_failed", code=error.code)
-                await self._woken(wait_s)
+                await self._wake.wait(wait_s)
         finally:
             undo()
 
-    async def _woken(self, wait_s: float) -> None:
-        try:
-            async with asyncio.timeout(wait_s):  # `wait_for` may lose a cancellation (Python 3.11)
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    async def _post_due(self) -> None:
-        for row in await self._store.read(notices.due, AT_ONCE):
+    async def _post_all(self, due: list[Notice]) -> None:
+        for row in due:
             try:
                 await self._post(row)
             except HomarusError as error:  # STOP: it stays pending
@@ -143,6 +138,11 @@ class Notices:
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as error:
             return f"not delivered: {type(error).__name__}"
         return None if 200 <= status < 300 else f"the receiver answered {status}"
+
+
+def _look(rx: Rx) -> tuple[list[Notice], int | None]:
+    """What is due, and how long until the next is. What is posted wakes the worker again."""
+    return notices.due(rx, AT_ONCE), notices.wait_ms(rx)
 
 
 def _settle(tx: Any, notice: str, error: str | None, final: bool) -> None:

@@ -8,7 +8,7 @@ connection shows, that they are others: then they wait for a new grant, and the 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from homarus.backends import layers
 from homarus.base.action import Action
 from homarus.base.errors import Busy, Conflict, HomarusError, NotOffered, Unavailable
 from homarus.base.ids import new_id
+from homarus.base.waking import REST_S, Wake
 from homarus.egress.hosts import of_targets
 from homarus.egress.proxy import Bounds, Egress
 from homarus.flows.reaching import Run
@@ -57,23 +58,20 @@ class Servers:
         self._links: dict[Key, Link] = {}
         self._opening: dict[Key, asyncio.Lock] = {}
         self._failures: dict[Key, tuple[int, float]] = {}
-        self._wake = asyncio.Event()
+        self._wake = Wake(REST_S)
 
     async def run(self) -> None:
         """Until cancelled: look at what was registered, let go of what is idle."""
-        undo = self._store.listen(lambda _: self._wake.set())
+        undo = self._store.listen(self._wake.set)
         try:
             while True:
-                self._wake.clear()
                 try:
                     for server in await self._store.read(mcp_servers.unlooked, LOOKS):
                         await self._look(server)
                 except HomarusError as error:
                     log.warning("mcp_look_failed", code=error.code)
                 await self._let_go()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S):
-                        await self._wake.wait()
+                await self._wake.wait(LOOK_S)
         finally:
             undo()
             await self.close()
