@@ -13,6 +13,7 @@ from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound, Refus
 from homarus.base.ids import is_uuid
 from homarus.company import projects
 from homarus.conversations import rules, sessions, sql, turns
+from homarus.conversations import service as talk
 from homarus.conversations.model import DeliveryState, Message
 from homarus.conversations.turns import State, Turn
 from homarus.flows import creating, turning
@@ -77,12 +78,8 @@ def drop(tx: Tx, ref: str) -> Turn:
     session = sessions.need(tx, tx.company, row.session)
     if row.options.get(turning.ONCE) and session.ended_ms is None:
         sessions.end(tx, session)
-    said = None if row.message is None else sql.message(tx, tx.company, row.message)
-    if said is not None and sql.set_state(
-        tx, tx.company, said.seq, said.delivery_state, DeliveryState.RESOLVED.value
-    ):
-        state = {"thread": said.conversation, "state": DeliveryState.RESOLVED.value}
-        tx.emit("message_state", said.id, state)
+    if row.message is not None:
+        talk.progress(tx, row.message, DeliveryState.RESOLVED)
     tx.about(task=session.task)
     return row
 
