@@ -348,7 +348,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     write_route(
         "POST", "/messages/{id}/task", "task.create", make_task,
-        "Make a task of a message; it keeps the link", body=TaskBody | None, keyed="required",
+        "Make a task of a message; it keeps the link", body=TaskBody | None,
         target="message:{id}", status=201, tags=_TAGS,
     ),
     write_route(
