@@ -59,6 +59,19 @@ def test_sessions_are_listed(talking: Running) -> None:
     assert talking("session", "abort", "agent:ada:main").out == "0 ended.\n"
 
 
+def test_what_waits_is_listed_changed_and_dropped(talking: Running) -> None:
+    """Behind a STOP, so that nobody begins it."""
+    stop = talking.json("stop", "set", "agent", "ada")["stop"]["id"]
+    turn = talking.json("agent", "message", "ada", "Wiat")["turn"]["id"]
+    assert talking("session", "edit", turn, "Wait").code == 0
+    assert "Wait" in talking("session", "queue", "agent:ada:main").out
+    assert talking.json("session", "drop", turn)["turn"]["outcome"]["stop"] == "dropped"
+    late = talking("session", "drop", turn)
+    assert (late.code, "was dropped by" in late.err) == (5, True)
+    assert talking("session", "queue", "agent:ada:main").out == "Nothing is under way.\n"
+    assert talking("stop", "lift", stop).code == 0
+
+
 def test_without_a_model_the_chat_says_so(running: Running) -> None:
     running("agent", "create", "bob")
     ran = running("chat", "bob", typed="hi\n")

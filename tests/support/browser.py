@@ -27,9 +27,11 @@ WAIT_S = 20.0
 class Company:
     """A running daemon, driven from the test's thread. `stop` and `start` keep home and port."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **options: Any) -> None:
+        """`options`: of `testing.daemon.running`."""
         self.home = home
         self.port = 0
+        self.options = options
         self.daemon: Daemon = None  # type: ignore[assignment]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="daemon")
@@ -37,7 +39,7 @@ class Company:
         self._entered: Any = None
 
     def start(self) -> None:
-        self._entered = running(self.home, port=self.port)
+        self._entered = running(self.home, port=self.port, **self.options)
         self.daemon = self.run(self._entered.__aenter__())
         self.port = urlsplit(self.daemon.url).port or 0
 

@@ -12,11 +12,21 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from homarus.kernel.capabilities import BUILTIN, ROLES, role_reaches
 from homarus.testing.daemon import Daemon, key
+from homarus.web.acts import ACTS, csrf
 from homarus.web.guard import SESSION_COOKIE
 from homarus.web.static import HTMX_SHA256, Files
 
-PAGES = ("/app", "/app/stop", "/app/board", "/app/agents", "/app/receipts")
+PAGES = (
+    "/app",
+    "/app/stop",
+    "/app/board",
+    "/app/agents",
+    "/app/threads",
+    "/app/threads/team",
+    "/app/receipts",
+)
 WAIT_S = 10.0
 
 
@@ -249,6 +259,23 @@ async def test_no_secret_is_on_a_page(daemon: Daemon) -> None:
             daemon.owner_token, daemon.company_token, minted, cookie_of(visitor), "hunter2hunter2",
         ):  # fmt: skip
             assert secret not in reply.text, path
+
+
+# -- roles -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_form_takes_the_role_of_its_capability(daemon: Daemon, role: str) -> None:
+    """Generated from the route table: the kernel refuses before anything is looked at."""
+    _, secret = await daemon.token(kind="operator", role=role)
+    visitor = await signed_in(daemon, secret)
+    for act in ACTS:
+        path = act.rule.format(ref="00000000-0000-7000-8000-000000000000")
+        form = {"csrf": csrf(cookie_of(visitor)), "key": act.rule, "text": "hello"}
+        reply = await visitor.post(path, data=form, headers={"Origin": daemon.url})
+        may = role_reaches(role, BUILTIN[act.capability].operator)
+        assert ("permission.capability" in reply.text) is not may, path
+        assert may or reply.status_code == 403, path
 
 
 # -- sockets ---------------------------------------------------------------------------------

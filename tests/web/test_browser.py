@@ -13,7 +13,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 Opener = Callable[..., Screen]
 PHONE = {"width": 390, "height": 844}
-PAGES = ("/app", "/app/stop", "/app/board", "/app/agents", "/app/receipts", "/app/tasks/T-1")
+PAGES = (
+    "/app",
+    "/app/stop",
+    "/app/board",
+    "/app/agents",
+    "/app/threads",
+    "/app/threads/team",
+    "/app/receipts",
+    "/app/tasks/T-1",
+)
 HOSTILE = (
     "<script>window.hacked=1</script>",
     "<img src=x onerror='window.hacked=1'>",

@@ -13,7 +13,10 @@ from homarus.base.ids import new_id
 from homarus.company import agents, projects
 from homarus.company.agents import AgentChange
 from homarus.company.founding import Company
-from homarus.flows import creating, stopping
+from homarus.conversations import service as talk
+from homarus.conversations import turns
+from homarus.conversations.model import Draft, Message, Sender, SenderType
+from homarus.flows import creating, hearing, stopping, turning
 from homarus.kernel import approvals
 from homarus.records import incidents
 from homarus.store.port import Rx, Tx
@@ -22,7 +25,7 @@ from homarus.tasks.model import State
 from homarus.tasks.sql import need
 from homarus.testing.stores import OpenStore, opened, postgres_store, sqlite_store
 from homarus.web import views
-from homarus.web.queries import WINDOW, board, counted, desk, halt, ledger, roster, task
+from homarus.web.queries import WINDOW, board, counted, desk, halt, ledger, roster, task, threads
 from tests.support.traced import Explaining
 
 ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -355,9 +358,98 @@ async def test_stop_knows_its_last_effect(ground: OpenStore, scope: str) -> None
     assert (row.scope, row.reason, row.ending) == (scope, "drill", 0)
 
 
+# -- threads ---------------------------------------------------------------------------------
+
+
+def _run_here(tx: Tx, agent: str) -> None:
+    agents.update(tx, agent, AgentChange(executor="llm"))
+
+
+def _hears(tx: Tx, agent: str, text: str) -> Message:
+    draft = Draft(Sender(SenderType.HUMAN, None), text)
+    return hearing.post(tx, talk.direct(tx, agent), draft)[0]
+
+
+def _begin(tx: Tx, turn: str) -> None:
+    turning.start(tx, turn, tx.now_ms + 60_000)
+
+
+def _opens(tx: Tx, n: int) -> None:
+    talk.create(tx, "project", title=f"Thread {n}")
+
+
+def _talks(tx: Tx, place: str, n: int) -> None:
+    for k in range(n):
+        hearing.say(tx, place, f"word {k}")
+
+
+async def test_the_list_of_threads_shows_every_one_once(ground: OpenStore) -> None:
+    for n in range(52):
+        await act(ground, _agent, f"agent-{n:02}", "scoder")
+        await act(ground, _opens, n)
+    seen_agents: list[str] = []
+    seen_others: list[str] = []
+    after = before = None
+    for expected in (50, 2):
+        found = await read(ground, threads.listed, ground.company, after, before)
+        assert (len(found.agents), len(found.others)) == (expected, expected)
+        assert (found.agents_count, found.others_count) == ("52", "52")
+        seen_agents += [row.title for row in found.agents]
+        seen_others += [row.title for row in found.others]
+        after, before = found.agents_last, found.others_last
+    assert (after, before) == (None, None)
+    assert seen_agents == [f"agent-{n:02}" for n in range(52)]
+    assert seen_others == [f"Thread {n}" for n in reversed(range(52))]
+
+
+async def test_pages_of_a_thread_show_every_message_once(ground: OpenStore) -> None:
+    await act(ground, _talks, "team", 60)
+    await act(ground, _talks, "team", 60)
+    seen: list[int] = []
+    before = None
+    for expected in (50, 50, 20):
+        place = await read(ground, threads.find, ground.company, "team")
+        found = await read(ground, threads.thread, ground.company, place, before)
+        assert (len(found.said), found.count) == (expected, "120")
+        seen = [row.seq for row in found.said] + seen
+        before = found.older
+    assert before is None
+    assert seen == sorted(set(seen)) and len(seen) == 120
+
+
+async def test_a_thread_is_found_by_its_id_and_by_its_agents(ground: OpenStore) -> None:
+    coder = await act(ground, _agent, "coder", "scoder")
+    empty = await read(ground, threads.find, ground.company, coder)
+    assert (empty.conversation, empty.ref, empty.here) == (None, coder, False)
+    assert (await read(ground, threads.thread, ground.company, empty)).said == []
+    await act(ground, _run_here, coder)
+    said = await act(ground, _hears, coder, "hello " + "W" * 50_000)
+    for ref in (coder, said.conversation, said.conversation.upper()):
+        place = await read(ground, threads.find, ground.company, ref)
+        assert (place.ref, place.conversation.id, place.here) == (coder, said.conversation, True)
+    found = await read(ground, threads.thread, ground.company, place)
+    [row] = found.said
+    assert (row.state, row.length, len(row.text)) == ("queued", 50_006, 4_200)
+    assert [(o.state.value, o.again, o.asked_by[:7]) for o in found.queue] == [
+        ("queued", False, "system:"),
+    ]  # fmt: skip
+    (listed,) = (await read(ground, threads.listed, ground.company)).agents
+    assert (listed.busy, listed.waiting, listed.said[:5]) == (False, 1, "hello")
+    await act(ground, _dismiss, coder)
+    place = await read(ground, threads.find, ground.company, said.conversation)
+    assert (place.ref, place.agent, place.title) == (said.conversation, None, "coder")
+    assert [row.ref for row in (await read(ground, threads.listed, ground.company)).others] == [
+        said.conversation
+    ]
+
+
+def _dismiss(tx: Tx, agent: str) -> None:
+    tx.run("update agent set deleted_ms=1 where id=?", (agent,))
+
+
 # -- plans -----------------------------------------------------------------------------------
 
-BIG = ("task", "task_spec", "event", "receipt")
+BIG = ("task", "task_spec", "event", "receipt", "message", "turn", "tool_call", "session")
 VIEW = {view.name: view for view in views.VIEWS}
 QUERIES: list[tuple[views.View, dict[str, str]]] = [
     (VIEW["desk"], {}),
@@ -369,6 +461,11 @@ QUERIES: list[tuple[views.View, dict[str, str]]] = [
     (VIEW["agents"], {}),
     (VIEW["agents"], {"after": "agent-1"}),
     (VIEW["agent"], {"ref": "AGENT"}),
+    (VIEW["threads"], {}),
+    (VIEW["threads"], {"after": "agent-1", "before": "40"}),
+    (VIEW["thread"], {"ref": "team"}),
+    (VIEW["thread"], {"ref": "AGENT"}),
+    (VIEW["thread"], {"ref": "AGENT", "before": "40", "task": "MESSAGE", "edit": "TURN"}),
     (VIEW["receipts"], {}),
     (VIEW["receipts"], {"actor": "coder", "verdict": "refuse", "before": "1000"}),
     (VIEW["receipts"], {"task": "T-1"}),
@@ -385,8 +482,14 @@ async def test_no_page_scans_a_big_table(
         project = await act(ground, _project, "goal")
         coder = await act(ground, _agent, "coder", "scoder")
         await act(ground, _task, project, "title", "in_progress", coder)
+        await act(ground, _run_here, coder)
+        for _ in range(2):
+            said = await act(ground, _hears, coder, "hello")
+        [*_, turn] = await read(ground, lambda rx: turns.listed(rx, ground.company, limit=9))
+        await act(ground, _begin, turn.id)
         company = Company(1, ground.company, "acme", "acme", "studio", None, 0)
-        asked = {k: coder if v == "AGENT" else v for k, v in query.items()}
+        known = {"AGENT": coder, "MESSAGE": said.id, "TURN": turn.id}
+        asked = {k: known.get(v, v) for k, v in query.items()}
 
         def explained(rx: Rx) -> list[tuple[str, str]]:
             explaining = Explaining(rx)

@@ -31,6 +31,9 @@ _FIELDS = (
     ("id", "id"),
 )
 
+_TURNS = (("id", "id"), ("state", "state"), ("asked by", "askedBy"), ("since", "createdAt"),
+          ("text", "text"))  # fmt: skip
+
 
 @command.command("list")
 @click.option("--agent", help="Only of this agent.")
@@ -69,6 +72,36 @@ def abort(ctx: Context, session: str) -> None:
     reply = ctx.api.post(f"/sessions/{path_part(session)}/abort", {})
     ctx.out.document(reply)
     ctx.out.line(f"{len(reply['aborted'])} ended.")
+
+
+@command.command()
+@click.argument("session")
+@limit_option
+@pass_context
+def queue(ctx: Context, session: str, limit: int) -> None:
+    """What runs in a session and what waits behind it, newest first."""
+    show_list(
+        ctx, "/turns", "turns", _TURNS, limit=limit, empty="Nothing is under way.",
+        sessionKey=session, open="true",
+    )  # fmt: skip
+
+
+@command.command()
+@click.argument("turn")
+@click.argument("text")
+@pass_context
+def edit(ctx: Context, turn: str, text: str) -> None:
+    """Change a message of yours that waits; TURN is its id in `session queue`."""
+    reply = ctx.api.patch(f"/turns/{path_part(turn)}", {"text": text})
+    show_one(ctx, reply, "turn", _TURNS)
+
+
+@command.command()
+@click.argument("turn")
+@pass_context
+def drop(ctx: Context, turn: str) -> None:
+    """Drop a message that waits; TURN is its id in `session queue`."""
+    show_one(ctx, ctx.api.post(f"/turns/{path_part(turn)}/drop", {}), "turn", _TURNS)
 
 
 @command.command()

@@ -30,6 +30,8 @@ def turn(row: TurnView) -> dict[str, Any]:
         "tools": [tool(each) for each in row.tools],
         "waitsFor": list(row.waits_for),
         "outcome": one.outcome,
+        "changedBy": one.changed_by,
+        "changedAt": ts(one.changed_ms),
         "createdAt": ts(one.created_ms),
         "startedAt": ts(one.started_ms),
         "endedAt": ts(one.ended_ms),

@@ -9,6 +9,7 @@ from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
 from homarus.company import agents, projects
 from homarus.control_plane import shapes_talk as shapes
+from homarus.control_plane import shapes_work
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
 from homarus.control_plane.times import opt_ms
@@ -23,7 +24,7 @@ from homarus.conversations.model import (
     Sender,
     SenderType,
 )
-from homarus.flows import hearing
+from homarus.flows import hearing, queued
 from homarus.kernel.routing import METADATA
 from homarus.records import incidents
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -54,6 +55,15 @@ class PostBody(msgspec.Struct, rename="camel"):
     metadata_json: dict[str, Any] | None = None
     platform_message_id: str | None = None
     routing_note: str | None = None
+
+
+class TaskBody(msgspec.Struct, rename="camel"):
+    """`projectId`: default, the newest active one; `title`: default, the message's first line;
+    `agentId`: default, who fits."""
+
+    project_id: str | None = None
+    title: str = ""
+    agent_id: str | None = None
 
 
 class SendBody(msgspec.Struct):
@@ -285,6 +295,13 @@ def _place(tx: Tx, call: Call[SendBody], who: Sender, target: str | None) -> Con
     return service.team(tx)
 
 
+def make_task(tx: Tx, call: Call[TaskBody | None]) -> Reply:
+    body = call.body or TaskBody()
+    new = queued.NewTask(body.project_id, body.title, body.agent_id)
+    made = queued.task_of(tx, call.path["id"], new)
+    return json_reply({"task": shapes_work.task(made.task, made.spec)}, 201)
+
+
 def status(tx: Tx, call: Call[StatusBody]) -> Reply:
     body = call.body
     place = service.need(tx, call.company, body.thread_id)
@@ -328,6 +345,11 @@ ROUTES: Final[tuple[Route, ...]] = (
         "POST", "/messages/send", "message.send", send, "Send a message to where it belongs",
         body=SendBody, acting=_send_acting, note=_send_note,
         callee=lambda call: call.body.target(), target="thread:", tags=_TAGS,
+    ),
+    write_route(
+        "POST", "/messages/{id}/task", "task.create", make_task,
+        "Make a task of a message; it keeps the link", body=TaskBody | None,
+        target="message:{id}", status=201, tags=_TAGS,
     ),
     write_route(
         "POST", "/chat/status", "chat.status", status, "Show typing, reading, execution state",

@@ -32,7 +32,7 @@ from homarus.control_plane.route import (
     write_route,
 )
 from homarus.conversations import sessions, turns
-from homarus.flows import conversing, turn_ends, turn_inbound, turn_views
+from homarus.flows import conversing, queued, turn_ends, turn_inbound, turn_views
 from homarus.store.port import Reply, Rx, Tx
 
 _TAGS: Final = ("turns",)
@@ -61,6 +61,12 @@ class TurnBody(msgspec.Struct, rename="camel"):
 
 class AbortBody(msgspec.Struct):
     pass
+
+
+class TextBody(msgspec.Struct):
+    """What a message that waits shall say."""
+
+    text: str
 
 
 class ResetBody(msgspec.Struct):
@@ -139,6 +145,15 @@ def abort(tx: Tx, call: Call[AbortBody | None]) -> Reply:
     row = turns.need(tx, tx.company, call.path["id"])
     aborted = turn_ends.abort(tx, row.id)
     return json_reply({"aborted": aborted, **_view(tx, row.id)})
+
+
+def edit(tx: Tx, call: Call[TextBody]) -> Reply:
+    """Only its writer, and only until it is begun."""
+    return json_reply(_view(tx, queued.edit(tx, call.path["id"], call.body.text).id))
+
+
+def drop(tx: Tx, call: Call[AbortBody | None]) -> Reply:
+    return json_reply(_view(tx, queued.drop(tx, call.path["id"]).id))
 
 
 async def events(stream: Stream, call: Call[None]) -> EventReply:
@@ -255,6 +270,14 @@ ROUTES: Final[tuple[Route | StreamRoute, ...]] = (
     read_route("/turns/{id}", read, "Read a turn, by its id", tags=_TAGS),
     write_route(
         "POST", "/turns/{id}/abort", "turn.abort", abort, "End a turn that waits or runs",
+        body=AbortBody | None, target="turn:{id}", tags=_TAGS,
+    ),
+    write_route(
+        "PATCH", "/turns/{id}", "turn.accept", edit, "Change a message that waits for its turn",
+        body=TextBody, target="turn:{id}", tags=_TAGS,
+    ),
+    write_route(
+        "POST", "/turns/{id}/drop", "turn.abort", drop, "Drop a message that waits for its turn",
         body=AbortBody | None, target="turn:{id}", tags=_TAGS,
     ),
     StreamRoute(

@@ -29,6 +29,7 @@ from homarus.control_plane.route import (
 )
 from homarus.conversations import inbound
 from homarus.conversations.inbound import EVENT, SECRET_CHARS, Delivery, Inbound
+from homarus.flows import hearing
 from homarus.store.port import Reply, Rx, Tx
 
 _TAGS: Final = ("talk",)
@@ -72,7 +73,7 @@ def _secret(rx: Rx, company: str) -> tuple[int, bytes | None]:
 
 
 def _take(tx: Tx, message: Inbound) -> Reply:
-    row, duplicate = inbound.take(tx, message)
+    row, duplicate = hearing.relayed(tx, message)
     reply: dict[str, str | bool] = {
         "ok": True,
         "message_id": row.id,

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
+from homarus.base.action import Actor
 from homarus.base.errors import Invalid, NotFound, Unauthenticated
-from homarus.conversations import rules, service
-from homarus.conversations.model import MAX_REF, Draft, Message, SenderType
+from homarus.conversations import rules
+from homarus.conversations.model import MAX_REF, Draft, SenderType
 from homarus.store.port import Rx, Tx
 
 HEADER: Final = "x-homarus-signature"
@@ -32,7 +33,8 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Inbound(msgspec.Struct, frozen=True):
-    """A message from elsewhere. `id` dedupes within the company; `timestamp` is only kept."""
+    """A message from elsewhere. `id` dedupes within the company; `thread_id` counts where it is a
+    thread of ours; `timestamp` is only kept."""
 
     id: str
     chat_id: str
@@ -91,28 +93,24 @@ def _wrong(message: str) -> Unauthenticated:
     return Unauthenticated("webhook.signature", message, "See docs/how-to/webhook.md.")
 
 
-def take(tx: Tx, message: Inbound) -> tuple[Message, bool]:
-    """A person's message, as relayed, in the team's conversation; `(it, whether it was there)`.
-
-    Its own time and place are kept as metadata: what came late is new all the same, and moves no
-    cursor. Raises `message.platform_id`, `message.text`.
-    """
+def draft(actor: Actor, message: Inbound) -> Draft:
+    """A person's message, as relayed. Its own time and place are kept as metadata: what came late
+    is new all the same, and moves no cursor. Raises `message.platform_id`."""
     if not 0 < len(message.id) <= MAX_REF:
         raise Invalid("message.platform_id", "unusable id", f"1 to {MAX_REF} characters.")
-    who = rules.sender(tx.actor, SenderType.HUMAN, message.from_user_id, SenderType.HUMAN)
+    who = rules.sender(actor, SenderType.HUMAN, message.from_user_id, SenderType.HUMAN)
     about: dict[str, Any] = {
         "chatId": message.chat_id[:MAX_REF],
         "threadId": None if message.thread_id is None else message.thread_id[:MAX_REF],
         "sentAt": None if message.timestamp is None else str(message.timestamp)[:MAX_TIME],
         "source": "webhook",
     }
-    draft = Draft(
+    return Draft(
         sender=who,
         text=message.text,
         metadata=rules.metadata({k: v for k, v in about.items() if v is not None}, who),
         platform_message=message.id,
     )
-    return service.post(tx, service.team(tx), draft)
 
 
 # -- the secret ------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from homarus.conversations.model import MAX_REF, DeliveryState, Sender, SenderTy
 from homarus.kernel.routing import METADATA
 
 _ORDER: Final = tuple(DeliveryState)
-RESERVED: Final = ("relayed", "senderName", "senderRole", METADATA)
+RESERVED: Final = ("relayed", "senderName", "senderRole", "edited", METADATA)
 """Metadata keys that only the daemon sets."""
 
 
@@ -55,6 +55,11 @@ def metadata(given: dict[str, Any] | None, who: Sender) -> dict[str, Any]:
     """The caller's metadata without the reserved keys, then what is known of the sender."""
     kept = {k: v for k, v in (given or {}).items() if k not in RESERVED}
     return kept | who.about
+
+
+def edited(actor: Actor, at_ms: int) -> dict[str, Any]:
+    """What a message's metadata says of its last change."""
+    return {"edited": {"by": actor.key, "atMs": at_ms}}
 
 
 def first_state(sender_type: str) -> DeliveryState:

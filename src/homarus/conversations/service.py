@@ -14,6 +14,7 @@ from homarus.conversations.model import (
     TEAM,
     TYPING_MS,
     Conversation,
+    DeliveryState,
     Draft,
     Message,
     SenderType,
@@ -174,19 +175,7 @@ def report(
     Raises `chat.state`. Emits `participant_status` and, when a message moves, `message_state`.
     """
     wanted = rules.wanted_state(explicit, typing, read)
-    read_ms = tx.now_ms if read else None
-    sql.mark(
-        tx,
-        place.id,
-        agent,
-        typing_until_ms=tx.now_ms + TYPING_MS if typing else None,
-        read_ms=read_ms,
-    )
-    tx.emit(
-        "participant_status",
-        place.id,
-        {"agent": agent, "typing": bool(typing), "read_ms": read_ms},
-    )
+    show(tx, place, agent, typing=bool(typing), read=read)
     last = None if wanted is None else sql.latest_human(tx, place.id)
     if last is None or wanted is None:
         return
@@ -194,3 +183,20 @@ def report(
     if rules.may_move(now, wanted, explicit is not None):
         sql.set_state(tx, tx.company, seq, now, wanted.value)
         tx.emit("message_state", message, {"thread": place.id, "state": wanted.value})
+
+
+def show(tx: Tx, place: Conversation, agent: str, *, typing: bool, read: bool) -> None:
+    """An agent's typing and reading alone. Emits `participant_status`."""
+    read_ms = tx.now_ms if read else None
+    typing_until_ms = tx.now_ms + TYPING_MS if typing else None
+    sql.mark(tx, place.id, agent, typing_until_ms=typing_until_ms, read_ms=read_ms)
+    tx.emit("participant_status", place.id, {"agent": agent, "typing": typing, "read_ms": read_ms})
+
+
+def progress(tx: Tx, message: str, state: DeliveryState) -> None:
+    """How far an agent that is run here got with one message. Emits `message_state`."""
+    row = sql.message(tx, tx.company, message)
+    if row is None or row.delivery_state == state:
+        return
+    sql.set_state(tx, tx.company, row.seq, row.delivery_state, state.value)
+    tx.emit("message_state", row.id, {"thread": row.conversation, "state": state.value})

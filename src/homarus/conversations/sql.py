@@ -1,7 +1,7 @@
 """SQL of the talk tables: rows in, rows out."""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from homarus.conversations.model import (
     Conversation,
@@ -23,6 +23,10 @@ _MESSAGE: Final = (
     "m.metadata, m.delivery_state, m.platform_message, m.created_ms, c.type, c.task"
 )
 _FROM: Final = "from message m join conversation c on c.id=m.conversation"
+
+
+def _json(metadata: dict[str, Any]) -> str:
+    return json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
 
 
 def message_of(row: Row) -> Message:
@@ -174,7 +178,7 @@ def insert_message(tx: Tx, row: Message) -> None:
         (
             row.company, row.seq, row.id, row.conversation, row.sender_type, row.sender,
             row.target_agent, row.text,
-            json.dumps(row.metadata, separators=(",", ":"), ensure_ascii=False),
+            _json(row.metadata),
             row.delivery_state, row.platform_message, row.created_ms,
         ),
     )  # fmt: skip
@@ -197,6 +201,36 @@ def set_state(tx: Tx, company: str, seq: int, before: str, after: str) -> bool:
             (after, company, seq, before),
         )
     )
+
+
+def reword(tx: Tx, row: Message, text: str, metadata: dict[str, Any]) -> None:
+    """Change what a message says, and what is known of it."""
+    tx.run(
+        "update message set text=?, metadata=? where company=? and seq=?",
+        (text, _json(metadata), row.company, row.seq),
+    )
+
+
+def link_task(tx: Tx, message: str, task: str) -> bool:
+    """Keep that a task was made of a message; False: one was already."""
+    return bool(
+        tx.run(
+            "insert into message_task(message, company, task, by_actor, created_ms) "
+            "values(?,?,?,?,?) on conflict do nothing",
+            (message, tx.company, task, tx.actor.key, tx.now_ms),
+        )
+    )
+
+
+def task_of(rx: Rx, message: str) -> tuple[str, str, int] | None:
+    """`(task, who made it, when)` of a message."""
+    row = rx.one("select task, by_actor, created_ms from message_task where message=?", (message,))
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def message_of_task(rx: Rx, task: str) -> str | None:
+    row = rx.one("select message from message_task where task=?", (task,))
+    return None if row is None else str(row[0])
 
 
 def page(

@@ -8,10 +8,12 @@ it was sent with a routing note (`session.send`).
 
 from typing import Final
 
+from homarus.base.errors import NotFound
+from homarus.base.ids import is_uuid
 from homarus.company import agents
+from homarus.conversations import inbound, rules, sessions, sql
 from homarus.conversations import service as talk
-from homarus.conversations import sessions
-from homarus.conversations.model import DIRECT, Conversation, Draft, Message, SenderType
+from homarus.conversations.model import DIRECT, TEAM, Conversation, Draft, Message, SenderType
 from homarus.conversations.turns import Turn
 from homarus.flows import turn_inbound
 from homarus.store.port import Rx, Tx
@@ -28,6 +30,42 @@ def post(tx: Tx, place: Conversation, draft: Draft) -> tuple[Message, bool]:
     if not known and row.sender_type == SenderType.HUMAN:
         _turn(tx, place, row, "chat")
     return row, known
+
+
+def say(tx: Tx, place: str, text: str) -> Message:
+    """What a person writes in a thread: `team`, the thread's id, or the id of the agent that they
+    write to, whose thread opens with it.
+
+    Raises `thread.unknown`, `message.text`, `turn.many`.
+    """
+    who = rules.sender(tx.actor, None, None, SenderType.HUMAN)
+    draft = Draft(who, text, metadata=rules.metadata(None, who))
+    return post(tx, _named(tx, place), draft)[0]
+
+
+def _named(tx: Tx, place: str) -> Conversation:
+    if place == TEAM:
+        return talk.team(tx)
+    ref = place.lower()
+    row = sql.conversation(tx, tx.company, ref) if is_uuid(ref) else None
+    if row is not None:
+        return row
+    agent = agents.by_id(tx, tx.company, ref) if is_uuid(ref) else None
+    if agent is None:
+        raise NotFound("thread.unknown", f"no thread {place[:80]!r}", "See the Threads page.")
+    return talk.direct(tx, agent.id)
+
+
+def relayed(tx: Tx, message: inbound.Inbound) -> tuple[Message, bool]:
+    """A person's message that came by the webhook, into the thread that it names if that is one of
+    ours, else into the team's; `(it, whether it was there)`.
+
+    Raises `message.platform_id`, `message.text`, `turn.many`.
+    """
+    ref = (message.thread_id or "").lower()
+    named = sql.conversation(tx, tx.company, ref) if is_uuid(ref) else None
+    draft = inbound.draft(tx.actor, message)
+    return post(tx, talk.team(tx) if named is None else named, draft)
 
 
 def sent(tx: Tx, place: Conversation, row: Message) -> Turn | None:

@@ -5,11 +5,11 @@ from typing import Any
 
 from homarus.conversations import service as talk
 from homarus.conversations import sessions, transcript, turns
-from homarus.conversations.model import Draft, Sender, SenderType
+from homarus.conversations.model import DeliveryState, Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
 from homarus.flows import turn_inbound, turn_tools
-from homarus.flows.turn_rows import around, session_of, show_typing
+from homarus.flows.turn_rows import around, heard, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT
 from homarus.records import incidents
 from homarus.store.port import Rx, Tx
@@ -29,8 +29,8 @@ def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) ->
         reply = talk.post(tx, place, said)[0].id
     told = {"text": text, **outcome, "usage": _used(tx, row)}
     row = turns.move(tx, row, "finish", reply=reply, outcome=told)
-    end_session(tx, row, session)
-    show_typing(tx, session, agent.id, on=False)
+    wind_up(tx, row, session)
+    show_typing(tx, session, row, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
 
@@ -48,7 +48,9 @@ def hand_out(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) 
     return finish(tx, turn, token, text, outcome | {"calls": told})
 
 
-def end_session(tx: Tx, row: Turn, session: Session) -> None:
+def wind_up(tx: Tx, row: Turn, session: Session) -> None:
+    """The turn's message is resolved, and a session of one turn over."""
+    heard(tx, row, DeliveryState.RESOLVED)
     if row.options.get(turn_inbound.ONCE) and session.ended_ms is None:
         sessions.end(tx, session)
 
@@ -62,12 +64,12 @@ def _used(rx: Rx, row: Turn) -> dict[str, int]:
 def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Turn:
     """No answer comes. What was done until then stays in the transcript. `error` a stable code."""
     row = turns.held(tx, turn, token)
-    session, agent, task = around(tx, row)
+    session, _, task = around(tx, row)
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
     row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                                "remedy": remedy})  # fmt: skip
-    end_session(tx, row, session)
-    show_typing(tx, session, agent.id, on=False)
+    wind_up(tx, row, session)
+    show_typing(tx, session, row, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
 
@@ -85,8 +87,8 @@ def abort(tx: Tx, turn: str, partial: str = "") -> bool:
         transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
     turn_tools.close_all(tx, row, "The turn was aborted before this was done.")
     turns.move(tx, row, "abort", outcome={"stop": "aborted", "text": partial})
-    end_session(tx, row, session)
-    show_typing(tx, session, row.agent, on=False)
+    wind_up(tx, row, session)
+    show_typing(tx, session, row, on=False)
     tx.about(task=session.task)
     return True
 
@@ -112,7 +114,7 @@ def give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
     turn_tools.close_all(tx, row, UNKNOWN_TEXT)
     turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
                                          "remedy": "See the daemon's log."})  # fmt: skip
-    end_session(tx, row, session)
+    wind_up(tx, row, session)
     incidents.open_incident(
         tx,
         severity="high",
@@ -132,4 +134,4 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
-    end_session(tx, row, session)
+    wind_up(tx, row, session)

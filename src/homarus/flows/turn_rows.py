@@ -3,6 +3,7 @@
 from homarus.company import agents
 from homarus.conversations import service as talk
 from homarus.conversations import sessions
+from homarus.conversations.model import DeliveryState
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import Turn
 from homarus.store.port import Rx, Tx
@@ -20,6 +21,15 @@ def session_of(rx: Rx, row: Turn) -> Session:
     return sessions.need(rx, row.company, row.session)
 
 
-def show_typing(tx: Tx, session: Session, agent: str, *, on: bool) -> None:
+def show_typing(tx: Tx, session: Session, row: Turn, *, on: bool) -> None:
+    """Whether its agent writes. The message that a turn answers is being worked on from then on,
+    also while the turn is put aside; `turn_ends.wind_up` resolves it."""
     place = talk.need(tx, tx.company, session.conversation)
-    talk.report(tx, place, agent, typing=on, read=on, explicit=None if on else "resolved")
+    talk.show(tx, place, row.agent, typing=on, read=on)
+    if on:
+        heard(tx, row, DeliveryState.ACTING)
+
+
+def heard(tx: Tx, row: Turn, state: DeliveryState) -> None:
+    if row.message is not None:
+        talk.progress(tx, row.message, state)

@@ -21,11 +21,12 @@ import msgspec
 from homarus.base.action import Outcome
 from homarus.company import agents
 from homarus.conversations import transcript, turns
+from homarus.conversations.model import DeliveryState
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
 from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools
 from homarus.flows.turn_inbound import Given
-from homarus.flows.turn_rows import around, session_of, show_typing
+from homarus.flows.turn_rows import around, heard, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT, Result, text_result
 from homarus.kernel import preflights
 from homarus.kernel.preflights import Preflight, Scope
@@ -84,7 +85,7 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         for other in others:
             if row.mode == other.mode == "collect":
                 _merge(tx, session, row, other)
-    show_typing(tx, session, agent.id, on=True)
+    show_typing(tx, session, row, on=True)
     tx.about(task=task.id, trace=task.trace)
     return Started(row, session_of(tx, row), agent, task)
 
@@ -122,6 +123,7 @@ def _take_in(tx: Tx, session: Session, row: Turn) -> Turn:
 def _merge(tx: Tx, session: Session, into: Turn, other: Turn) -> None:
     _person_line(tx, session, other, into.id)
     turns.move(tx, other, "merge", outcome={"into": into.id})
+    heard(tx, other, DeliveryState.RESOLVED)
 
 
 def absorb(tx: Tx, turn: str, token: int) -> int:
@@ -157,7 +159,7 @@ def hand_back(tx: Tx, turn: str, token: int, harmless: frozenset[str]) -> Turn:
     row = turns.held(tx, turn, token)
     session = session_of(tx, row)
     _settle_open(tx, row, harmless, "the turn was put aside before the answer")
-    show_typing(tx, session, row.agent, on=False)
+    show_typing(tx, session, row, on=False)
     tx.about(task=session.task)
     return turns.move(tx, row, "hand_back", attempts=row.attempts - 1)
 

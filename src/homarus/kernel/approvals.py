@@ -14,6 +14,7 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import Conflict, Internal, Invalid, NotFound
 from homarus.base.ids import is_uuid, numbered
 from homarus.kernel import settings
+from homarus.kernel.actor_names import actor_name
 from homarus.store.port import Row, Rx, Tx
 
 HOUR_MS: Final = 3_600_000
@@ -465,12 +466,7 @@ def decided(row: Approval, rx: Rx) -> Conflict:
 
 def who_decided(rx: Rx, row: Approval) -> str | None:
     """The name of who answered."""
-    kind, _, ref = (row.decided_by or "").partition(":")
-    if not ref:
-        return None
-    table = "agent" if kind == "agent" else "token"
-    found = rx.one(f"select name from {table} where id=?", (ref,))  # noqa: S608
-    return str(found[0]) if found is not None else ref
+    return actor_name(rx, row.decided_by) if row.decided_by else None
 
 
 def use(tx: Tx, approval: str) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from starlette.requests import Request
@@ -16,9 +16,10 @@ from starlette.responses import RedirectResponse, Response
 
 from homarus.base.action import Action, Proof
 from homarus.base.errors import Invalid, Refused, TooLarge
+from homarus.base.ids import new_id
 from homarus.control_plane.auth import Caller
 from homarus.control_plane.idempotency import key_of
-from homarus.flows import approving, by_hand, stopping
+from homarus.flows import approving, by_hand, hearing, queued, stopping, turn_ends
 from homarus.kernel import stop
 from homarus.store.port import Reply, Rx, Store, Tx
 from homarus.tasks.model import State
@@ -26,20 +27,36 @@ from homarus.web import guard
 from homarus.web.visit import Asked, chosen, token_of
 
 MAX_FORM_BYTES: Final = 16_384
+MAX_WRITTEN_BYTES: Final = 262_144
+"""A form that holds a message: 20,000 characters, percent-encoded."""
 MAX_KEY: Final = 100
 MAX_NOTE: Final = 2_000
 DONE: Final = Reply(200, b"{}")
+KEPT: Final = "kept"
+"""Where a request's state has its `Kept`."""
 
 Form = Mapping[str, str]
 
 
 class Act(msgspec.Struct, frozen=True):
-    """A form's action. `target` with `{ref}` of the path; `fn(tx, ref, form)` does it."""
+    """A form's action. `target` with `{ref}` of the path; `fn(tx, ref, form)` does it. `again`: of
+    a form in which somebody writes a message, the path that takes the text when this one did not,
+    with `{ref}` or `{thread}` of the form."""
 
     rule: str
     capability: str
     target: str
     fn: Callable[[Tx, str, Form], None]
+    again: str = ""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A text whose form failed: nobody has to write it twice. `fields`: hidden ones of the form
+    that sends it to `action`."""
+
+    action: str
+    fields: dict[str, str]
+    text: str
 
 
 def csrf(secret: str) -> str:
@@ -47,15 +64,13 @@ def csrf(secret: str) -> str:
     return hashlib.sha256(b"csrf\0" + secret.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def form_of(request: Request, most: int = MAX_FORM_BYTES) -> dict[str, str]:
     """The form's fields. Raises `request.too_large`."""
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise TooLarge(
-                "request.too_large", "the form is too large", f"At most {MAX_FORM_BYTES} bytes."
-            )
+        if len(body) > most:
+            raise TooLarge("request.too_large", "the form is too large", f"At most {most} bytes.")
     return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
@@ -66,8 +81,10 @@ class Acts:
     def answer(self, act: Act) -> Callable[[Request], Any]:
         async def answered(request: Request) -> Response:
             guard.check_origin(request.headers)
-            form = await form_of(request)
+            form = await form_of(request, MAX_WRITTEN_BYTES if act.again else MAX_FORM_BYTES)
             secret = request.cookies.get(guard.SESSION_COOKIE)
+            if act.again and form.get("text", "").strip():
+                setattr(request.state, KEPT, _kept(act, request, form, csrf(secret or "")))
             caller = await self._store.read(_caller, secret, form.get("company"))
             if not hmac.compare_digest(csrf(secret or ""), form.get("csrf", "")):
                 raise Refused(
@@ -98,6 +115,19 @@ class Acts:
 def _caller(rx: Rx, secret: str | None, company: str | None) -> Caller:
     token = token_of(rx, secret)
     return Caller(token, chosen(rx, token, Asked(secret, company)).id)
+
+
+def _kept(act: Act, request: Request, form: Form, secret: str) -> Kept:
+    """With a key of its own: the text may be changed before it is sent again."""
+    values = {"ref": request.path_params.get("ref", ""), "thread": form.get("thread", "")}
+    action = act.again.format(**{name: quote(str(text), safe="") for name, text in values.items()})
+    fields = {
+        "csrf": secret,
+        "key": new_id(),
+        "company": form.get("company", ""),
+        "back": guard.ours(form.get("back")),
+    }
+    return Kept(action, fields, form["text"])
 
 
 def _done(tx: Tx, fn: Callable[[Tx, str, Form], None], ref: str, form: Form) -> Reply:
@@ -143,9 +173,44 @@ def _move(tx: Tx, ref: str, form: Form) -> None:
     by_hand.move(tx, ref, State(to), form.get("note", "").strip()[:MAX_NOTE] or None)
 
 
+def _say(tx: Tx, ref: str, form: Form) -> None:
+    hearing.say(tx, ref, _written(form))
+
+
+def _edit(tx: Tx, ref: str, form: Form) -> None:
+    queued.edit(tx, ref, _written(form))
+
+
+def _drop(tx: Tx, ref: str, form: Form) -> None:
+    _ = form
+    queued.drop(tx, ref)
+
+
+def _end(tx: Tx, ref: str, form: Form) -> None:
+    _ = form
+    turn_ends.abort(tx, ref)
+
+
+def _make_task(tx: Tx, ref: str, form: Form) -> None:
+    given = {name: form.get(name, "").strip() or None for name in ("project", "agent")}
+    queued.task_of(tx, ref, queued.NewTask(title=form.get("title", ""), **given))
+
+
+def _written(form: Form) -> str:
+    """Browsers send line ends as CR LF."""
+    return form.get("text", "").replace("\r\n", "\n")
+
+
 ACTS: Final = (
     Act("/app/approvals/{ref}", "approval.decide", "approval:{ref}", _decide),
     Act("/app/stops", "stop.set", "stop:new", _stop),
     Act("/app/stops/{ref}/lift", "stop.lift", "stop:{ref}", _lift),
     Act("/app/tasks/{ref}/move", "task.move", "task:{ref}", _move),
-)
+    Act("/app/threads/{ref}/messages", "message.send", "thread:{ref}", _say,
+        "/app/threads/{ref}/messages"),
+    Act("/app/turns/{ref}/edit", "turn.accept", "turn:{ref}", _edit,
+        "/app/threads/{thread}/messages"),
+    Act("/app/turns/{ref}/drop", "turn.abort", "turn:{ref}", _drop),
+    Act("/app/turns/{ref}/stop", "turn.abort", "turn:{ref}", _end),
+    Act("/app/messages/{ref}/task", "task.create", "message:{ref}", _make_task),
+)  # fmt: skip

@@ -26,7 +26,7 @@ from homarus.kernel import links
 from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
 from homarus.web import guard
-from homarus.web.acts import ACTS, Acts, csrf
+from homarus.web.acts import ACTS, KEPT, Acts, csrf
 from homarus.web.consent import Consent
 from homarus.web.live import Hub
 from homarus.web.login import Login
@@ -129,7 +129,8 @@ class Pages:
         fragment = "fragment" in request.query_params
         if isinstance(error, Unauthenticated) and request.method == "GET" and not fragment:
             return RedirectResponse(LOGIN, 303)
-        html = await asyncio.to_thread(self.renderer.error, error)
+        kept = getattr(request.state, KEPT, None)
+        html = await asyncio.to_thread(self.renderer.error, error, kept)
         return HTMLResponse(html, status_of(error))
 
     def page(self, view: View) -> Handler:

@@ -14,11 +14,12 @@ from homarus.base.errors import HomarusError
 from homarus.base.ids import new_id
 from homarus.kernel.capabilities import BUILTIN, role_reaches
 from homarus.web import words
+from homarus.web.acts import Kept
 from homarus.web.views import BANNER, VIEWS, View
 from homarus.web.visit import Visit
 
-NAVIGATION: Final = tuple(v for v in VIEWS if v.name in ("desk", "board", "agents", "receipts"))
-SECTION: Final = {"agent": "agents", "task": "board"}
+NAVIGATION: Final = tuple(v for v in VIEWS if v.key)
+SECTION: Final = {"agent": "agents", "task": "board", "thread": "threads"}
 RULE: Final = {v.name: v.rule for v in (*VIEWS, BANNER)}
 
 
@@ -37,6 +38,7 @@ class Renderer:
             "version": __version__,
             "label": words.label,
             "verdicts": words.VERDICTS,
+            "delivery": words.DELIVERY,
             "stamp": words.stamp,
             "clock": words.clock,
             "fresh": new_id,
@@ -72,8 +74,9 @@ class Renderer:
             link=partial(_link, view),
         )
 
-    def error(self, error: HomarusError) -> str:
-        return self._env.get_template("error.html").render(error=error)
+    def error(self, error: HomarusError, kept: Kept | None = None) -> str:
+        """`kept`: what somebody wrote in the form that failed, to be sent again."""
+        return self._env.get_template("error.html").render(error=error, kept=kept)
 
     def tap(self, values: Mapping[str, Any]) -> str:
         return self._env.get_template("tap.html").render(values)

@@ -12,20 +12,24 @@ from homarus.base.action import VerdictKind
 from homarus.base.errors import HomarusError, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.company.founding import Company
+from homarus.flows import queued
 from homarus.kernel import stop
 from homarus.store.port import Rx
 from homarus.tasks import sql
 from homarus.tasks.model import State
-from homarus.web.queries import PAGE, board, desk, halt, ledger, roster, task
+from homarus.web.queries import PAGE, board, desk, halt, ledger, roster, task, threads
 
 Values = dict[str, Any]
 Query = Mapping[str, str]
 MAX_VALUE: Final = 200
+MAX_WRITTEN: Final = 20_000
+"""Characters of a message that is written on a page."""
 
 
 class View(msgspec.Struct, frozen=True):
     """A page. `fragment`: the template of its live part; `capability`: what reading it takes;
-    `query`: names that its URL knows; `rule`: path of the page, with `{ref}` where it has one."""
+    `query`: names that its URL knows; `rule`: path of the page, with `{ref}` where it has one;
+    `key`: after `g` it leads here, from the header."""
 
     name: str
     title: str
@@ -34,6 +38,7 @@ class View(msgspec.Struct, frozen=True):
     fn: Callable[[Rx, Company, Query], Values]
     query: tuple[str, ...] = ()
     capability: str = "read"
+    key: str = ""
 
 
 def _text(query: Query, name: str) -> str | None:
@@ -108,6 +113,35 @@ def show_agent(rx: Rx, company: Company, query: Query) -> Values:
     return {"profile": found}
 
 
+def show_threads(rx: Rx, company: Company, query: Query) -> Values:
+    found = threads.listed(rx, company.id, _text(query, "after"), _number(query, "before"))
+    return {"threads": found, "page": PAGE}
+
+
+def show_thread(rx: Rx, company: Company, query: Query) -> Values:
+    place = threads.find(rx, company.id, query["ref"])
+    if place is None:
+        raise NotFound("thread.unknown", "no such thread in this company", "See Threads.")
+    before = _number(query, "before")
+    edited, made_of, problem = _text(query, "edit"), _text(query, "task"), None
+    turn = message = None
+    try:
+        turn = None if edited is None else queued.waiting(rx, company.id, edited)
+        message = None if made_of is None else queued.need_message(rx, company.id, made_of)
+    except HomarusError as error:
+        problem = error
+    return {
+        "thread": threads.thread(rx, company.id, place, before),
+        "before": before,
+        "page": PAGE,
+        "most": MAX_WRITTEN,
+        "turn": turn,
+        "message": message,
+        "problem": problem,
+        "projects": [] if message is None else board.projects(rx, company.id),
+    }
+
+
 def show_receipts(rx: Rx, company: Company, query: Query) -> Values:
     given = {name: _text(query, name) for name in ("actor", "verdict", "task", "trace")}
     actor, verdict, of_task, trace = given.values()
@@ -146,14 +180,19 @@ def show_banner(rx: Rx, company: Company, query: Query) -> Values:
 
 
 VIEWS: Final = (
-    View("desk", "Desk", "/app", "_desk.html", show_desk),
+    View("desk", "Desk", "/app", "_desk.html", show_desk, key="d"),
     View("stop", "STOP", "/app/stop", "_stop.html", show_stop, ("scope", "subject")),
     View("board", "Board", "/app/board", "_board.html", show_board,
-         ("project", "agent", "role", "state", "after")),
-    View("agents", "Agents", "/app/agents", "_agents.html", show_agents, ("after",)),
+         ("project", "agent", "role", "state", "after"), key="b"),
+    View("agents", "Agents", "/app/agents", "_agents.html", show_agents, ("after",),
+         key="a"),
     View("agent", "Agent", "/app/agents/{ref}", "_agent.html", show_agent),
+    View("threads", "Threads", "/app/threads", "_threads.html", show_threads,
+         ("after", "before"), key="t"),
+    View("thread", "Thread", "/app/threads/{ref}", "_thread.html", show_thread,
+         ("before", "edit", "task")),
     View("receipts", "Receipts", "/app/receipts", "_receipts.html", show_receipts,
-         ("actor", "verdict", "task", "trace", "before"), "audit.read"),
+         ("actor", "verdict", "task", "trace", "before"), "audit.read", "r"),
     View("task", "Task", "/app/tasks/{ref}", "_task.html", show_task),
 )  # fmt: skip
 BANNER: Final = View("banner", "", "/app/banner", "_banner.html", show_banner)

@@ -19,6 +19,22 @@ LABELS: Final = {
     State.ARCHIVED: "Archived",
 }
 VERDICTS: Final = {"allow": "allowed", "refuse": "refused", "divert": "diverted"}
+DELIVERY: Final = {
+    "queued": "waits",
+    "seen": "seen",
+    "acting": "being worked on",
+    "resolved": "resolved",
+    "running": "being answered",
+    "parked": "waits for an approval",
+    "done": "answered",
+    "failed": "failed",
+    "aborted": "stopped",
+    "merged": "heard with the next one",
+    "interrupted": "interrupted",
+    "dropped": "dropped",
+}
+"""How far a message got: what agents that run elsewhere report, the states of a turn, and two of
+ours."""
 NOW_MS: Final = 45_000
 MAX_LINE: Final = 300
 MARGIN: Final = 200

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from homarus.testing.daemon import key
+from homarus.testing.scripted_model import Hang
 
 
 async def _turns(chat: Any) -> list[Any]:
@@ -44,6 +45,58 @@ async def test_a_platform_message_that_comes_twice_is_one_turn(talk: Any) -> Non
     ended = await chat.ended(turn["id"])
     assert ended["outcome"]["text"] == "Once."
     assert turn["askedBy"].startswith("runtime:"), "a relayed person is nobody's operator"
+
+
+async def test_what_a_webhook_brings_to_an_agents_thread_is_answered_once(talk: Any) -> None:
+    chat = await talk("Once.")
+    thread = await _thread(chat)
+    for _ in range(2):
+        reply = await _webhook(chat, "m-1", thread)
+        assert reply["thread_id"] == thread
+    (turn,) = await _turns(chat)
+    await chat.ended(turn["id"])
+    assert await chat.thread() == [("human", "hi"), ("agent", "Once.")]
+    assert turn["askedBy"].startswith("runtime:"), "a relayed person is nobody's operator"
+
+
+@pytest.mark.parametrize("named", [None, "C-42", "00000000-0000-7000-8000-000000000000"])
+async def test_any_other_thread_of_a_webhook_is_the_teams(talk: Any, named: str | None) -> None:
+    chat = await talk()
+    thread = (await _webhook(chat, "m-1", named))["thread_id"]
+    (team,) = (await chat.get("/threads", type="team"))["threads"]
+    assert thread == team["id"]
+    assert await _turns(chat) == []
+
+
+async def _webhook(chat: Any, message: str, thread: str | None) -> Any:
+    body = {"id": message, "chat_id": "c", "from_user_id": "kim", "text": "hi", "thread_id": thread}
+    reply = await chat.daemon.company.post(
+        "/api/webhook/inbound", json={"event": "message.created", "message": body}, headers=key()
+    )
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+async def test_what_waits_is_changed_dropped_and_made_a_task(talk: Any) -> None:
+    chat = await talk(Hang("busy"), "two", "three")
+    first = await chat.say("one")
+    await chat.model.hanging.wait()
+    second, third = await chat.say("tow"), await chat.say("drop me")
+    reply = await chat.daemon.owner.patch(
+        f"/api/v1/turns/{second}", json={"text": "two"}, headers=key()
+    )
+    row = reply.json()["turn"]
+    assert (row["text"], row["changedBy"]) == ("two", row["askedBy"])
+    dropped = (await chat.post(f"/turns/{third}/drop", {}))["turn"]
+    assert (dropped["state"], dropped["outcome"]["stop"]) == ("aborted", "dropped")
+    reply = await chat.daemon.owner.post(f"/api/v1/turns/{first}/drop", headers=key())
+    assert (reply.status_code, reply.json()["code"]) == (409, "turn.begun")
+    await chat.post(f"/turns/{first}/abort", {})
+    await chat.ended(second)
+    assert [text for _, text in await chat.thread()] == ["one", "two", "drop me", "two"]
+    await chat.daemon.project()
+    made = (await chat.post(f"/messages/{row['messageId']}/task", {"agentId": "ada"}))["task"]
+    assert made["inputJson"]["title"] == "two"
 
 
 @pytest.mark.parametrize("where", ["team", "other agent", "as the agent"])
@@ -89,7 +142,6 @@ async def test_an_agent_sends_to_another(talk: Any) -> None:
 
 async def test_the_queue_of_a_session_is_bounded_and_the_message_is_not_lost(talk: Any) -> None:
     from homarus.conversations import turns
-    from homarus.testing.scripted_model import Hang
 
     chat = await talk(Hang("busy"))
     first = await chat.say("begin")

@@ -8,6 +8,7 @@ from homarus.base.action import Action
 from homarus.base.errors import HomarusError, NotFound, Unauthenticated
 from homarus.conversations import inbound
 from homarus.conversations.inbound import SKEW_S, Inbound
+from homarus.flows import hearing
 from homarus.kernel import tokens
 from homarus.store.port import Tx
 from homarus.testing.stores import Opener, opened
@@ -80,9 +81,9 @@ async def test_a_message_is_taken_once(opener: Opener, tmp_path: Path) -> None:
         token = await s.store.write(s.action("token.create"), runtime)
         action = Action(s.company, "message.receive", "thread:", credential=token)
         message = Inbound("m-1", "chat", "hello", timestamp=0)
-        row, there = await s.store.write(action, inbound.take, message)
-        again, known = await s.store.write(action, inbound.take, message)
+        row, there = await s.store.write(action, hearing.relayed, message)
+        again, known = await s.store.write(action, hearing.relayed, message)
         assert (there, known, again.id) == (False, True, row.id)
         assert row.metadata["relayed"] is True and row.sender is None
         with pytest.raises(HomarusError):
-            await s.store.write(action, inbound.take, Inbound("", "chat", "x"))
+            await s.store.write(action, hearing.relayed, Inbound("", "chat", "x"))

@@ -6,6 +6,7 @@ import msgspec
 
 from homarus.base.errors import HomarusError
 from homarus.control_plane.timeline import events_about
+from homarus.conversations import sql as talk
 from homarus.kernel import receipts
 from homarus.store.port import Event, Rx
 from homarus.tasks import sql
@@ -48,6 +49,13 @@ class Link(msgspec.Struct, frozen=True):
     state: State
 
 
+class Source(msgspec.Struct, frozen=True):
+    """The message that a task was made of."""
+
+    thread: str
+    seq: int
+
+
 class Detail(msgspec.Struct, frozen=True):
     task: Task
     spec: Spec
@@ -61,6 +69,7 @@ class Detail(msgspec.Struct, frozen=True):
     frees: list[Link]
     moments: list[Moment]
     cut: bool
+    said: Source | None
 
 
 def detail(rx: Rx, company: str, ref: str) -> Detail | None:
@@ -86,7 +95,14 @@ def detail(rx: Rx, company: str, ref: str) -> Detail | None:
         frees=_links(rx, "select task from task_dependency where blocker=? limit ?", task.id),
         moments=moments[-MAX_LINES:],
         cut=len(moments) > MAX_LINES,
+        said=_source(rx, company, task.id),
     )
+
+
+def _source(rx: Rx, company: str, task: str) -> Source | None:
+    message = talk.message_of_task(rx, task)
+    said = None if message is None else talk.message(rx, company, message)
+    return None if said is None else Source(said.conversation, said.seq)
 
 
 def _links(rx: Rx, ids: str, task: str) -> list[Link]:

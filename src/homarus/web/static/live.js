@@ -8,6 +8,8 @@ const BACKOFF_MS = 250;
 const BACKOFF_MAX_MS = 10000;
 const HELD_MS = 400;
 const TICK_MS = 15000;
+const END_PX = 60;
+const CHORD_MS = 2000;
 const SAY_MS = 5000; // what waits is said to screen readers at most this often
 const SIGNED_OUT = 4401;
 
@@ -79,8 +81,16 @@ async function show(el, html) {
     const fresh = next.querySelector("#" + CSS.escape(part.id));
     if (fresh) keepStill(part, fresh);
   }
+  const follows = atEnd(el);
   await window.htmx.swap({ target: el, text: next.outerHTML, swap: "outerMorph", sourceElement: el });
   tick();
+  if (follows) scrollTo(0, document.documentElement.scrollHeight);
+}
+
+function atEnd(el) { // a thread that is read at its end is followed there
+  const part = el.querySelector("[data-follow]");
+  const below = document.documentElement.scrollHeight - scrollY - innerHeight;
+  return part && below < END_PX && !part.matches(":hover") && getSelection().isCollapsed;
 }
 
 // -- nothing moves under pointer, focus or selection ----------------------------------------
@@ -243,6 +253,11 @@ const press = {
   r: (row) => row?.querySelector("[data-retry]")?.click(),
 };
 
+function pageOf(key) {
+  const link = document.querySelector(`[data-go="${CSS.escape(key)}"]`);
+  return link && (() => link.click());
+}
+
 function step(way) {
   const rows = [...document.querySelectorAll("[data-row]")];
   const at = rows.findIndex((row) => row.contains(document.activeElement));
@@ -256,14 +271,73 @@ function choose(row, word) { // what asks once more opens; its own button or fie
   el.querySelector("input:not([type=hidden]), button").focus();
 }
 
+let chord = -CHORD_MS; // when g was pressed; the next key names a page
+
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("textarea")) {
+    return event.target.form.requestSubmit();
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.matches("input, select, textarea")) return;
-  const act = press[event.key];
+  const goes = event.timeStamp - chord < CHORD_MS;
+  chord = event.key === "g" && !goes ? event.timeStamp : -CHORD_MS;
+  const act = goes ? pageOf(event.key) : press[event.key];
   if (!act) return;
   event.preventDefault();
   act(document.activeElement.closest("[data-row]"));
 });
+
+// -- a message that is written here survives updates, a reload and a failed send ------------------
+
+const form = document.querySelector("form[data-send]");
+if (form) keepWriting(form, form.elements.text, form.querySelector("[data-failed]"));
+
+function keepWriting(form, field, failed) {
+  const draft = `draft:${form.elements.company.value}:${form.getAttribute("action")}`;
+  let tried = null; // text that may have arrived though no answer came: the same key again is no second one
+  let busy = false;
+  field.value ||= sessionStorage.getItem(draft) ?? "";
+  field.addEventListener("input", () => sessionStorage.setItem(draft, field.value));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    const text = field.value;
+    if (tried !== null && tried !== text) form.elements.key.value = freshKey();
+    tried = text;
+    failed.hidden = true;
+    const why = await sent(form);
+    if (why === null) {
+      form.elements.key.value = freshKey();
+      tried = null;
+      if (field.value === text) {
+        field.value = "";
+        sessionStorage.removeItem(draft);
+      }
+      touchAll();
+    } else {
+      failed.textContent = `Not sent, and kept here. ${why}`;
+      failed.hidden = false;
+    }
+    busy = false;
+  });
+}
+
+async function sent(form) { // why not; null: it was
+  try {
+    const fields = new URLSearchParams(new FormData(form));
+    const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "manual" });
+    if (answer.type === "opaqueredirect") return null;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const said = [...page.querySelectorAll("main > p")].slice(0, 2).map((p) => p.textContent);
+    return said.join(" ") || `The daemon answered ${answer.status}.`;
+  } catch {
+    return "The daemon does not answer. Try again.";
+  }
+}
+
+const freshKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
 
 const waiting = () => document.querySelector("#h-waiting .count")?.textContent;
 let told = waiting();
