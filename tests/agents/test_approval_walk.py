@@ -1,10 +1,11 @@
 """An approval that is asked in a chat, from the question to the answer, over the end of the daemon.
 
-Processes as people have them: the daemon, and a `homarus` for each thing that somebody types. Only
-the provider of the model is scripted.
+The daemon is a process, and so is the terminal in which the approval is answered. Only the provider
+of the model is scripted.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from homarus.client.http import Client
 from homarus.demo.children import Daemon
 from homarus.testing.model_server import ModelServer
 from homarus.testing.obedient import DONE, Obedient, order
-from tests.support.commands import Ran, homarus
+from tests.support.commands import Terminal, homarus
 
 COMMAND = "site.publish"
 EFFECT = "published.txt"
@@ -39,10 +40,12 @@ class Walk:
         token = (self.home / "run" / "owner.token").read_text().strip()
         return Client(self.daemon.ready.url, token, company)
 
-    def type(self, *arguments: str) -> Ran:
-        ran = homarus(self.home, "--company", "acme", *arguments)
+    def type(self, *arguments: str, other: bool = False) -> str:
+        """What a command says. `other`: in another terminal, a process of its own."""
+        terminal = partial(homarus, self.home) if other else Terminal(self.home)
+        ran = terminal("--company", "acme", *arguments)
         assert ran.code == 0, ran.err
-        return ran
+        return ran.out
 
     def _found(self, provider: ModelServer) -> None:
         with self.client(None) as instance:
@@ -101,7 +104,7 @@ def test_asked_in_a_chat_answered_after_a_restart_done_once(walk: Walk, end: str
     walk.again()
 
     assert walk.get(f"/turns/{asked['id']}")["turn"]["state"] == "parked"
-    walk.type("approval", "approve", number, "--note", "go ahead")
+    walk.type("approval", "approve", number, "--note", "go ahead", other=True)
     turn = walk.until(asked["id"], lambda row: row["endedAt"] is not None)
 
     assert (turn["state"], turn["outcome"]["text"]) == ("done", DONE)
@@ -114,7 +117,7 @@ def test_asked_in_a_chat_answered_after_a_restart_done_once(walk: Walk, end: str
 
     (act,) = [row for row in walk.get("/receipts", capability=COMMAND)["receipts"]
               if row["verdict"] == "allow" and row.get("of") is None]  # fmt: skip
-    why = walk.type("why", act["id"]).out
+    why = walk.type("why", act["id"])
     answer, _, chain = why.partition("\n\n")
     for named in (act["id"], COMMAND, task["id"], f"{number} (used), answered by owner"):
         assert named in answer

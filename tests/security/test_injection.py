@@ -8,7 +8,7 @@ says. What counts is the company afterwards, the disk, the hosts outside and the
 import base64
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,6 @@ from tests.support.attacked import (
     TOOL,
     Attacked,
     Called,
-    attacked,
     mcp_tool,
 )
 from tests.support.profile import chosen_profile
@@ -224,8 +223,7 @@ def mcp_result(company: Attacked, agent: str, text: str) -> str:
 
 # -- cases -----------------------------------------------------------------------------------
 
-MOST: Final = 100
-"""Spawns from one task."""
+MOST: Final = 10
 SHORT: Final = 150
 """Characters of an order that the name of a file and the line of a skill hold."""
 
@@ -257,12 +255,6 @@ def cases() -> list[Any]:
             places.append(fitting[0])
         found += [pytest.param(place, wanted, id=f"{place}-{one.id}") for place in fitting]
     return found
-
-
-@pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
-    with attacked(tmp_path_factory.mktemp("injection") / "home") as made:
-        yield made
 
 
 @pytest.mark.parametrize("place, wanted", cases())
@@ -337,15 +329,16 @@ def test_what_needs_an_approval_waits_for_a_person(company: Attacked) -> None:
 
 
 def test_work_for_others_has_an_end(company: Attacked) -> None:
-    """A task gives so much work away and no more."""
+    """So many tasks are spawned on one trace as the company's setting says, and no more."""
+    company.govern("governed_setting", {"name": "routing.tasks", "value": MOST})
     agent = company.hire()
-    bomb = "\n".join(order("spawn", agent="bob", title=f"again {n}") for n in range(MOST + 5))
+    bomb = "\n".join(order("spawn", agent="bob", title=f"again {n}") for n in range(30))
     (company.workspace(agent) / "readme.md").write_text(bomb)
     before = company.state()
     turn = company.ask(agent, order("read", path="readme.md"))
     assert turn["state"] == "done"
     errors = [one.error for one in company.called(agent, turn["id"])[1:]]
-    assert errors == [None] * MOST + ["R5.breadth"] * 5
+    assert errors == [None] * MOST + ["R5.breadth"] * (30 - MOST)
     assert company.state() == before
 
 

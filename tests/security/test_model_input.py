@@ -14,19 +14,11 @@ import pytest
 
 from homarus.backends.local import interpreter
 from homarus.testing.obedient import DONE, order
-from tests.support.attacked import MODEL_KEY, Attacked, attacked, mcp_tool
+from tests.support.attacked import HANDLE, MODEL_KEY, SECRET, Attacked, mcp_tool
 from tests.support.requires import requires
 from tests.support.scripted_http import Answer
 
-SECRET = "planted-secret-4f1c-of-the-company"
 OURS = "planted-in-the-environment-9d22"
-HANDLE = "secret://api-key"
-
-
-@pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
-    with attacked(tmp_path_factory.mktemp("input") / "home", secret=SECRET) as made:
-        yield made
 
 
 def asked(company: Attacked) -> str:

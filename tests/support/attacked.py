@@ -33,6 +33,7 @@ from homarus.testing.waiting import seen
 from tests.support.scripted_http import Answer, ScriptedServer, scripted
 
 SLUG = "plot"
+SECRET, HANDLE = "planted-secret-4f1c-of-the-company", "secret://api-key"
 MODEL_KEY = "sk-of-the-provider-0123456789"
 OPEN = ("queued", "running")
 RULES = "rules/house.md"
@@ -195,9 +196,8 @@ def _called(message: dict[str, Any]) -> Called:
 
 
 @contextmanager
-def attacked(home: Path, *, secret: str = "") -> Iterator[Attacked]:
-    """Founded over the wire, as its owner would. `secret`: what the server `notes` is sent, which
-    the company knows as `secret://api-key`."""
+def attacked(home: Path) -> Iterator[Attacked]:
+    """Founded over the wire, as its owner would."""
     with ExitStack() as stack:
         address = stack.enter_context(beside(home))
         provider = stack.enter_context(ModelServer(Obedient(), key=MODEL_KEY))
@@ -210,13 +210,13 @@ def attacked(home: Path, *, secret: str = "") -> Iterator[Attacked]:
         owner = stack.enter_context(Client(address.url, address.owner_token, SLUG))
         company = Attacked(home, address.url, owner, provider, page, evil,
                            notes, address.owner_token)  # fmt: skip
-        _found(company, secret)
+        _found(company)
         for client in company.voices.values():
             stack.callback(client.close)
         yield company
 
 
-def _found(company: Attacked, secret: str) -> None:
+def _found(company: Attacked) -> None:
     owner, url = company.owner, company.provider.base_url("openai")
     owner.post("/models", {"dialect": "openai", "baseUrl": url, "model": "m-1", "key": MODEL_KEY})
     project = owner.post("/projects", {"goal": "Ship the release"})["project"]["id"]
@@ -232,7 +232,7 @@ def _found(company: Attacked, secret: str) -> None:
     company.command(SHOW, "-c", code, "{text}", slots={"text": "text"})
     company.command("danger.run", "-c", "print('it ran')", approval=True)
     company.command("payroll.run", "-c", "print('it ran')", grants=["role:coo"])
-    _notes(company, secret)
+    _notes(company)
     task, waiting = (_held_by_bob(company, project, name) for name in (None, "danger.run"))
     with pytest.raises(Refused, match=r"approval\.needed"):
         body = {"agentId": "bob", "capability": "danger.run", "taskId": waiting, "arguments": {}}
@@ -247,15 +247,16 @@ def _found(company: Attacked, secret: str) -> None:
     }  # fmt: skip
 
 
-def _notes(company: Attacked, secret: str) -> None:
-    server: dict[str, Any] = {"name": "notes", "url": company.notes.url}
-    if secret:
-        hosts = json.dumps({"hosts": [_host(company.notes.url).partition("/")[0]]})
-        body = {"name": "api-key", "resourceType": "secret", "provider": "own",
-                "secretText": secret, "configText": hosts}  # fmt: skip
-        company.owner.post("/resources", body)
-        server["headers"] = {"Authorization": "Bearer secret://api-key"}
-    company.owner.post("/mcp-servers", server)
+def _notes(company: Attacked) -> None:
+    """The MCP server, which is sent SECRET."""
+    hosts = json.dumps({"hosts": [_host(company.notes.url).partition("/")[0]]})
+    body = {"name": "api-key", "resourceType": "secret", "provider": "own", "secretText": SECRET,
+            "configText": hosts}  # fmt: skip
+    company.owner.post("/resources", body)
+    headers = {"Authorization": f"Bearer {HANDLE}"}
+    company.owner.post(
+        "/mcp-servers", {"name": "notes", "url": company.notes.url, "headers": headers}
+    )
 
 
 def _held_by_bob(company: Attacked, project: str, capability: str | None) -> str:
