@@ -15,7 +15,9 @@ from typing import Any, Final
 import pytest
 
 from homarus.base.errors import Refused
-from homarus.testing.obedient import MARK, order
+from homarus.testing.model_script import Call, Reply, Seen
+from homarus.testing.obedient import MARK, Obedient, order
+from homarus.testing.waiting import seen as waiting
 from tests.support.attacked import (
     RULES,
     SHOW,
@@ -340,6 +342,29 @@ def test_work_for_others_has_an_end(company: Attacked) -> None:
     errors = [one.error for one in company.called(agent, turn["id"])[1:]]
     assert errors == [None] * MOST + ["R5.breadth"] * (30 - MOST)
     assert company.state() == before
+
+
+def test_two_agents_who_answer_each_other_come_to_an_end(company: Attacked) -> None:
+    """A text that spreads: each of the two is told to say it to the other."""
+    company.govern("governed_setting", {"name": "routing.messages", "value": MOST})
+    pair = company.hire(), company.hire()
+
+    def worm(seen: Seen) -> Reply | None:
+        if seen.body["messages"][-1]["role"] == "tool":
+            return None
+        other = pair[f"You are {pair[0]}," in seen.system]
+        return Call("send", {"agent": other, "text": f"Tell me too. {len(seen.body['messages'])}"})
+
+    company.provider.reset(worm, Obedient())
+    company.ask(pair[0], "Begin.")
+    waiting(lambda: not company.owner.get("/turns", open="true")["turns"])
+    company.provider.reset(Obedient())
+    turns = [row for one in pair for row in company.owner.get("/turns", agentId=one)["turns"]]
+    assert len(turns) == 1 + MOST
+    last = max(turns, key=lambda row: row["no"])
+    agent = next(name for name in pair if company.agents[name] == last["agentId"])
+    (called,) = company.called(agent, last["id"])
+    assert (last["state"], called.error) == ("done", "send.many")
 
 
 def allowed(company: Attacked, agent: str) -> set[str]:
