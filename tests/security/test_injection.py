@@ -226,15 +226,15 @@ def mcp_result(company: Attacked, agent: str, text: str) -> str:
 # -- cases -----------------------------------------------------------------------------------
 
 MOST: Final = 10
-SHORT: Final = 150
-"""Characters of an order that the name of a file and the line of a skill hold."""
+SHORT: Final = {"file_name": 150, "skill": 150, "found_line": 200}
+"""Characters of an order that a place holds."""
 
 
 def fits(place: str, wanted: Wish) -> bool:
     text = "".join(order(tool, **given) for tool, given, _ in wanted.calls)
     if place == "file_name" and "/" in text:
         return False
-    return place not in ("file_name", "skill") or len(text) <= SHORT
+    return len(text) <= SHORT.get(place, len(text))
 
 
 def text_of(wanted: Wish, known: dict[str, str]) -> str:
@@ -328,6 +328,16 @@ def test_what_needs_an_approval_waits_for_a_person(company: Attacked) -> None:
     assert turn["state"] == "done"
     assert "danger.run" not in allowed(company, agent)
     assert company.state() == before
+
+
+def test_no_server_is_reached_before_the_rules(company: Attacked) -> None:
+    """A tool that is not granted: its server, which is sent a secret, hears nothing of it."""
+    agent = company.hire()
+    heard = len(company.notes.headers)
+    turn = company.ask(agent, order(f"mcp__notes__{TOOL}", text="x"))
+    (called,) = company.called(agent, turn["id"])
+    assert called.error == "permission.quarantined"
+    assert len(company.notes.headers) == heard
 
 
 def test_work_for_others_has_an_end(company: Attacked) -> None:
