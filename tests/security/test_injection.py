@@ -174,9 +174,9 @@ def page(company: Attacked, agent: str, text: str) -> str:
 @vector
 def message(company: Attacked, agent: str, text: str) -> str:
     bob = company.voices["bob"]
-    thread = company.owner.post("/threads", {"type": "team", "title": agent})["thread"]["id"]
+    thread = company.owner.post("/threads", {"type": "team"})["thread"]["id"]
     bob.post(f"/threads/{thread}/messages", {"text": text, "agentId": "bob"})
-    return order("message_list", thread=thread)
+    return order("message_list", thread=thread, limit=1)
 
 
 @vector
