@@ -6,6 +6,7 @@ is replaced.
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import httpx2
 import pytest
 
 from homarus.agents.endpoint import Dialect
+from homarus.store.port import Rx
 from homarus.testing.daemon import Daemon, key, running
-from homarus.testing.model_server import Call, Fail, ModelServer, Say
+from homarus.testing.model_server import Call, Fail, Hold, ModelServer, Say, Stall
 
 WAIT_S = 60.0
 DIALECTS = pytest.mark.parametrize("dialect", list(Dialect), ids=lambda d: d.value)
@@ -39,12 +41,16 @@ async def ada(daemon: Daemon, provider: ModelServer, dialect: Dialect) -> None:
     assert made.status_code == 201, made.text
 
 
-async def said(daemon: Daemon, text: str) -> dict[str, Any]:
+async def begun(daemon: Daemon, text: str, **more: Any) -> str:
     reply = await daemon.owner.post(
-        "/api/v1/turns", json={"agentId": "ada", "text": text}, headers=key()
+        "/api/v1/turns", json={"agentId": "ada", "text": text} | more, headers=key()
     )
     assert reply.status_code == 202, reply.text
-    return await ended(daemon.owner, reply.json()["turn"]["id"])
+    return str(reply.json()["turn"]["id"])
+
+
+async def said(daemon: Daemon, text: str) -> dict[str, Any]:
+    return await ended(daemon.owner, await begun(daemon, text))
 
 
 async def ended(client: httpx2.AsyncClient, turn: str) -> dict[str, Any]:
@@ -97,3 +103,57 @@ async def test_the_key_is_in_no_file_of_the_home(daemon: Daemon, tmp_path: Path)
     for file in (tmp_path / "home").rglob("*"):
         if file.is_file():
             assert b"sk-scripted" not in file.read_bytes(), file
+
+
+async def test_stop_closes_the_connection_to_a_provider_that_hangs(daemon: Daemon) -> None:
+    """The provider's own view: its client went away. The turn waits as if it had not begun."""
+    with ModelServer(Stall("I keep tal"), Say("after all"), key="sk-scripted") as provider:
+        await ada(daemon, provider, Dialect.CHAT)
+        turn = await begun(daemon, "Talk.")
+        await asyncio.to_thread(provider.wait, lambda s: len(s.requests) == 1)
+        body = {"scope": "company", "reason": "drill"}
+        stop = await daemon.owner.post("/api/v1/stops", json=body, headers=key())
+        assert stop.status_code == 201, stop.text
+        await asyncio.to_thread(provider.wait, lambda s: s.left == 1)
+        assert len(provider.requests) == 1, "under STOP nothing is asked"
+        await daemon.owner.delete(f"/api/v1/stops/{stop.json()['stop']['id']}", headers=key())
+        row = await ended(daemon.owner, turn)
+    assert (row["state"], row["outcome"]["text"]) == ("done", "after all")
+    assert (row["attempts"], row["calls"]) == (1, 2)
+
+
+LIMIT = 1_000_000
+"""1.00, in millionths."""
+
+
+async def test_eight_turns_at_once_stay_within_a_budget_at_every_moment(daemon: Daemon) -> None:
+    """The ledger has each reservation and each settlement in its order: nowhere is the sum of what
+    was spent and what was held above the limit."""
+    with ModelServer(*[Hold(Say("Short."))] * 8, key="sk-scripted") as provider:
+        await ada(daemon, provider, Dialect.CHAT)
+        price = {"name": "m-1", "inputMicros": 60_000_000, "outputMicros": 20_000_000}
+        budget = {"scope": "company", "unit": "money", "period": "month", "limit": LIMIT}
+        for path, body in (("prices", price), ("budgets", budget)):
+            put = await daemon.owner.put(f"/api/v1/{path}", json=body, headers=key())
+            assert put.status_code == 200, put.text
+        turns = [await begun(daemon, "Hi.", sessionKey=f"s{n}") for n in range(8)]
+        await asyncio.to_thread(provider.wait, lambda s: len(s.requests) >= 2)
+        provider.release()
+        outcomes = [(await ended(daemon.owner, turn))["outcome"] for turn in turns]
+    refused = {outcome.get("error") for outcome in outcomes} - {None}
+    assert refused == {"budget.exhausted"}
+    sums = await daemon.app.store.read(held_and_spent)
+    assert len(sums) >= 4 and max(sums) <= LIMIT
+    assert sums[-1] > 0
+
+
+def held_and_spent(rx: Rx) -> list[int]:
+    """Money that is set aside or spent after each receipt that changes it, in millionths."""
+    rows = rx.all(
+        "select c.receipt_seq, r.money, r.spent_money, o.seq from model_call c "
+        "join reservation r on r.id=c.reservation join company k on k.id=c.company "
+        "join receipt o on o.company_no=k.no and o.of_seq=c.receipt_seq"
+    )
+    moves = [(seq, money) for seq, money, _, _ in rows]
+    moves += [(seq, spent - money) for _, money, spent, seq in rows]
+    return list(accumulate(amount for _, amount in sorted(moves)))

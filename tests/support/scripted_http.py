@@ -47,13 +47,20 @@ class ScriptedServer:
         self.url = url
         self.asked: list[Asked] = []
         self._answers = answers
+        self._before = 0
         self._lock = threading.Lock()
 
     def take(self, asked: Asked) -> Answer:
         with self._lock:
-            answer = self._answers[min(len(self.asked), len(self._answers) - 1)]
+            at = len(self.asked) - self._before
+            answer = self._answers[min(at, len(self._answers) - 1)]
             self.asked.append(asked)
             return answer
+
+    def then(self, *answers: Answer) -> None:
+        """From now on it says this."""
+        with self._lock:
+            self._answers, self._before = list(answers), len(self.asked)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ are never part of what a summary replaces, so that no compaction loses a rule. W
 agents and relayed people said is data, and is marked so.
 """
 
+import html
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -59,6 +61,8 @@ MEMORY_ENTRIES: Final = 20
 PROJECT_MEMORIES: Final = 10
 CELL: Final = 1_000
 """Characters of one memory, or of one tool result in what is summed up."""
+MAX_SOURCE: Final = 200
+_MARK: Final = re.compile(r"<(?=\s*/?\s*untrusted)", re.IGNORECASE)
 _CUT: Final = "\n[… cut]"
 
 UNTRUSTED: Final = (
@@ -200,9 +204,10 @@ def _project(rx: Rx, company: str, work: str | None) -> str:
 
 
 def _untrusted(source: str, text: str) -> str:
-    """Data between marks that it cannot close itself."""
-    inner = text.replace("</untrusted", "<\\/untrusted").replace("<untrusted", "<\\untrusted")
-    return f'<untrusted from="{source}">\n{inner}\n</untrusted>'
+    """Data between marks that neither it nor the name of its source (a file's, say) can close."""
+    name = html.escape(" ".join(source.split())[:MAX_SOURCE])
+    inner = _MARK.sub(r"<\\", text)
+    return f'<untrusted from="{name}">\n{inner}\n</untrusted>'
 
 
 # -- the messages --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from homarus.agents import results
 from homarus.agents.cut import Cut
 from homarus.base.action import Action, Effect
 from homarus.base.canonical import canonical
-from homarus.base.errors import Refused
+from homarus.base.errors import Conflict, Refused
 from homarus.base.failpoint import failpoint
 from homarus.flows import claiming, turn_tools, turn_waits, turn_work, turning
 from homarus.flows.turn_tools import Result, ToolCall
@@ -58,11 +58,12 @@ class TurnHands:
                 return await tools.run(self.call, arguments, self)
 
         await self._heed_answer()
-        if self._work is not None:
-            await self._take(self._work)
+        gone = await self._hold_again()
         try:
             return await self.cut.guard(done())
         except Refused as refusal:
+            if refusal.code == DIVERTED and gone is not None:
+                raise gone from None
             if refusal.code != DIVERTED or self._work is not None or not await self._may_work():
                 raise
             why = refusal.message
@@ -152,6 +153,18 @@ class TurnHands:
             self._run.action("task.create", "task:new"), turn_work.make, turn.id, turn.token,
             f"{self.call.tool}: {turn.text}"[:200], why, self._wanted,
         )  # fmt: skip
+
+    async def _hold_again(self) -> Conflict | None:
+        """Why the turn's real task is not its agent's any more (a no blocked it, say). What needs
+        the task then hears so; all else is done without it."""
+        if self._work is None:
+            return None
+        try:
+            await self._take(self._work)
+        except Conflict as gone:
+            self._work = None
+            return gone
+        return None
 
     async def _take(self, work: str) -> None:
         """Hold the task, again where the answer to an approval queued it. Raises what a claim

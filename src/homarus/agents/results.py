@@ -4,6 +4,7 @@ import json
 from typing import Any, Final
 
 from homarus.base.errors import HomarusError
+from homarus.base.redact import redact_tokens
 from homarus.flows.turn_tools import Result
 
 MAX_CHARS: Final = 40_000
@@ -44,11 +45,16 @@ def cut(text: str, most: int) -> str:
 
 
 def told(error: HomarusError) -> str:
-    """A refusal or fault for the model: code, what happened, what to do."""
-    return str(error)
+    """A refusal or fault for the model: code, what happened, what to do. It may repeat what the
+    model wrote, tokens among it."""
+    return redact_tokens(str(error))
 
 
 def failed(error: HomarusError) -> Result:
-    """The same as a result. Its details are for programs; no model sees them."""
-    about = {"error": error.code, "status": error.status}
+    """The same as a result. Its details are for programs; no model sees them. A rule's refusal
+    names the rule and the receipt that says so."""
+    about: dict[str, Any] = {"error": error.code, "status": error.status, "remedy": error.remedy}
+    for name in ("rule", "receipt"):
+        if error.details.get(name) is not None:
+            about[name] = error.details[name]
     return Result(({"type": "text", "text": told(error)},), True, about)

@@ -45,5 +45,10 @@ def command(ctx: Context, ref: str) -> None:
 
 
 def _words(answer: Row) -> list[tuple[str, Any]]:
-    """`rulesVersion` as `rules version`."""
-    return [(re.sub("([A-Z])", r" \1", name).lower(), value) for name, value in answer.items()]
+    """`rulesVersion` as `rules version`; an approval in one line."""
+    shown = dict(answer)
+    if isinstance(approval := answer.get("approval"), dict):
+        shown["approval"] = (
+            f"{approval['number']} ({approval['status']}), answered by {approval['by']}"
+        )
+    return [(re.sub("([A-Z])", r" \1", name).lower(), value) for name, value in shown.items()]

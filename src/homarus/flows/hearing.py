@@ -6,19 +6,26 @@ person's word always counts (only an operator's may have real work done); anothe
 it was sent with a routing note (`session.send`).
 """
 
-from typing import Final
+from typing import Any, Final
 
-from homarus.base.errors import NotFound
+import msgspec
+
+from homarus.base.errors import Conflict, NotFound
 from homarus.base.ids import is_uuid
 from homarus.company import agents
-from homarus.conversations import inbound, rules, sessions, sql
+from homarus.conversations import inbound, rules, sessions, sql, turns
 from homarus.conversations import service as talk
 from homarus.conversations.model import DIRECT, TEAM, Conversation, Draft, Message, SenderType
 from homarus.conversations.turns import Turn
 from homarus.flows import turn_inbound
+from homarus.kernel import settings
 from homarus.store.port import Rx, Tx
 
 SESSION: Final = "session"
+ROOT: Final = "root"
+"""Option of a turn that another agent's message began: the turn that led to it in the end."""
+SENT: Final = "sent"
+"""Option of such a root: how many messages between agents came of it."""
 
 
 def post(tx: Tx, place: Conversation, draft: Draft) -> tuple[Message, bool]:
@@ -68,20 +75,44 @@ def relayed(tx: Tx, message: inbound.Inbound) -> tuple[Message, bool]:
     return post(tx, talk.team(tx) if named is None else named, draft)
 
 
-def sent(tx: Tx, place: Conversation, row: Message) -> Turn | None:
-    """An agent's message to another: a turn of the one who is spoken to, if it runs here."""
-    return _turn(tx, place, row, "spawn")
+def sent(tx: Tx, place: Conversation, row: Message, root: str | None) -> Turn | None:
+    """An agent's message to another: a turn of the one who is spoken to, if it runs here. `root`:
+    the turn that it comes from in the end, None: no turn here. Raises `send.many`."""
+    return _turn(tx, place, row, "spawn", root)
 
 
-def _turn(tx: Tx, place: Conversation, row: Message, origin: str) -> Turn | None:
+def root_of(turn: Turn) -> str:
+    """The turn that led to this one in the end: itself, unless another agent's message began it."""
+    return str(turn.options.get(ROOT, turn.id))
+
+
+def _turn(
+    tx: Tx, place: Conversation, row: Message, origin: str, root: str | None = None
+) -> Turn | None:
     agent, session = _spoken_to(tx, place)
     if agent is None or agent.executor != turn_inbound.LLM or agent.id == row.sender:
         return None
-    inbound = turn_inbound.Inbound(
+    new = turn_inbound.Inbound(
         agent=agent.id, text=row.text, key=f"message:{row.id}", session=session, origin=origin,
-        message=row.id,
+        message=row.id, options={} if root is None else _counted(tx, root),
     )  # fmt: skip
-    return turn_inbound.accept(tx, inbound)
+    return turn_inbound.accept(tx, new)
+
+
+def _counted(tx: Tx, root: str) -> dict[str, Any]:
+    """The options of one more turn that comes of `root`, which counts them, so that two agents who
+    answer each other come to an end."""
+    first = turns.need(tx, tx.company, root)
+    count = 1 + int(first.options.get(SENT, 0))
+    most = settings.value(tx, tx.company, "routing.messages")
+    if count > most:
+        raise Conflict(
+            "send.many", f"agents have sent each other {most} messages on one from elsewhere",
+            "Answer whoever asked; a person's next message lets you go on.",
+        )  # fmt: skip
+    options = msgspec.json.encode(first.options | {SENT: count}).decode()
+    tx.run("update turn set options=? where id=?", (options, first.id))
+    return {ROOT: first.id}
 
 
 def _spoken_to(rx: Rx, place: Conversation) -> tuple[agents.Agent | None, str | None]:

@@ -152,13 +152,16 @@ def _wait(tx: Tx, parent: Task, child: Task) -> Task:
 
 
 class Send(msgspec.Struct, frozen=True):
+    """`root`: the turn that led to it in the end, where its agent runs here."""
+
     target: str
     text: str
+    root: str | None = None
 
 
 def send(tx: Tx, want: Send) -> Message:
     """A message into the callee's direct conversation, and a notification. Raises `agent.unknown`,
-    `message.text`."""
+    `message.text`, `send.many`."""
     context: Context | None = tx.admitted.context
     callee = agents.need(tx, tx.company, want.target)
     claimed = None if tx.actor.kind is ActorKind.AGENT else SenderType.HUMAN
@@ -171,7 +174,7 @@ def send(tx: Tx, want: Send) -> Message:
     )
     place = talk.direct(tx, callee.id)
     message, _ = talk.post(tx, place, draft)
-    hearing.sent(tx, place, message)
+    hearing.sent(tx, place, message, want.root)
     task = None if context is None or context.task is None else context.task.id
     trace = None if context is None else context.trace
     text = routing.with_note(f"{tx.actor.name} sent you a message", context)

@@ -142,7 +142,8 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     )  # fmt: skip
     turns.insert(tx, row)
     sessions.change(tx, session.id, interaction_ms=tx.now_ms)
-    tx.about(task=session.task)
+    standing = tasks.need(tx, tx.company, session.task, archived=True)
+    tx.about(task=standing.id, trace=standing.trace)
     tx.emit("turn_queued", row.id, {"session": session.id, "agent": agent.id})
     return row
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from homarus.agents.results import failed
 from homarus.agents.tools.hands import WORKER
 from homarus.agents.tools.space import of_agent
-from homarus.agents.tools.tool import failed
 from homarus.base.action import Action, Effect, Estimate
 from homarus.base.errors import HomarusError, Refused
 from homarus.company import agents
@@ -254,4 +254,4 @@ def text_of(result: Result) -> str:
 
 def code_of(result: Result) -> str | None:
     """The code of the error that a result is; None: it is none."""
-    return result.details.get("code") if result.is_error and result.details else None
+    return result.details.get("error") if result.is_error and result.details else None

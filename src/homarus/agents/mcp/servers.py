@@ -143,11 +143,18 @@ class Servers:
                 f"{left:.0f} s", "Try again then, or do without.",
             )  # fmt: skip
         if len(self._links) >= MAX_LINKS:
-            raise Busy("mcp.many", f"{MAX_LINKS} servers are connected", "Try again later.")
+            await self._make_room()
         link = Link(server, self._opener(server, key[2]))
         await self._guarded(key, link, link.start())
         self._links[key] = link
         return link
+
+    async def _make_room(self) -> None:
+        """Let the connection go that was idle for longest. Raises `mcp.many`."""
+        idle = [(link.used_s, key) for key, link in self._links.items() if not link.busy]
+        if not idle:
+            raise Busy("mcp.many", f"{MAX_LINKS} servers are at work", "Try again later.")
+        await self._links.pop(min(idle)[1]).close()
 
     async def call(
         self, link: Link, agent: str, tool: str, arguments: dict[str, Any], wait_s: float

@@ -62,16 +62,15 @@ class McpTools:
             task = hands.work or hands.started.task.id
             action = act(hands, task, row.id, target, Effect.READ, None, digest, what)
             await hands.store.write(action, _judged)
-            link = await self._servers.ready(agent.company, agent.id, row, place)
         else:
             work = need_work(hands, row.id)
-            link = await self._servers.ready(agent.company, agent.id, row, place)
             target = f"task:{work}"
             digest = calling.digest_of(row.id, target, arguments)
             preflight = await think(hands, work, row, target)
             turn = hands.started.turn
             action = act(hands, work, row.id, target, Effect(row.effect), preflight, digest, what)
             await hands.store.write(action, turn_tools.begin, turn.id, turn.token, hands.call.id)
+        link = await self._servers.ready(agent.company, agent.id, row, place)
         said = await self._servers.call(link, agent.id, place[1], arguments, WAIT_S)
         source = f"mcp:{place[0]}/{place[1]}"
         return Result(said.content, said.is_error, {"source": source, "capability": row.id})

@@ -14,7 +14,7 @@ from homarus.agents.tools.tool import Tool, number, told, truth, words
 from homarus.base.clock import iso_ms
 from homarus.conversations import rules, service, sql
 from homarus.conversations.model import Draft, SenderType
-from homarus.flows import spawning
+from homarus.flows import hearing, spawning
 from homarus.flows.turn_tools import Result
 from homarus.kernel import contexts, routing
 from homarus.kernel.routing import Note, Perm
@@ -95,13 +95,13 @@ async def _send(given: SendArguments, hands: Hands) -> Result:
     agent, standing = hands.started.agent, hands.started.task
     note = await hands.store.read(note_of, agent.company, standing.id, agent.id)
     return await hands.apply(
-        "session.send", _say, given, target=f"agent:{given.agent}", callee=given.agent,
-        note=routing.render(note),
+        "session.send", _say, given, hearing.root_of(hands.started.turn),
+        target=f"agent:{given.agent}", callee=given.agent, note=routing.render(note),
     )  # fmt: skip
 
 
-def _say(tx: Tx, given: SendArguments) -> Result:
-    row = spawning.send(tx, spawning.Send(given.agent, given.text))
+def _say(tx: Tx, given: SendArguments, root: str) -> Result:
+    row = spawning.send(tx, spawning.Send(given.agent, given.text, root))
     return told(f"Sent to {given.agent}.", message=row.id)
 
 

@@ -13,13 +13,11 @@ import msgspec
 
 from homarus.agents.port import ToolSpec
 from homarus.agents.tools.hands import Hands
-from homarus.base.errors import HomarusError, Invalid
-from homarus.base.redact import redact_tokens
+from homarus.base.errors import Invalid
 from homarus.flows.turn_tools import Result
 
 MAX_RESULT_CHARS: Final = 60_000
 """Text of one result; what is more is cut out of its middle."""
-MAX_ERROR_CHARS: Final = 2_000
 
 Do = Callable[[Any, Hands], Awaitable[Result]]
 
@@ -110,19 +108,3 @@ def cut(text: str, most: int = MAX_RESULT_CHARS) -> str:
         return text
     half = most // 2
     return f"{text[:half]}\n[… {len(text) - most} characters left out …]\n{text[-half:]}"
-
-
-def failed(error: HomarusError) -> Result:
-    """An error or refusal as the model hears it: what happened, by which rule, what to do."""
-    lines = [f"{error.code}: {error.message}"]
-    rule = error.details.get("rule")
-    if rule is not None:
-        lines.append(f"rule: {rule}")
-    if error.remedy:
-        lines.append(f"what to do: {error.remedy}")
-    details = {"code": error.code, "rule": rule, "remedy": error.remedy}
-    receipt = error.details.get("receipt")
-    if receipt is not None:
-        details["receipt"] = receipt
-    text = redact_tokens("\n".join(lines))[:MAX_ERROR_CHARS]
-    return Result(({"type": "text", "text": text},), is_error=True, details=details)
