@@ -8,7 +8,7 @@ from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.model import Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import turn_inbound, turn_tools
+from homarus.flows import heartbeat_turns, turn_inbound, turn_tools
 from homarus.flows.turn_rows import around, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT
 from homarus.records import incidents
@@ -23,14 +23,15 @@ def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) ->
     row = turns.held(tx, turn, token)
     session, agent, task = around(tx, row)
     reply = None
-    if text.strip():
-        place = talk.need(tx, tx.company, session.conversation)
-        said = Draft(Sender(SenderType.AGENT, agent.id), text[: turn_inbound.MAX_TEXT])
-        reply = talk.post(tx, place, said)[0].id
-    told = {"text": text, **outcome, "usage": _used(tx, row)}
+    said = heartbeat_turns.told(tx, row, session, text)
+    if said.text.strip() and said.conversation is not None:
+        place = talk.need(tx, tx.company, said.conversation)
+        draft = Draft(Sender(SenderType.AGENT, agent.id), said.text[: turn_inbound.MAX_TEXT])
+        reply = talk.post(tx, place, draft)[0].id
+    told = {"text": text, **outcome, **said.facts, "usage": _used(tx, row)}
     row = turns.move(tx, row, "finish", reply=reply, outcome=told)
-    end_session(tx, row, session)
-    show_typing(tx, session, agent.id, on=False)
+    after_end(tx, row, session)
+    show_typing(tx, row, session, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
 
@@ -48,7 +49,9 @@ def hand_out(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) 
     return finish(tx, turn, token, text, outcome | {"calls": told})
 
 
-def end_session(tx: Tx, row: Turn, session: Session) -> None:
+def after_end(tx: Tx, row: Turn, session: Session) -> None:
+    """What follows the end of a turn, however it came: of its session, of its heartbeat."""
+    heartbeat_turns.settle(tx, row.id, session)
     if row.options.get(turn_inbound.ONCE) and session.ended_ms is None:
         sessions.end(tx, session)
 
@@ -62,12 +65,12 @@ def _used(rx: Rx, row: Turn) -> dict[str, int]:
 def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Turn:
     """No answer comes. What was done until then stays in the transcript. `error` a stable code."""
     row = turns.held(tx, turn, token)
-    session, agent, task = around(tx, row)
+    session, _, task = around(tx, row)
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
     row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                                "remedy": remedy})  # fmt: skip
-    end_session(tx, row, session)
-    show_typing(tx, session, agent.id, on=False)
+    after_end(tx, row, session)
+    show_typing(tx, row, session, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
 
@@ -85,8 +88,8 @@ def abort(tx: Tx, turn: str, partial: str = "") -> bool:
         transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
     turn_tools.close_all(tx, row, "The turn was aborted before this was done.")
     turns.move(tx, row, "abort", outcome={"stop": "aborted", "text": partial})
-    end_session(tx, row, session)
-    show_typing(tx, session, row.agent, on=False)
+    after_end(tx, row, session)
+    show_typing(tx, row, session, on=False)
     tx.about(task=session.task)
     return True
 
@@ -112,7 +115,7 @@ def give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
     turn_tools.close_all(tx, row, UNKNOWN_TEXT)
     turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
                                          "remedy": "See the daemon's log."})  # fmt: skip
-    end_session(tx, row, session)
+    after_end(tx, row, session)
     incidents.open_incident(
         tx,
         severity="high",
@@ -132,4 +135,4 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
-    end_session(tx, row, session)
+    after_end(tx, row, session)

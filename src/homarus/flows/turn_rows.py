@@ -4,7 +4,7 @@ from homarus.company import agents
 from homarus.conversations import service as talk
 from homarus.conversations import sessions
 from homarus.conversations.sessions import Session
-from homarus.conversations.turns import Turn
+from homarus.conversations.turns import HEARTBEAT, Turn
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
 from homarus.tasks.model import Task
@@ -20,6 +20,9 @@ def session_of(rx: Rx, row: Turn) -> Session:
     return sessions.need(rx, row.company, row.session)
 
 
-def show_typing(tx: Tx, session: Session, agent: str, *, on: bool) -> None:
+def show_typing(tx: Tx, row: Turn, session: Session, *, on: bool) -> None:
+    """To those who follow the conversation; a heartbeat is nobody's conversation."""
+    if row.origin == HEARTBEAT:
+        return
     place = talk.need(tx, tx.company, session.conversation)
-    talk.report(tx, place, agent, typing=on, read=on, explicit=None if on else "resolved")
+    talk.report(tx, place, row.agent, typing=on, read=on, explicit=None if on else "resolved")

@@ -16,7 +16,7 @@ def park(tx: Tx, turn: str, token: int, call: str, approval: str) -> Turn:
         (approval, call, row.id),
     )
     session = session_of(tx, row)
-    show_typing(tx, session, row.agent, on=False)
+    show_typing(tx, row, session, on=False)
     parked = turns.move(tx, row, "park")
     known = approvals.find(tx, tx.company, approval)
     if known is not None and known.status is not approvals.Status.PENDING:

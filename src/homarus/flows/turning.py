@@ -84,7 +84,7 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         for other in others:
             if row.mode == other.mode == "collect":
                 _merge(tx, session, row, other)
-    show_typing(tx, session, agent.id, on=True)
+    show_typing(tx, row, session, on=True)
     tx.about(task=task.id, trace=task.trace)
     return Started(row, session_of(tx, row), agent, task)
 
@@ -157,7 +157,7 @@ def hand_back(tx: Tx, turn: str, token: int, harmless: frozenset[str]) -> Turn:
     row = turns.held(tx, turn, token)
     session = session_of(tx, row)
     _settle_open(tx, row, harmless, "the turn was put aside before the answer")
-    show_typing(tx, session, row.agent, on=False)
+    show_typing(tx, row, session, on=False)
     tx.about(task=session.task)
     return turns.move(tx, row, "hand_back", attempts=row.attempts - 1)
 
