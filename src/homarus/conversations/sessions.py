@@ -15,6 +15,8 @@ DIRECT: Final = "direct"
 HTTP: Final = "http"
 MAX_LABEL: Final = 200
 MAX_RECENT: Final = 50
+NEVER: Final = 0
+"""`interaction_ms` of a session in which nobody has spoken yet."""
 
 _COLUMNS: Final = (
     "id, company, agent, key, kind, conversation, task, label, model, thinking, queue_mode, "

@@ -41,9 +41,10 @@ UNCHANGED: Final = "unchanged"
 
 PROMPT: Final = (
     "This is your heartbeat: nobody wrote to you. Look whether something needs you now. What is "
-    "new since the last time stands below, and so does your checklist, HEARTBEAT.md of your workspace. "
-    "Do what needs doing, as far as your rules allow, and do not repeat old work. Your answer is "
-    f"told to people: when nothing needs to be told, answer {rules.TOKEN} and nothing else."
+    "new since the last time stands below, and so does your checklist, HEARTBEAT.md of your "
+    "workspace. Do what needs doing, as far as your rules allow, and do not repeat old work. "
+    "Your answer is told to people: when nothing needs to be told, answer "
+    f"{rules.TOKEN} and nothing else."
 )
 _HEADING: Final = re.compile(r"#{1,6}(\s|$)")
 _TRACKED: Final = "'queued', 'in_progress', 'review', 'blocked'"

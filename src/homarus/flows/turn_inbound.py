@@ -99,6 +99,8 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     turns.insert(tx, row)
     if new.origin != turns.HEARTBEAT:
         sessions.change(tx, session.id, interaction_ms=tx.now_ms)
+    elif not session.entries:
+        sessions.change(tx, session.id, interaction_ms=sessions.NEVER)
     tx.about(task=session.task)
     tx.emit("turn_queued", row.id, {"session": session.id, "agent": agent.id})
     return row
