@@ -28,7 +28,8 @@ FILE: Final = "HEARTBEAT.md"
 MAX_DUE: Final = 500
 """Agents that one round looks at; more follow at once."""
 MAX_SLEEP_S: Final = 3_600.0
-RETRY_S: Final = 5.0
+RETRY_S: Final = 1.0
+"""Where one is still due after a round: it failed, or came due just now."""
 GAP_S: Final = 0.2
 """Commits that come close together are one reason to look at the clock."""
 
@@ -66,9 +67,14 @@ class Heart:
             by_company: dict[str, list[str]] = defaultdict(list)
             for company, agent in due:
                 by_company[company].append(agent)
+            failed = False
             for company, agents in by_company.items():
-                turns += await self._look(company, agents)
-            if len(due) < MAX_DUE:
+                try:
+                    turns += await self._look(company, agents)
+                except HomarusError as error:  # of one company; the others' are looked at
+                    failed = True
+                    log.warning("heartbeat_failed", company=company, code=error.code)
+            if failed or len(due) < MAX_DUE:
                 return turns
 
     async def _look(self, company: str, agents: list[str]) -> list[str]:
@@ -89,7 +95,8 @@ class Heart:
         at_ms = await self._store.read(rows.next_ms)
         if at_ms is None:
             return None
-        return min(MAX_SLEEP_S, max(0.0, (at_ms - self._clock.now_ms()) / 1000))
+        left_ms = at_ms - self._clock.now_ms()
+        return min(MAX_SLEEP_S, left_ms / 1000) if left_ms > 0 else RETRY_S
 
     async def _woken(self, wait_s: float | None) -> None:
         try:

@@ -234,29 +234,27 @@ async def test_waking_is_a_commit_that_the_heart_hears(tmp_path: Path) -> None:
         assert row["enabled"] is False and row["nextAt"] is None
 
 
-@pytest.mark.parametrize(
-    "method, path, body, status, code",
-    [
-        ("PUT", "/agents/ada/heartbeat", {"every": "5s"}, 400, "heartbeat.every"),
-        ("PUT", "/agents/ada/heartbeat", {}, 400, "heartbeat.nothing"),
-        ("PUT", "/agents/ada/heartbeat", {"activeHours": {"start": "8", "end": "9"}}, 400,
-         "heartbeat.hours"),
-        ("PUT", "/agents/nobody/heartbeat", {"enabled": True}, 404, "agent.unknown"),
-        ("POST", "/agents/ada/heartbeat/wake", {"mode": "soon"}, 400, "heartbeat.mode"),
-        ("PUT", "/session-policies", {"mode": "weekly"}, 400, "session.policy"),
-        ("PUT", "/session-policies", {"mode": "idle"}, 400, "session.policy"),
-        ("PUT", "/session-policies", {"mode": "none", "scope": "x"}, 400, "session.scope"),
-        ("DELETE", "/session-policies/base", None, 404, "session.policy_unknown"),
-        ("PATCH", "/companies/default", {"timeZone": "Mars/Base"}, 400, "time.zone"),
-    ],
-)  # fmt: skip
-async def test_bad_requests(
-    beats: Beats, method: str, path: str, body: Any, status: int, code: str
-) -> None:
-    reply = await beats.chat.daemon.owner.request(
-        method, f"/api/v1{path}", json=body, headers=key()
-    )
-    assert (reply.status_code, reply.json()["code"]) == (status, code)
+BAD: list[tuple[str, str, Any, int, str]] = [
+    ("PUT", "/agents/ada/heartbeat", {"every": "5s"}, 400, "heartbeat.every"),
+    ("PUT", "/agents/ada/heartbeat", {}, 400, "heartbeat.nothing"),
+    ("PUT", "/agents/ada/heartbeat", {"activeHours": {"start": "8", "end": "9"}}, 400,
+     "heartbeat.hours"),
+    ("PUT", "/agents/nobody/heartbeat", {"enabled": True}, 404, "agent.unknown"),
+    ("POST", "/agents/ada/heartbeat/wake", {"mode": "soon"}, 400, "heartbeat.mode"),
+    ("PUT", "/session-policies", {"mode": "weekly"}, 400, "session.policy"),
+    ("PUT", "/session-policies", {"mode": "idle"}, 400, "session.policy"),
+    ("PUT", "/session-policies", {"mode": "none", "scope": "x"}, 400, "session.scope"),
+    ("DELETE", "/session-policies/base", None, 404, "session.policy_unknown"),
+    ("PATCH", "/companies/default", {"timeZone": "Mars/Base"}, 400, "time.zone"),
+]  # fmt: skip
+
+
+async def test_bad_requests(beats: Beats) -> None:
+    for method, path, body, status, code in BAD:
+        reply = await beats.chat.daemon.owner.request(
+            method, f"/api/v1{path}", json=body, headers=key()
+        )
+        assert (reply.status_code, reply.json()["code"]) == (status, code), (path, body)
 
 
 async def test_a_company_token_sets_no_heartbeat_and_may_wake(beats: Beats) -> None:
