@@ -78,7 +78,7 @@ class Heart:
                 return turns
 
     async def _look(self, company: str, agents: list[str]) -> list[str]:
-        seen = await asyncio.to_thread(self._checklists, agents)
+        seen = await asyncio.to_thread(self._orders, agents)
         turns: list[str] = []
         action = Action(company, "heartbeat.run", f"company:{company}", system=WORKER)
         for first in range(0, len(seen), heartbeats.AGENTS_A_UNIT):
@@ -87,7 +87,7 @@ class Heart:
             failpoint("heartbeat.looked")
         return turns
 
-    def _checklists(self, agents: list[str]) -> list[Seen]:
+    def _orders(self, agents: list[str]) -> list[Seen]:
         return [seen(of_agent(self._home, agent), agent) for agent in agents]
 
     async def _rest_s(self) -> float | None:
@@ -112,11 +112,11 @@ def _due(rx: Rx) -> list[tuple[str, str]]:
 
 
 def seen(workspace: Path, agent: str) -> Seen:
-    """An agent's checklist as it stands in its workspace; one that cannot be read is none."""
+    """An agent's orders as they stand in its workspace; what cannot be read is none."""
     if not workspace.is_dir():
         return Seen(agent)
     try:
-        text = Space(workspace).read(FILE, heartbeats.MAX_CHECKLIST).data.decode("utf-8", "replace")
+        text = Space(workspace).read(FILE, heartbeats.MAX_ORDERS).data.decode("utf-8", "replace")
         return Seen(agent, text, (workspace / FILE).stat().st_mtime_ns // 1_000_000)
     except (HomarusError, OSError):
         return Seen(agent)

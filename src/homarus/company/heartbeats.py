@@ -32,14 +32,14 @@ _encode = msgspec.json.Encoder().encode
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an agent knew when its heartbeat last went well. `seq`: of the feed; `message`: of the
-    newest message; `checklist`: SHA-256 of its HEARTBEAT.md, "" for none; `at_ms`: then.
+    newest message; `orders`: SHA-256 of its HEARTBEAT.md, "" for none; `at_ms`: then.
 
     `from_ms`, `to_ms`: when the turn ran, where it used tools: what was written to the file between
     is its own, and no news to it."""
 
     seq: int = 0
     message: int = 0
-    checklist: str = ""
+    orders: str = ""
     at_ms: int = 0
     from_ms: int = 0
     to_ms: int = 0

@@ -36,12 +36,12 @@ NEWEST_TASKS: Final = 500
 """Of an agent's tasks, those that are looked through."""
 MAX_MESSAGES: Final = 20
 MAX_LINE: Final = 240
-MAX_CHECKLIST: Final = 20_000
+MAX_ORDERS: Final = 20_000
 UNCHANGED: Final = "unchanged"
 
 PROMPT: Final = (
     "This is your heartbeat: nobody wrote to you. Look whether something needs you now. What is "
-    "new since the last time stands below, and so does your checklist, HEARTBEAT.md of your "
+    "new since the last time stands below, and so do your orders, HEARTBEAT.md of your "
     "workspace. Do what needs doing, as far as your rules allow, and do not repeat old work. "
     "Your answer is told to people: when nothing needs to be told, answer "
     f"{rules.TOKEN} and nothing else."
@@ -51,24 +51,24 @@ _TRACKED: Final = "'queued', 'in_progress', 'review', 'blocked'"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An agent whose time has come; `checklist`: the text of its HEARTBEAT.md, "" for none;
+    """An agent whose time has come; `orders`: the text of its HEARTBEAT.md, "" for none;
     `written_ms`: when the file was written."""
 
     agent: str
-    checklist: str = ""
+    orders: str = ""
     written_ms: int = 0
 
 
 class News(msgspec.Struct, frozen=True):
-    """What is new, as lines for the agent; `checklist`: whether that changed."""
+    """What is new, as lines for the agent; `orders`: whether that changed."""
 
     wakes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
-    checklist: bool = False
+    orders: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.wakes or self.tasks or self.messages or self.checklist)
+        return bool(self.wakes or self.tasks or self.messages or self.orders)
 
 
 # -- the look --------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ def _look(tx: Tx, row: Heartbeat, seen: Seen) -> str | None:
     if not news and not row.always:
         _note(tx, row, row.due_after(tx.now_ms), UNCHANGED, mark=heartbeats.keep(known))
         return None
-    turn = turn_inbound.accept(tx, _inbound(tx, row, news, seen.checklist))
-    pending = msgspec.structs.replace(known, checklist=digest(seen.checklist), wakes=len(row.wakes))
+    turn = turn_inbound.accept(tx, _inbound(tx, row, news, seen.orders))
+    pending = msgspec.structs.replace(known, orders=digest(seen.orders), wakes=len(row.wakes))
     heartbeats.put(
         tx, row.agent, next_ms=row.due_after(tx.now_ms), turn=turn.id, looked_ms=tx.now_ms,
         pending=heartbeats.keep(pending), looks=row.looks + 1, turns=row.turns + 1,
@@ -148,22 +148,22 @@ def _busy(rx: Rx, agent: agents.Agent) -> bool:
     ) is not None  # fmt: skip
 
 
-def digest(checklist: str) -> str:
-    """SHA-256 of what a checklist says; "" where it says nothing: blank lines and headings."""
-    lines = [line.strip() for line in checklist.splitlines()]
+def digest(orders: str) -> str:
+    """SHA-256 of what orders say; "" where they say nothing: blank lines and headings."""
+    lines = [line.strip() for line in orders.splitlines()]
     said = [line for line in lines if line and not _HEADING.match(line)]
     return hashlib.sha256("\n".join(said).encode()).hexdigest() if said else ""
 
 
 def _mark(tx: Tx, row: Heartbeat, seen: Seen) -> Mark:
-    """What is known after this look, but for the checklist: nothing of it was shown yet."""
-    kept = row.mark.checklist
+    """What is known after this look, but for the orders: nothing of them was shown yet."""
+    kept = row.mark.orders
     if _wrote_it_itself(row, seen):
-        kept = digest(seen.checklist)
+        kept = digest(seen.orders)
     newest = tx.one("select max(seq) from message where company=?", (tx.company,))
     return msgspec.structs.replace(
         row.mark, seq=tx.head.event_seq, message=int((newest and newest[0]) or 0),
-        checklist=kept, at_ms=tx.now_ms,
+        orders=kept, at_ms=tx.now_ms,
     )  # fmt: skip
 
 
@@ -175,13 +175,13 @@ def _news(tx: Tx, row: Heartbeat, seen: Seen) -> News:
         wakes=row.wakes,
         tasks=tuple(_tasks(tx, row)),
         messages=tuple(_messages(tx, row)),
-        checklist=_changed(row, seen),
+        orders=_changed(row, seen),
     )
 
 
 def _changed(row: Heartbeat, seen: Seen) -> bool:
-    now = digest(seen.checklist)
-    return now not in ("", row.mark.checklist) and not _wrote_it_itself(row, seen)
+    now = digest(seen.orders)
+    return now not in ("", row.mark.orders) and not _wrote_it_itself(row, seen)
 
 
 def _wrote_it_itself(row: Heartbeat, seen: Seen) -> bool:
@@ -235,12 +235,12 @@ def _messages(tx: Tx, row: Heartbeat) -> list[str]:
     return [f"{sender}: {' '.join(text.split())}"[:MAX_LINE] for sender, text in rows]
 
 
-def _inbound(tx: Tx, row: Heartbeat, news: News, checklist: str) -> Inbound:
-    """The daemon's own words, the checklist, and as data what others said."""
+def _inbound(tx: Tx, row: Heartbeat, news: News, orders: str) -> Inbound:
+    """The daemon's own words, its orders, and as data what others said."""
     prompt = row.prompt or PROMPT
     content = [_part(prompt)]
-    if digest(checklist):
-        content.append(_part(f"HEARTBEAT.md:\n{checklist[:MAX_CHECKLIST]}"))
+    if digest(orders):
+        content.append(_part(f"HEARTBEAT.md:\n{orders[:MAX_ORDERS]}"))
     for title, source, lines in (
         ("You were woken for", "wake", news.wakes),
         ("Tasks of yours that others changed", "tasks", news.tasks),

@@ -2,7 +2,7 @@
 
     python -m homarus.testing.heartbeats HOME
 
-It makes (or takes up) the home with an agent `ada` and a checklist, wakes her once, and ends when
+It makes (or takes up) the home with an agent `ada` and orders, wakes her once, and ends when
 what she does is settled. Each request to the model is a line in `requests.log`, written before it
 is answered. `HOMARUS_FAILPOINT` says where the process dies (base/failpoint.py).
 """

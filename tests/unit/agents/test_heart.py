@@ -140,7 +140,7 @@ async def test_each_kind_of_news_is_one_turn(beats: Beats) -> None:
     _write(beats.home, beats.agent, "- water the plants")
     assert len(await beats.beat()) == 1
     assert "- water the plants" in beats.asked()
-    assert "<untrusted" not in beats.asked(), "the checklist is the agent's own"
+    assert "<untrusted" not in beats.asked(), "the orders are the agent's own"
     assert await beats.beat() == []
     team = (await chat.post("/threads", {"type": "team"}))["thread"]["id"]
     await chat.post(f"/threads/{team}/messages", {"text": "who has the key?"})
@@ -286,10 +286,10 @@ async def test_a_session_begins_anew_by_its_policy(beats: Beats) -> None:
     assert (folder / f"{second['sessionId']}.jsonl").is_file()
 
 
-def test_a_checklist_that_cannot_be_read_is_none(tmp_path: Path) -> None:
-    assert seen(tmp_path / "nowhere", "a").checklist == ""
+def test_orders_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+    assert seen(tmp_path / "nowhere", "a").orders == ""
     (tmp_path / FILE).symlink_to("/etc/hostname")
-    assert seen(tmp_path, "a").checklist == "", "nothing leads out of a workspace"
+    assert seen(tmp_path, "a").orders == "", "nothing leads out of a workspace"
     (tmp_path / FILE).unlink()
-    (tmp_path / FILE).write_text("x" * (heartbeats.MAX_CHECKLIST + 1))
-    assert seen(tmp_path, "a").checklist == ""
+    (tmp_path / FILE).write_text("x" * (heartbeats.MAX_ORDERS + 1))
+    assert seen(tmp_path, "a").orders == ""

@@ -29,7 +29,7 @@ class Heart:
         self.ground = shop.ground
         self.ada = Runner(shop, "ada")
         self.id = shop.agents["ada"]
-        self.checklist = ""
+        self.orders = ""
         self.written_ms = 0
 
     async def set(self, **change: Any) -> Heartbeat:
@@ -45,7 +45,7 @@ class Heart:
 
     async def look(self) -> list[str]:
         action = Action(self.ground.company, "heartbeat.run", "company:", system="heartbeat")
-        seen = (Seen(self.id, self.checklist, self.written_ms),)
+        seen = (Seen(self.id, self.orders, self.written_ms),)
         found: list[str] = await self.ground.store.write(action, heartbeats.look, seen)
         return found
 
@@ -147,8 +147,8 @@ async def test_what_was_open_before_it_was_switched_on_is_new_once(heart: Heart)
 # -- what is new -----------------------------------------------------------------------------
 
 
-async def _checklist(heart: Heart) -> None:
-    heart.checklist = "# Checklist\n- look at the disk"
+async def _orders(heart: Heart) -> None:
+    heart.orders = "# Orders\n- look at the disk"
 
 
 async def _message(heart: Heart) -> None:
@@ -170,7 +170,7 @@ def _woken(tx: Any, agent: str) -> None:
 
 async def test_each_wakes_exactly_one_turn(heart: Heart) -> None:
     for happens, words in (
-        (_checklist, "look at the disk"),
+        (_orders, "look at the disk"),
         (_message, "who looks after"),
         (_task, "T-"),
         (_wake, "the disk is full"),
@@ -184,9 +184,9 @@ async def test_each_wakes_exactly_one_turn(heart: Heart) -> None:
         assert [await heart.beat() for _ in range(3)] == [[], [], []]
 
 
-async def test_a_checklist_that_says_nothing_is_none(heart: Heart) -> None:
+async def test_orders_that_say_nothing_are_none(heart: Heart) -> None:
     for text in ("", "\n\n", "# Only a heading\n\n## Another", "#"):
-        heart.checklist = text
+        heart.orders = text
         assert await heart.beat() == []
 
 
@@ -241,11 +241,11 @@ async def test_its_own_acts_do_not_wake_it(heart: Heart) -> None:
     await heart.ada.answer(started, "", ("c1", "fs.write", "{}"))
     for call in await heart.ada.open_calls(started):
         await heart.ada.run(_called, turn, started.turn.token, call.id)
-    heart.checklist, heart.written_ms = "- my own note", heart.ground.clock.now_ms()
+    heart.orders, heart.written_ms = "- my own note", heart.ground.clock.now_ms()
     await heart.ada.finish(started, "I began with it.")
     assert await heart.came_to() == ("sent", None)
     assert await heart.beat() == [], "what it wrote, claimed and said is its own"
-    heart.checklist, heart.written_ms = "- a person's note", heart.ground.clock.now_ms()
+    heart.orders, heart.written_ms = "- a person's note", heart.ground.clock.now_ms()
     assert "a person's note" in await heart.told((await heart.beat())[0])
 
 
