@@ -39,7 +39,7 @@ def _found(rx: Rx) -> Any:
     return turns.listed(rx, company, limit=10), rows.of(rx, agent), [row[0] for row in said]
 
 
-@pytest.mark.parametrize("point", chosen_profile().pick(ci=POINTS[:1] + POINTS[3:4], full=POINTS))
+@pytest.mark.parametrize("point", chosen_profile().pick(ci=POINTS[:1], full=POINTS))
 async def test_it_is_one_turn_wherever_the_daemon_dies(tmp_path: Path, point: str) -> None:
     home = tmp_path / "home"
     life(home, f"{point}:1")

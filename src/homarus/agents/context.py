@@ -111,7 +111,7 @@ def gather(rx: Rx, started: Started) -> Background:
         system=system_prompt(rx, started, turn) if isinstance(step, Ask) else "",
         entries=tuple(entries),
         open_calls=tuple(open_calls),
-        steering=turning.has_steering(rx, session.id),
+        steering=turn.origin != HEARTBEAT and turning.has_steering(rx, session.id),
         session=session,
         turn=turn,
         foreign={row[0]: row[1] for row in rows},

@@ -55,8 +55,9 @@ def fork(tx: Tx, ref: str, name: str | None) -> Session:
         raise Conflict("session.exists", f"{key} exists already", "Choose another name.")
     made = session_life.open_session(tx, agent, key, row.kind)
     tx.run(
-        "insert into entry(session, seq, id, turn, kind, body, created_ms) "
-        "select ?, seq, id, turn, kind, body, created_ms from entry where session=? and seq>=?",
+        "insert into entry(session, seq, id, turn, kind, body, created_ms, quiet) "
+        "select ?, seq, id, turn, kind, body, created_ms, quiet from entry "
+        "where session=? and seq>=?",
         (made.id, row.id, row.first_kept),
     )
     sessions.change(

@@ -54,11 +54,11 @@ def _place(rx: Rx, beat: Heartbeat, own: Session) -> str | None:
     return own.conversation if found is None else found.conversation
 
 
-def settle(tx: Tx, turn: str, session: Session) -> None:
+def settle(tx: Tx, ended: Turn, session: Session) -> None:
     """A turn has ended: if it was a heartbeat's, its row says how. Emits `heartbeat`."""
-    row = turns.by_id(tx, tx.company, turn)
-    if row is None or row.origin != HEARTBEAT:
+    if ended.origin != HEARTBEAT:
         return
+    row = turns.need(tx, tx.company, ended.id)
     beat = heartbeats.of(tx, row.agent)
     if beat is None or beat.turn != row.id:
         return

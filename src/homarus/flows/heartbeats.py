@@ -32,12 +32,15 @@ BUSY_RETRY_MS: Final = 60_000
 MAX_AGENTS: Final = 1_000
 """Of a company, whose heartbeats one call reaches."""
 MAX_TASKS: Final = 12
-NEWEST_TASKS: Final = 500
+NEWEST_TASKS: Final = 200
 """Of an agent's tasks, those that are looked through."""
 MAX_MESSAGES: Final = 20
+NEWEST_MESSAGES: Final = 2_000
+"""Of a company's messages, those that are looked through."""
 MAX_LINE: Final = 240
 MAX_ORDERS: Final = 20_000
 UNCHANGED: Final = "unchanged"
+BUSY: Final = "busy"
 
 PROMPT: Final = (
     "This is your heartbeat: nobody wrote to you. Look whether something needs you now. What is "
@@ -94,9 +97,8 @@ def _look(tx: Tx, row: Heartbeat, seen: Seen) -> str | None:
         return None
     why = _held_back(tx, row, agent)
     if why is not None:
-        due_ms = row.due_after(tx.now_ms)
-        if row.wakes:
-            due_ms = tx.now_ms + BUSY_RETRY_MS
+        retry = row.wakes and why == BUSY
+        due_ms = tx.now_ms + BUSY_RETRY_MS if retry else row.due_after(tx.now_ms)
         _note(tx, row, due_ms, why)
         return None
     news = _news(tx, row, seen)
@@ -132,7 +134,7 @@ def _held_back(rx: Rx, row: Heartbeat, agent: agents.Agent) -> str | None:
     if any(s.subject in (row.company, agent.id) for s in stop.active(rx, row.company)):
         return "stop"
     if _busy(rx, agent):
-        return "busy"
+        return BUSY
     if budgets.used_up(rx, row.company, agent.id) is not None:
         return "budget"
     return None
@@ -160,11 +162,15 @@ def _mark(tx: Tx, row: Heartbeat, seen: Seen) -> Mark:
     kept = row.mark.orders
     if _wrote_it_itself(row, seen):
         kept = digest(seen.orders)
-    newest = tx.one("select max(seq) from message where company=?", (tx.company,))
     return msgspec.structs.replace(
-        row.mark, seq=tx.head.event_seq, message=int((newest and newest[0]) or 0),
+        row.mark, seq=tx.head.event_seq, message=_newest_message(tx),
         orders=kept, at_ms=tx.now_ms,
     )  # fmt: skip
+
+
+def _newest_message(tx: Tx) -> int:
+    row = tx.one("select max(seq) from message where company=?", (tx.company,))
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 # -- what is new -----------------------------------------------------------------------------
@@ -221,6 +227,7 @@ def _touched(tx: Tx, task: str, row: Heartbeat) -> bool:
 
 def _messages(tx: Tx, row: Heartbeat) -> list[str]:
     """What people said where it takes part, and agents to it, that no turn has answered."""
+    since = max(row.mark.message, _newest_message(tx) - NEWEST_MESSAGES)
     rows = tx.all(
         "select m.sender_type, m.text from message m where m.company=? and m.seq>? "
         "and m.conversation in (select id from conversation where company=? and type='team' "
@@ -228,7 +235,7 @@ def _messages(tx: Tx, row: Heartbeat) -> list[str]:
         "and (m.sender_type='human' or m.target_agent=?) and coalesce(m.sender, '')<>? "
         "and not exists(select 1 from turn t where t.message=m.id) order by m.seq limit ?",
         (
-            tx.company, row.mark.message, tx.company, row.agent, row.agent, row.agent,
+            tx.company, since, tx.company, row.agent, row.agent, row.agent,
             MAX_MESSAGES,
         ),
     )  # fmt: skip
@@ -252,7 +259,7 @@ def _inbound(tx: Tx, row: Heartbeat, news: News, orders: str) -> Inbound:
         content.append(_part("Nothing is new."))
     return Inbound(
         agent=row.agent, text=prompt, key=f"heartbeat:{tx.new_id()}", origin=turns.HEARTBEAT,
-        message="", given=Given(content=tuple(content)),
+        mode=turn_inbound.DEFAULT_MODE, message="", given=Given(content=tuple(content)),
     )  # fmt: skip
 
 
@@ -269,12 +276,8 @@ def change(tx: Tx, agent: str, new: heartbeats.Change) -> Heartbeat:
     before then does not. Raises `agent.unknown`, `heartbeat.*`, `session.key`."""
     who = agents.need(tx, tx.company, agent)
     values = heartbeats.checked(new)
-    if values.get("enabled") and who.executor != turn_inbound.LLM:
-        raise Conflict(
-            "heartbeat.not_run_here",
-            f"{who.name} is not run by this daemon (executor {who.executor})",
-            f"Let it be: `homarus agent update {who.name} --executor llm`.",
-        )
+    if values.get("enabled"):
+        _check_run_here(who)
     target = values.get("target")
     if target is not None and target not in (heartbeats.LAST, heartbeats.MAIN, heartbeats.NONE):
         values["target"] = keys.resolve(target, who.name)
@@ -288,23 +291,33 @@ def change(tx: Tx, agent: str, new: heartbeats.Change) -> Heartbeat:
         due_ms = rules.next_due(tx.now_ms, row.every_ms, row.hours, tx.now_ms)
         heartbeats.put(tx, who.id, next_ms=due_ms)
     if row.enabled and not before.enabled:
-        newest = tx.one("select max(seq) from message where company=?", (tx.company,))
-        fresh = Mark(message=int((newest and newest[0]) or 0), at_ms=tx.now_ms)
+        fresh = Mark(message=_newest_message(tx), at_ms=tx.now_ms)
         heartbeats.put(tx, who.id, mark=heartbeats.keep(fresh))
     tx.emit("heartbeat_set", who.id, {"enabled": row.enabled, "fields": sorted(values)})
     return heartbeats.ensure(tx, who.id)
 
 
+def _check_run_here(agent: agents.Agent) -> None:
+    if agent.executor != turn_inbound.LLM:
+        raise Conflict(
+            "heartbeat.not_run_here",
+            f"{agent.name} is not run by this daemon (executor {agent.executor})",
+            f"Let it be: `homarus agent update {agent.name} --executor llm`.",
+        )
+
+
 def wake(tx: Tx, text: str, *, agent: str | None = None, now: bool = True) -> list[str]:
     """Have an agent look now, or tell it at its next heartbeat; None: all whose heartbeat is on.
-    Their ids. Raises `heartbeat.wake`, `agent.unknown`. Emits `heartbeat_wake`."""
+    Their ids. Raises `heartbeat.*`, `agent.unknown`. Emits `heartbeat_wake`."""
     text = text.strip()
     if len(text) > heartbeats.MAX_WAKE:
         raise Invalid(
             "heartbeat.wake", "the text is too long", f"{heartbeats.MAX_WAKE} characters."
         )
     if agent is not None:
-        rows = [heartbeats.ensure(tx, agents.need(tx, tx.company, agent).id)]
+        who = agents.need(tx, tx.company, agent)
+        _check_run_here(who)
+        rows = [heartbeats.ensure(tx, who.id)]
     else:
         found = heartbeats.listed(tx, tx.company, limit=MAX_AGENTS)
         rows = [row for row in found if row.enabled]

@@ -51,7 +51,7 @@ def hand_out(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) 
 
 def after_end(tx: Tx, row: Turn, session: Session) -> None:
     """What follows the end of a turn, however it came: of its session, of its heartbeat."""
-    heartbeat_turns.settle(tx, row.id, session)
+    heartbeat_turns.settle(tx, row, session)
     if row.options.get(turn_inbound.ONCE) and session.ended_ms is None:
         sessions.end(tx, session)
 

@@ -210,6 +210,20 @@ async def test_a_busy_agent_is_left_alone(beats: Beats) -> None:
     assert len(await beats.beat()) == 1
 
 
+async def test_a_word_that_is_to_steer_has_an_answer_of_its_own(beats: Beats) -> None:
+    chat = beats.chat
+    chat.model.then(Hang("HEARTBEAT_OK"))
+    _write(beats.home, beats.agent, "- water the plants")
+    beats.clock.advance(HALF_HOUR)
+    (beat,) = await chat.daemon.app.heart.beat()
+    await chat.model.hanging.wait()
+    turn = await chat.say("are you there?", mode="steer")
+    chat.model.then("Yes.")
+    chat.model.release()
+    assert (await chat.ended(beat))["state"] == "done"
+    assert (await chat.ended(turn))["outcome"]["text"] == "Yes."
+
+
 async def test_waking_is_a_commit_that_the_heart_hears(tmp_path: Path) -> None:
     """By the real clock, and without anybody calling `beat`."""
     model = ScriptedModel("There is smoke.")

@@ -351,10 +351,6 @@ async def _stop(heart: Heart) -> None:
     await heart.shop.stop("agent", heart.id)
 
 
-async def _stop_all(heart: Heart) -> None:
-    await heart.shop.stop("company", heart.ground.company)
-
-
 async def _busy(heart: Heart) -> None:
     await heart.ada.accept("hello", "k1")
 
@@ -379,28 +375,40 @@ def _budget(tx: Any, agent: str) -> None:
 
 
 async def _night(heart: Heart) -> None:
-    """Its hours have just ended."""
-    now = heart.ground.clock.now_ms() // 60_000 % 1440
-    await heart.set(hours=((now + 60) % 1440, (now + 120) % 1440))
+    """Its hours end before the next one is due."""
     row = await heart.row()
-    heart.ground.clock.at_ms = (row.next_ms or 0) + 61 * 60_000
+    due = (row.next_ms or 0) // 60_000
+    await heart.shop.do("heartbeat.set", "owner", _hours, heart.id, due % 1440)
 
 
-@pytest.mark.parametrize(
-    "happens, why",
-    [(_stop, "stop"), (_stop_all, "stop"), (_busy, "busy"), (_suspend, "suspended"),
-     (_elsewhere, "not-run-here"), (_spent, "budget"), (_night, "quiet-hours")],
-)  # fmt: skip
-async def test_what_holds_a_heartbeat_back(heart: Heart, happens: Any, why: str) -> None:
+def _hours(tx: Any, agent: str, minute: int) -> None:
+    """Without moving the time that is due."""
+    rows.put(tx, agent, open_minute=(minute + 60) % 1440, close_minute=minute)
+
+
+async def test_what_holds_a_heartbeat_back(heart: Heart) -> None:
+    """Each takes precedence over the ones before it."""
     await heart.say("look")
-    await happens(heart)
-    row = await heart.row()
-    heart.ground.clock.at_ms = max(heart.ground.clock.at_ms, row.next_ms or 0)
-    assert await heart.look() == []
-    assert await heart.came_to() == ("skipped", why)
-    after = await heart.row()
-    assert (after.next_ms or 0) > heart.ground.clock.now_ms()
-    assert after.mark == row.mark, "nothing is forgotten"
+    before = await heart.row()
+    for happens, why in (
+        (_spent, "budget"), (_busy, "busy"), (_stop, "stop"), (_night, "quiet-hours"),
+        (_suspend, "suspended"), (_elsewhere, "not-run-here"),
+    ):  # fmt: skip
+        await happens(heart)
+        assert await heart.beat() == []
+        assert await heart.came_to() == ("skipped", why)
+        row = await heart.row()
+        assert (row.next_ms or 0) > heart.ground.clock.now_ms()
+        assert row.mark == before.mark, "nothing is forgotten"
+
+
+async def test_a_stop_on_the_company_holds_all(heart: Heart) -> None:
+    await heart.say("look")
+    stop = await heart.shop.stop("company", heart.ground.company)
+    assert await heart.beat() == []
+    assert await heart.came_to() == ("skipped", "stop")
+    await heart.shop.lift(stop)
+    assert len(await heart.beat()) == 1
 
 
 async def test_many_that_were_missed_are_one(heart: Heart) -> None:
@@ -414,6 +422,8 @@ async def test_many_that_were_missed_are_one(heart: Heart) -> None:
 
 async def test_a_wake_up_is_heard_at_once_and_at_any_hour(heart: Heart) -> None:
     await _night(heart)
+    heart.ground.clock.at_ms = (await heart.row()).next_ms
+    assert await heart.look() == []
     await heart.shop.do("heartbeat.wake", "owner", heartbeats.wake, "fire")
     (turn,) = await heart.look()
     assert "fire" in await heart.told(turn)

@@ -71,26 +71,28 @@ async def test_the_message_that_finds_it_stale_begins_it_anew(ada: Runner) -> No
     assert (ended.ended_ms, ended.entries) == (ada.ground.clock.now_ms(), 4)
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PARKED])
-async def test_what_is_open_is_not_lost(ada: Runner, state: State) -> None:
+async def test_what_is_open_is_not_lost(ada: Runner) -> None:
     await _set(ada, "base", "idle", 4, 60)
-    await _answered(ada, "zero", "k0")
-    first = await ada.accept("one", "k1")
-    if state is not State.QUEUED:
-        started = await ada.start(first)
-        if state is State.PARKED:
-            await ada.run(_park, first.id, started.turn.token)
-    ada.ground.clock.advance(2 * HOUR)
-    second = await ada.accept("two", "k2")
-    assert second.session == first.session, "it is in use, and goes on"
-    found = await ada.ground.read(turns.open_of, first.session)
-    assert [(row.id, row.state) for row in found] == [
-        (first.id, state), (second.id, State.QUEUED)
-    ]  # fmt: skip
-    for row in found:
-        await ada.shop.do("turn.abort", "owner", turn_ends.abort, row.id)
-    ada.ground.clock.advance(2 * HOUR)
-    assert (await ada.accept("three", "k3")).session != first.session
+    for state in (State.QUEUED, State.RUNNING, State.PARKED):
+        session = f"side-{state}"
+        await _answered(ada, "zero", f"{state}-0", session=session)
+        first = await ada.accept("one", f"{state}-1", session=session)
+        if state is not State.QUEUED:
+            started = await ada.start(first)
+            if state is State.PARKED:
+                await ada.run(_park, first.id, started.turn.token)
+        ada.ground.clock.advance(2 * HOUR)
+        second = await ada.accept("two", f"{state}-2", session=session)
+        assert second.session == first.session, "it is in use, and goes on"
+        found = await ada.ground.read(turns.open_of, first.session)
+        assert [(row.id, row.state) for row in found] == [
+            (first.id, state), (second.id, State.QUEUED)
+        ]  # fmt: skip
+        for row in found:
+            await ada.shop.do("turn.abort", "owner", turn_ends.abort, row.id)
+        ada.ground.clock.advance(2 * HOUR)
+        third = await ada.accept("three", f"{state}-3", session=session)
+        assert third.session != first.session
 
 
 def _park(tx: Any, turn: str, token: int) -> None:
