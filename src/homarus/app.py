@@ -15,6 +15,7 @@ import structlog
 from homarus import __version__
 from homarus.agents.choice import Resolve, configured
 from homarus.agents.failing import Retry
+from homarus.agents.heart import Heart
 from homarus.agents.live import Live
 from homarus.agents.loop import Loop
 from homarus.agents.mcp.servers import Servers
@@ -153,6 +154,7 @@ class App:
             clock.now_ms,
             settings.max_turns,
         )
+        self.heart = Heart(store, clock, settings.home)
         self.transcripts = Transcripts(store, settings.home)
         self.guard = Guard(
             store,
@@ -235,6 +237,7 @@ class App:
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
                 group.create_task(self.runner.run())
+                group.create_task(self.heart.run())
                 group.create_task(self.transcripts.run())
                 group.create_task(self.mcp_servers.run())
                 group.create_task(self.guard.run())

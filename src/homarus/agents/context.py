@@ -33,7 +33,7 @@ from homarus.company import memory, projects, summary
 from homarus.conversations import keys, sessions, transcript
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
-from homarus.conversations.turns import Turn
+from homarus.conversations.turns import HEARTBEAT, Turn
 from homarus.flows import turn_tools, turning, views
 from homarus.flows.turning import Started
 from homarus.kernel.documents import AGENTS_FILE
@@ -86,7 +86,7 @@ SUMMARISE: Final = (
 class Background(msgspec.Struct, frozen=True):
     """One turn's rows. `step`: what comes next; `system` is made where that is to ask a model;
     `entries` since the session's `first_kept`; `foreign`: turns whose asker was no operator, with
-    who it was."""
+    who it was (a heartbeat's words are the daemon's own; others' in it name their source)."""
 
     step: Step
     system: str
@@ -101,20 +101,21 @@ class Background(msgspec.Struct, frozen=True):
 def gather(rx: Rx, started: Started) -> Background:
     """Everything that the next step needs, in one read."""
     session = sessions.need(rx, started.turn.company, started.session.id)
-    entries = transcript.since(rx, session.id, session.first_kept)
+    entries = transcript.shown(rx, session.id, session.first_kept)
     turn = turning.current(rx, started.turn)
     open_calls = turn_tools.unfinished(rx, turn.id)
     step = next_step(entries, open_calls)
     rows = rx.all(
-        "select id, asked_by from turn where session=? and person=0 order by no desc limit ?",
-        (session.id, transcript.MAX_READ),
+        "select id, asked_by from turn where session=? and person=0 and origin<>? "
+        "order by no desc limit ?",
+        (session.id, HEARTBEAT, transcript.MAX_READ),
     )
     return Background(
         step=step,
         system=system_prompt(rx, started, turn) if isinstance(step, Ask) else "",
         entries=tuple(entries),
         open_calls=tuple(open_calls),
-        steering=turning.has_steering(rx, session.id),
+        steering=turn.origin != HEARTBEAT and turning.has_steering(rx, session.id),
         session=session,
         turn=turn,
         foreign={row[0]: row[1] for row in rows},

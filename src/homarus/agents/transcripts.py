@@ -243,7 +243,7 @@ def index_entry(row: Session) -> dict[str, Any]:
         "contextTokens": row.context_tokens,
         "compactionCount": row.compactions,
         "sessionStartedAt": row.created_ms,
-        "lastInteractionAt": row.interaction_ms,
+        "lastInteractionAt": row.interaction_ms or None,
     }
     return {name: value for name, value in entry.items() if value is not None}
 

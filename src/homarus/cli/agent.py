@@ -4,11 +4,13 @@ from typing import Any
 
 import click
 
+from homarus.cli import heartbeat
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import agent_id, given, limit_option, show_list, show_one, table
 
 command = Group("agent", help="Agents of the company.")
+command.add_command(heartbeat.of_agent)
 
 _COLUMNS = (
     ("name", "name"),
@@ -65,7 +67,10 @@ def create(
 @pass_context
 def show(ctx: Context, agent: str) -> None:
     """One agent, by name or id."""
-    show_one(ctx, ctx.api.get(f"/agents/{agent_id(ctx, agent)}"), "agent", _FIELDS)
+    path = f"/agents/{agent_id(ctx, agent)}"
+    reply = ctx.api.get(path) | ctx.api.get(f"{path}/heartbeat")
+    show_one(ctx, reply, "agent", _FIELDS)
+    heartbeat.fields(ctx, reply["heartbeat"])
 
 
 @command.command()

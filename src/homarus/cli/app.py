@@ -22,6 +22,7 @@ SECTIONS: Final = {
         "agent": ("agent", "Agents of the company."),
         "chat": ("chat", "Talk with an agent in this terminal."),
         "session": ("session", "What agents remember of each conversation."),
+        "heartbeat": ("heartbeat", "Agents that look by themselves whether they are needed."),
         "project": ("project", "Projects of the company."),
         "route": ("route", "Gates of a task, its brief, audit and acceptance."),
         "card": ("card", "Project cards: what new capabilities are mounted on."),

@@ -9,7 +9,13 @@ from homarus.client.paths import path_part
 
 command = Group("company", help="Companies of this daemon.")
 
-_COLUMNS = (("slug", "slug"), ("name", "name"), ("template", "template"), ("created", "createdAt"))
+_COLUMNS = (
+    ("slug", "slug"),
+    ("name", "name"),
+    ("template", "template"),
+    ("zone", "timeZone"),
+    ("created", "createdAt"),
+)
 
 
 @command.command("list")
@@ -38,6 +44,20 @@ def create(ctx: Context, slug: str, name: str | None, template: str) -> None:
 def show(ctx: Context, slug: str) -> None:
     """One company."""
     reply = ctx.api.get(f"/companies/{path_part(slug)}")
+    show_one(ctx, reply, "company", (("id", "id"), *_COLUMNS))
+
+
+@command.command()
+@click.argument("slug")
+@click.option("--name", help="A new name.")
+@click.option("--time-zone", help="Where its clock on the wall hangs, such as Europe/Berlin.")
+@pass_context
+def update(ctx: Context, slug: str, name: str | None, time_zone: str | None) -> None:
+    """Change a company; what is not given stays."""
+    body = given(name=name, timeZone=time_zone)
+    if not body:
+        raise click.UsageError("Nothing to change: give at least one option.")
+    reply = ctx.api.patch(f"/companies/{path_part(slug)}", body)
     show_one(ctx, reply, "company", (("id", "id"), *_COLUMNS))
 
 

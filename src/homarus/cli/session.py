@@ -7,7 +7,7 @@ import click
 from homarus.cli.chat import spoken
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
-from homarus.cli.resource import agent_id, limit_option, show_list, show_one
+from homarus.cli.resource import agent_id, given, limit_option, show_list, show_one, table
 from homarus.client.paths import path_part
 
 command = Group("session", help="What agents that run here remember of each conversation.")
@@ -62,6 +62,44 @@ def reset(ctx: Context, session: str, abort: bool) -> None:
     """Begin anew; the transcript so far is kept."""
     reply = ctx.api.post(f"/sessions/{path_part(session)}/reset", {"abort": abort})
     show_one(ctx, reply, "session", _COLUMNS)
+
+
+_POLICIES = (
+    ("scope", "scope"),
+    ("mode", "mode"),
+    ("at hour", lambda row: row["atHour"] if row["mode"] == "daily" else None),
+    ("idle minutes", "idleMinutes"),
+)
+
+
+@command.command()
+@click.argument("scope", default="base")
+@click.option("--mode", type=click.Choice(["none", "daily", "idle"]), help="When, if at all.")
+@click.option("--at-hour", type=click.IntRange(0, 23), help="Of daily; 4 unless told otherwise.")
+@click.option("--idle-minutes", type=click.IntRange(1), help="Of idle, and of daily besides.")
+@click.option("--remove", is_flag=True, help="Leave SCOPE to the wider one.")
+@pass_context
+def policy(
+    ctx: Context, scope: str, mode: str | None, at_hour: int | None, idle_minutes: int | None,
+    remove: bool,
+) -> None:  # fmt: skip
+    """Show or set when sessions begin anew by themselves.
+
+    SCOPE is base, type:direct, type:group, type:thread, channel:NAME or session:KEY; the narrowest
+    counts. A session begins anew with the next message, never by itself in between.
+    """
+    body = given(mode=mode, atHour=at_hour, idleMinutes=idle_minutes)
+    if remove:
+        reply = ctx.api.delete(f"/session-policies/{path_part(scope)}")
+    elif mode is not None:
+        reply = ctx.api.put("/session-policies", body | {"scope": scope})
+    elif body:
+        raise click.UsageError("Say which: --mode none, daily or idle.")
+    else:
+        reply = ctx.api.get("/session-policies")
+    ctx.out.document(reply)
+    table(ctx, _POLICIES, reply["policies"], "")
+    ctx.out.line(f"Hours are on the company's clock: {reply['timeZone']}.")
 
 
 @command.command()

@@ -27,12 +27,24 @@ def command(ctx: Context) -> None:
             ("incidents", reply.get("openIncidents")),
             ("receipts", reply.get("receipts")),
             ("cost today", _cost(reply.get("cost"))),
+            ("heartbeats", _heartbeats(reply.get("heartbeats"))),
             ("level", rules.get("level")),
             ("rules refused", _counts(rules.get("refused"))),
         ]
     )
     if rules.get("level") == "observe":
         ctx.out.alert(f"level observe: {_passed(rules.get('wouldRefuse') or {})}")
+
+
+def _heartbeats(value: Any) -> str | None:
+    """`3 on, 1 asks the model each time (48 calls a day)`; None: none is on."""
+    if not isinstance(value, dict) or not value.get("on"):
+        return None
+    text = f"{value['on']} on"
+    if value.get("always"):
+        text += f", {value['always']} asks the model each time"
+        text += f" ({value['alwaysCallsADay']} calls a day)"
+    return text
 
 
 def _passed(counts: dict[str, int]) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from homarus.base import local_time
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.kernel import settings
@@ -23,7 +24,8 @@ _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
 class Company(msgspec.Struct, frozen=True):
-    """A row of `company`. `no` is the short number in ids of events and receipts."""
+    """A row of `company`. `no` is the short number in ids of events and receipts; `zone`: where
+    its clock on the wall hangs."""
 
     no: int
     id: str
@@ -32,9 +34,10 @@ class Company(msgspec.Struct, frozen=True):
     template: str
     context_notes: str | None
     created_ms: int
+    zone: str = "UTC"
 
 
-_COLUMNS: Final = "no, id, slug, name, template, context_notes, created_ms"
+_COLUMNS: Final = "no, id, slug, name, template, context_notes, created_ms, zone"
 
 
 def by_ref(rx: Rx, ref: str) -> Company | None:
@@ -119,8 +122,8 @@ def found(
         created_ms=tx.now_ms,
     )
     tx.run(
-        "insert into company(no, id, slug, name, template, context_notes, created_ms, level) "
-        "values(?,?,?,?,?,?,?,?)",
+        "insert into company(no, id, slug, name, template, context_notes, created_ms, zone, level) "
+        "values(?,?,?,?,?,?,?,?,?)",
         (*msgspec.structs.astuple(company), settings.LEVEL_OF_TEMPLATE[template]),
     )
     tx.run("insert into company_head(company_no) values(?)", (company.no,))
@@ -138,14 +141,22 @@ def update(
     company: str,
     name: str | msgspec.UnsetType = msgspec.UNSET,
     notes: str | msgspec.UnsetType | None = msgspec.UNSET,
+    zone: str | msgspec.UnsetType = msgspec.UNSET,
 ) -> Company:
-    """Rename it or rewrite its context notes. Raises `company.unknown`, `company.name`."""
+    """Rename it, rewrite its context notes, set the zone of its clock.
+
+    Raises `company.unknown`, `company.name`, `time.zone`.
+    """
     before = need(tx, company)
     name = before.name if isinstance(name, msgspec.UnsetType) else name
     notes = before.context_notes if isinstance(notes, msgspec.UnsetType) else notes
     _check_name(name)
     _check_notes(notes)
-    tx.run("update company set name=?, context_notes=? where no=?", (name, notes, before.no))
+    zone = before.zone if isinstance(zone, msgspec.UnsetType) else local_time.zone(zone).key
+    tx.run(
+        "update company set name=?, context_notes=?, zone=? where no=?",
+        (name, notes, zone, before.no),
+    )
     kind = "company_updated" if notes == before.context_notes else "company_context_updated"
     tx.emit(kind, before.id, {"name": name, "contextNotes": notes})
     return need(tx, company)

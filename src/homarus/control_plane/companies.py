@@ -21,6 +21,7 @@ def company_shape(row: Company) -> dict[str, Any]:
         "name": row.name,
         "template": row.template,
         "contextNotes": row.context_notes,
+        "timeZone": row.zone,
         "createdAt": iso_ms(row.created_ms),
     }
 
@@ -35,6 +36,7 @@ class NewCompany(msgspec.Struct, rename="camel", frozen=True):
 class CompanyPatch(msgspec.Struct, rename="camel", frozen=True):
     name: str | UnsetType = UNSET
     context_notes: str | UnsetType | None = UNSET
+    time_zone: str | UnsetType = UNSET
 
 
 def create(tx: Tx, call: Call[NewCompany]) -> Reply:
@@ -60,7 +62,9 @@ def show(rx: Rx, call: Call[None]) -> Reply:
 
 
 def update(tx: Tx, call: Call[CompanyPatch]) -> Reply:
-    row = founding.update(tx, tx.company, call.body.name, call.body.context_notes)
+    row = founding.update(
+        tx, tx.company, call.body.name, call.body.context_notes, call.body.time_zone
+    )
     return json_reply({"message": "Company updated", "company": company_shape(row)})
 
 
@@ -77,7 +81,7 @@ ROUTES: tuple[Route, ...] = (
         target="company:{id}", tags=("companies",),
     ),
     write_route(
-        "PATCH", "/companies/{id}", "company.update", update, "Rename it, or write its notes",
+        "PATCH", "/companies/{id}", "company.update", update, "Rename it, write its notes or zone",
         body=CompanyPatch, scope="path", target="company:{id}", tags=("companies",),
     ),
 )  # fmt: skip

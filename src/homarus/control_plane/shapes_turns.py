@@ -64,7 +64,7 @@ def session(row: Session, running: Turn | None = None) -> dict[str, Any]:
         "turnId": None if running is None else running.id,
         "createdAt": ts(row.created_ms),
         "updatedAt": ts(row.updated_ms),
-        "lastInteractionAt": ts(row.interaction_ms),
+        "lastInteractionAt": ts(row.interaction_ms or None),
         "endedAt": ts(row.ended_ms),
     }
 

@@ -40,6 +40,18 @@ def cost(rx: Rx, company: str) -> dict[str, Any]:
     return body
 
 
+def _heartbeats(rx: Rx, company: str) -> dict[str, Any]:
+    """How many agents look by themselves, and what those cost that ask the model each time."""
+    row = rx.one(
+        "select count(*), coalesce(sum(h.always), 0), coalesce(sum(h.always*(86400000/h.every_ms)),"
+        " 0), coalesce(sum(h.turns), 0), coalesce(sum(h.money), 0) from heartbeat h "
+        "join company c on c.id=h.company where h.company=? and h.enabled=1 and c.heartbeats=1",
+        (company,),
+    )
+    names = ("on", "always", "alwaysCallsADay", "turns", "spentMicros")
+    return dict(zip(names, map(int, row or (0,) * len(names)), strict=True))
+
+
 def status(rx: Rx, call: Call[None]) -> Reply:
     """Counts by state, no further than MAX_COUNT each; the company's own spending, in micros; what
     the rules said in the last 24 hours."""
@@ -70,6 +82,7 @@ def status(rx: Rx, call: Call[None]) -> Reply:
         "receipts": int(about[4]),
         "rules": ruled.since(rx, company, int(about[5]), rx.now_ms - ruled.DAY_MS),
         "cost": cost(rx, company),
+        "heartbeats": _heartbeats(rx, company),
     }
     return json_reply(body)
 

@@ -27,6 +27,7 @@ from homarus.control_plane import (
     explain,
     folders,
     gates,
+    heartbeats,
     incidents,
     integrations,
     jobs,
@@ -45,6 +46,7 @@ from homarus.control_plane import (
     registry,
     resources,
     rpc,
+    session_policies,
     sessions,
     settings,
     status,
@@ -106,6 +108,8 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     leases,
     integrations,
     turns,
+    heartbeats,
+    session_policies,
     mcp_servers,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""

@@ -14,6 +14,9 @@ from homarus.store.port import Row, Rx, Tx
 DIRECT: Final = "direct"
 HTTP: Final = "http"
 MAX_LABEL: Final = 200
+MAX_RECENT: Final = 50
+NEVER: Final = 0
+"""`interaction_ms` of a session in which nobody has spoken yet."""
 
 _COLUMNS: Final = (
     "id, company, agent, key, kind, conversation, task, label, model, thinking, queue_mode, "
@@ -97,6 +100,12 @@ def at(rx: Rx, company: str, conversation: str) -> Session | None:
         (conversation, company),
     )
     return None if row is None else _session(row)
+
+
+def last_spoken_to(rx: Rx, company: str, agent: str) -> Session | None:
+    """The live one in which somebody spoke to the agent last, of its MAX_RECENT last used."""
+    found = listed(rx, company, limit=MAX_RECENT, agent=agent)
+    return max(found, key=lambda row: row.interaction_ms, default=None)
 
 
 def listed(

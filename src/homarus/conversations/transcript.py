@@ -22,6 +22,8 @@ MAX_BODY_CHARS: Final = 2_000_000
 MAX_READ: Final = 2_000
 """Entries that one read gives; a context is far smaller."""
 
+MAX_HUSHED: Final = 10
+
 _COLUMNS: Final = "session, seq, id, turn, kind, body, created_ms"
 
 
@@ -57,6 +59,28 @@ def since(rx: Rx, session: str, seq: int, limit: int = MAX_READ) -> list[Entry]:
         (session, seq, limit),
     )
     return [_entry(row) for row in rows]
+
+
+def shown(rx: Rx, session: str, seq: int) -> list[Entry]:
+    """From `seq` on, oldest first, without what a model is not to be shown again."""
+    rows = rx.all(
+        f"select {_COLUMNS} from entry where session=? and seq>=? and quiet=0 "  # noqa: S608
+        "order by seq limit ?",
+        (session, seq, MAX_READ),
+    )
+    return [_entry(row) for row in rows]
+
+
+def hush(tx: Tx, session: str, turn: str) -> None:
+    """The newest lines, which are this turn's, are kept, and shown to no model again."""
+    rows = tx.all(
+        "select seq, turn from entry where session=? order by seq desc limit ?",
+        (session, MAX_HUSHED),
+    )
+    for seq, of in rows:
+        if of != turn:
+            break
+        tx.run("update entry set quiet=1 where session=? and seq=?", (session, seq))
 
 
 def count(rx: Rx, session: str) -> int:

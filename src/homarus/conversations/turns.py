@@ -49,7 +49,8 @@ MOVES: Final[dict[tuple[State, str], State]] = {
 """(state, move) -> state. What is not here does not happen."""
 
 MODES: Final = ("steer", "followup", "collect", "interrupt")
-ORIGINS: Final = ("chat", "http", "task", "heartbeat", "spawn")
+HEARTBEAT: Final = "heartbeat"
+ORIGINS: Final = ("chat", "http", "task", HEARTBEAT, "spawn")
 MAX_KEY: Final = 256
 MAX_QUEUED: Final = 200
 """Turns that wait in one session; the next one is refused."""

@@ -11,7 +11,7 @@ from homarus.company import agents
 from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import turn_ends, turn_inbound
+from homarus.flows import session_life, turn_ends, turn_inbound
 from homarus.store.port import Rx, Tx
 
 MAX_FORKED: Final = 1_000
@@ -27,18 +27,7 @@ def reset(tx: Tx, ref: str, *, abort_open: bool = False) -> Session:
     if abort_open:
         abort(tx, row.id)
     _quiet(tx, row)
-    sessions.end(tx, row)
-    agent = agents.need(tx, tx.company, row.agent)
-    fresh = turn_inbound.open_session(tx, agent, row.key, row.kind)
-    kept = {
-        name: getattr(row, name)
-        for name in ("label", "model", "thinking", "queue_mode")
-        if getattr(row, name) is not None
-    }
-    if kept:
-        sessions.change(tx, fresh.id, **kept)
-    tx.about(task=row.task)
-    return sessions.need(tx, tx.company, fresh.id)
+    return session_life.renew(tx, row)
 
 
 def abort(tx: Tx, ref: str) -> list[str]:
@@ -64,10 +53,11 @@ def fork(tx: Tx, ref: str, name: str | None) -> Session:
     key = keys.resolve(f"fork:{name or tx.new_id()}", agent.name)
     if sessions.by_key(tx, tx.company, key) is not None:
         raise Conflict("session.exists", f"{key} exists already", "Choose another name.")
-    made = turn_inbound.open_session(tx, agent, key, row.kind)
+    made = session_life.open_session(tx, agent, key, row.kind)
     tx.run(
-        "insert into entry(session, seq, id, turn, kind, body, created_ms) "
-        "select ?, seq, id, turn, kind, body, created_ms from entry where session=? and seq>=?",
+        "insert into entry(session, seq, id, turn, kind, body, created_ms, quiet) "
+        "select ?, seq, id, turn, kind, body, created_ms, quiet from entry "
+        "where session=? and seq>=?",
         (made.id, row.id, row.first_kept),
     )
     sessions.change(

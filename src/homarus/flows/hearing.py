@@ -1,5 +1,5 @@
 """A message that stands in a thread, and what follows from it: where an agent that this daemon runs
-is spoken to, it is a turn, in the same unit.
+is spoken to, it is a turn, in the same unit. `/new [MODEL]` and `/reset` begin the session anew.
 
 Spoken to is an agent in its direct thread, and in a thread that one of its sessions follows. A
 person's word always counts (only an operator's may have real work done); another agent's does where
@@ -15,9 +15,17 @@ from homarus.base.ids import is_uuid
 from homarus.company import agents
 from homarus.conversations import inbound, rules, sessions, sql, turns
 from homarus.conversations import service as talk
-from homarus.conversations.model import DIRECT, TEAM, Conversation, Draft, Message, SenderType
+from homarus.conversations.model import (
+    DIRECT,
+    TEAM,
+    Conversation,
+    Draft,
+    Message,
+    Sender,
+    SenderType,
+)
 from homarus.conversations.turns import Turn
-from homarus.flows import turn_inbound
+from homarus.flows import session_life, turn_ends, turn_inbound
 from homarus.kernel import settings
 from homarus.store.port import Rx, Tx
 
@@ -34,9 +42,28 @@ def post(tx: Tx, place: Conversation, draft: Draft) -> tuple[Message, bool]:
     Raises `message.text`, `turn.many`.
     """
     row, known = talk.post(tx, place, draft)
-    if not known and row.sender_type == SenderType.HUMAN:
+    if not known and row.sender_type == SenderType.HUMAN and not _begun_anew(tx, place, row):
         _turn(tx, place, row, "chat")
     return row, known
+
+
+def _begun_anew(tx: Tx, place: Conversation, row: Message) -> bool:
+    """Whether the message was `/new` or `/reset`; what else stands behind it is said in the
+    new session."""
+    found = session_life.command(row.text)
+    agent, key = _spoken_to(tx, place)
+    if found is None or agent is None or agent.executor != turn_inbound.LLM:
+        return False
+    session = session_life.open_session(tx, agent, key, sessions.DIRECT)
+    for turn in turns.open_of(tx, session.id):
+        turn_ends.abort(tx, turn.id)
+    fresh, left = session_life.begin_anew(tx, session, found[1])
+    if left:
+        _turn(tx, place, msgspec.structs.replace(row, text=left), "chat")
+        return True
+    model = "" if fresh.model is None else f" It is asked of {fresh.model}."
+    talk.post(tx, place, Draft(Sender(SenderType.SYSTEM, None), f"A new session.{model}"))
+    return True
 
 
 def say(tx: Tx, place: str, text: str) -> Message:

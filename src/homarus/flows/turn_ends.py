@@ -8,7 +8,7 @@ from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.model import DeliveryState, Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import turn_inbound, turn_tools
+from homarus.flows import heartbeat_turns, turn_inbound, turn_tools
 from homarus.flows.turn_rows import around, heard, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT
 from homarus.records import incidents
@@ -23,11 +23,12 @@ def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) ->
     row = turns.held(tx, turn, token)
     session, agent, task = around(tx, row)
     reply = None
-    if text.strip():
-        place = talk.need(tx, tx.company, session.conversation)
-        said = Draft(Sender(SenderType.AGENT, agent.id), text[: turn_inbound.MAX_TEXT])
-        reply = talk.post(tx, place, said)[0].id
-    told = {"text": text, **outcome, "usage": _used(tx, row)}
+    said = heartbeat_turns.told(tx, row, session, text)
+    if said.text.strip() and said.conversation is not None:
+        place = talk.need(tx, tx.company, said.conversation)
+        draft = Draft(Sender(SenderType.AGENT, agent.id), said.text[: turn_inbound.MAX_TEXT])
+        reply = talk.post(tx, place, draft)[0].id
+    told = {"text": text, **outcome, **said.facts, "usage": _used(tx, row)}
     row = turns.move(tx, row, "finish", reply=reply, outcome=told)
     wind_up(tx, row, session)
     show_typing(tx, session, row, on=False)
@@ -49,8 +50,9 @@ def hand_out(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) 
 
 
 def wind_up(tx: Tx, row: Turn, session: Session) -> None:
-    """The turn's message is resolved, and a session of one turn over."""
+    """What follows a turn's end, however it came: of its message, its heartbeat, its session."""
     heard(tx, row, DeliveryState.RESOLVED)
+    heartbeat_turns.settle(tx, row, session)
     if row.options.get(turn_inbound.ONCE) and session.ended_ms is None:
         sessions.end(tx, session)
 

@@ -7,21 +7,18 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Busy, Conflict, Invalid, TooLarge
 from homarus.company import agents
-from homarus.conversations import keys, sessions, turns
 from homarus.conversations import service as talk
+from homarus.conversations import sessions, turns
 from homarus.conversations.model import Conversation, Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import turn_ends
+from homarus.flows import session_life, turn_ends
 from homarus.kernel.capabilities import role_reaches
 from homarus.store.port import Tx
 from homarus.tasks import sql as tasks
-from homarus.tasks.model import Spec, Task
-from homarus.tasks.model import State as TaskState
 
 MAX_TEXT: Final = 100_000
 MAX_OPTIONS: Final = 262_144
-STANDING_KIND: Final = "conversation"
 COMMAND: Final = "command"
 """Option of a turn that is no message: `compact`, `callTool`."""
 CALL_TOOL: Final = "callTool"
@@ -62,46 +59,6 @@ class Given(msgspec.Struct, frozen=True):
     results: tuple[dict[str, Any], ...] = ()
 
 
-def open_session(tx: Tx, agent: agents.Agent, key: str | None, kind: str) -> Session:
-    """The live session of this key, made with its conversation and standing task when first
-    needed. The agent's own is its direct conversation. Raises `session.key`."""
-    full = keys.main_of(agent.name) if key is None else keys.resolve(key, agent.name)
-    found = sessions.by_key(tx, tx.company, full)
-    if found is not None:
-        return found
-    if full == keys.main_of(agent.name):
-        place = talk.direct(tx, agent.id)
-    else:
-        place = talk.create(tx, "session", title=full)
-    row = Session(
-        id=tx.new_id(), company=tx.company, agent=agent.id, key=full, kind=kind,
-        conversation=place.id, task=_standing(tx, agent, full).id, label=None, model=None,
-        thinking=None, queue_mode=None, entries=0, first_kept=1, compactions=0, input_tokens=0,
-        output_tokens=0, context_tokens=0, created_ms=tx.now_ms, updated_ms=tx.now_ms,
-        interaction_ms=tx.now_ms, ended_ms=None,
-    )  # fmt: skip
-    sessions.insert(tx, row)
-    return row
-
-
-def _standing(tx: Tx, agent: agents.Agent, key: str) -> Task:
-    """The task that a session's turns are about. Archived from the start, so that it is in no list
-    and nobody moves it; rules, budgets and STOP find it all the same. It has no project."""
-    row = Task(
-        id=tx.new_id(), seq=tx.number("task"), company=tx.company, project="",
-        state=TaskState.ARCHIVED, lane=None, priority=0, blocked=0, agent=agent.id, member=None,
-        reviewer=None, token=0, lease_until_ms=None, lease_proof=None, lease_owner=None,
-        started_ms=None, retries=0, reason=None, trace=tx.new_id(),
-        created_ms=tx.now_ms, updated_ms=tx.now_ms,
-    )  # fmt: skip
-    spec = Spec(
-        task=row.id, type=STANDING_KIND, kind=STANDING_KIND,
-        input={"title": f"Conversation {key}"},
-    )  # fmt: skip
-    tasks.insert(tx, row, spec)
-    return row
-
-
 def accept(tx: Tx, new: Inbound) -> Turn:
     """Keep an inbound message as a turn that waits. Raises `turn.*`, `agent.*`, `session.key`."""
     known = turns.by_key(tx, tx.company, new.key)
@@ -115,7 +72,7 @@ def accept(tx: Tx, new: Inbound) -> Turn:
             f"{agent.name} is not run by this daemon (executor {agent.executor})",
             f"Let it be: `homarus agent update {agent.name} --executor llm`.",
         )
-    session = open_session(tx, agent, new.session, new.kind)
+    session = _session(tx, agent, new)
     mode = new.mode or session.queue_mode or DEFAULT_MODE
     if mode == "interrupt":
         for other in turns.open_of(tx, session.id):
@@ -141,11 +98,21 @@ def accept(tx: Tx, new: Inbound) -> Turn:
         created_ms=tx.now_ms, started_ms=None, ended_ms=None,
     )  # fmt: skip
     turns.insert(tx, row)
-    sessions.change(tx, session.id, interaction_ms=tx.now_ms)
+    if new.origin != turns.HEARTBEAT:
+        sessions.change(tx, session.id, interaction_ms=tx.now_ms)
+    elif not session.entries:
+        sessions.change(tx, session.id, interaction_ms=sessions.NEVER)
     standing = tasks.need(tx, tx.company, session.task, archived=True)
     tx.about(task=standing.id, trace=standing.trace)
     tx.emit("turn_queued", row.id, {"session": session.id, "agent": agent.id})
     return row
+
+
+def _session(tx: Tx, agent: agents.Agent, new: Inbound) -> Session:
+    """Messages may begin it anew; what is none, or brings what a model waits for, does not."""
+    if new.origin == turns.HEARTBEAT or COMMAND in new.options or (new.given and new.given.results):
+        return session_life.open_session(tx, agent, new.session, new.kind)
+    return session_life.for_message(tx, agent, new.session, new.kind)
 
 
 def _options(new: Inbound) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from homarus.conversations import service as talk
 from homarus.conversations import sessions
 from homarus.conversations.model import DeliveryState
 from homarus.conversations.sessions import Session
-from homarus.conversations.turns import Turn
+from homarus.conversations.turns import HEARTBEAT, Turn
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
 from homarus.tasks.model import Task
@@ -24,6 +24,8 @@ def session_of(rx: Rx, row: Turn) -> Session:
 def show_typing(tx: Tx, session: Session, row: Turn, *, on: bool) -> None:
     """Whether its agent writes. The message that a turn answers is being worked on from then on,
     also while the turn is put aside; `turn_ends.wind_up` resolves it."""
+    if row.origin == HEARTBEAT:  # nobody's conversation
+        return
     place = talk.need(tx, tx.company, session.conversation)
     talk.show(tx, place, row.agent, typing=on, read=on)
     if on:

@@ -146,6 +146,10 @@ BUILTIN: Final = _table(
     Builtin("turn.accept", "Say something to an agent that runs here", agents=True, runtimes=True),
     Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
     Builtin("turn.run", "Go on with a turn", operator=None, agents=True, system=True),
+    Builtin("session.policy", "Set when sessions begin anew by themselves"),
+    Builtin("heartbeat.set", "Set an agent's heartbeat"),
+    Builtin("heartbeat.wake", "Have an agent look now whether it is needed", runtimes=True),
+    Builtin("heartbeat.run", "Look whether an agent is needed", operator=None, system=True),
     # tools of agents that this daemon runs
     Builtin("fs.read", "Read a file in one's own workspace", effect=_R, **_TOOL),
     Builtin("fs.list", "List a folder of one's own workspace", effect=_R, **_TOOL),

@@ -2,7 +2,6 @@
 
 alter table turn add column changed_by text;
 alter table turn add column changed_ms bigint;
-create index turn_message on turn (message) where message is not null;
 
 create table message_task (
     message text primary key,
