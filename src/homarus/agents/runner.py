@@ -115,9 +115,10 @@ class Runner:
     """One a daemon. `run` is its only task; turns are children of its TaskGroup."""
 
     def __init__(
-        self, store: Store, loop: Loop, now_ms: Callable[[], int], limit: int,
+        self, store: Store, loop: Loop, now_ms: Callable[[], int], limit: Callable[[], int],
     ) -> None:  # fmt: skip
-        """`limit`: turns that run at one time."""
+        """`limit`: turns that may run at one time, as the settings say now; fewer than run already
+        lets those end."""
         self._store = store
         self._loop = loop
         self._now_ms = now_ms
@@ -134,6 +135,10 @@ class Runner:
     def busy(self) -> int:
         """How many turns run here now."""
         return len(self._running)
+
+    def look(self) -> None:
+        """Look for turns now: there may be room for more."""
+        self._wake.set()
 
     def leave(self) -> None:
         """Take nothing more; what runs leaves at its next boundary."""
@@ -194,7 +199,7 @@ class Runner:
     async def _offer(self, group: asyncio.TaskGroup) -> None:
         """Heed what became of turns that run, and take up others while there is room."""
         seen = await self._store.read(
-            look, {id: r.turn.token for id, r in self._running.items()}, 2 * self._limit
+            look, {id: r.turn.token for id, r in self._running.items()}, 2 * self._limit()
         )
         for turn, state in seen.gone.items():
             running = self._running.get(turn)
@@ -205,7 +210,7 @@ class Runner:
             if live is not None:
                 live.also(work)
         for company, turn, session in seen.ready:
-            if self._closing or len(self._sessions) >= self._limit:
+            if self._closing or len(self._sessions) >= self._limit():
                 return
             if turn not in self._running and session not in self._sessions:
                 self._take(group, company, turn, session)
