@@ -174,6 +174,8 @@ class Key(msgspec.Struct, frozen=True):
     @property
     def word(self) -> str:
         """Its type in a word or two."""
+        if self.words:
+            return "text"
         return "list of texts" if _is_list(self.type) else _WORDS[_bare(self.type)]
 
 

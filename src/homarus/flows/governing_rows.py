@@ -194,8 +194,8 @@ def switch_config(tx: Tx, change: Change) -> Any:
     raise Conflict(
         "change.by_hand",
         "homarus.json is yours: this version does not write it",
-        f"Copy the approved text (`homarus change show {change.number}`) into homarus.json and "
-        "start the daemon again.",
+        f"Copy the approved text (`homarus change show {change.number}`) into homarus.json; a "
+        "running daemon takes it up, or says what waits for a restart.",
     )
 
 
