@@ -136,11 +136,9 @@ def explain(ctx: Context, key: str | None) -> None:
         ctx.out.line("The file has mistakes: see `homarus config validate`.")
 
 
-@command.command("schema", cls=Command, shows=("home",))
-@pass_context
-def schema(ctx: Context) -> None:
+@command.command("schema", cls=Command)
+def schema() -> None:
     """Print the JSON Schema of homarus.json, for editors."""
-    del ctx
     click.echo(json.dumps(json_schema(), indent=2))
 
 

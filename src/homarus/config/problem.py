@@ -7,15 +7,15 @@ Values of settings that are secret are never in a message.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from homarus.base.errors import Invalid
 
 
-class Place(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Place:
     """`file` as people call it; `line` and `column` from 1, or 0 where the whole file is meant."""
 
     file: str

@@ -13,8 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from homarus.base.nearest import nearest
-from homarus.config import files
+from homarus.config import files, mistakes
 from homarus.config.include import Included, resolve
 from homarus.config.problem import Place, Problem, Rejected
 from homarus.config.schema import (
@@ -33,7 +32,6 @@ from homarus.config.schema import (
 from homarus.config.text import Kind, Member, Node
 
 MAX_PROBLEMS: Final = 50
-MAX_SHOWN: Final = 60
 Origins = Literal["flag", "environment", "file", "default"]
 
 _NAMED: Final = re.compile(r"\$\$\{([A-Z_][A-Z0-9_]*)\}|\$\{([A-Z_][A-Z0-9_]*)\}")
@@ -157,7 +155,7 @@ class _Reading:
         seen: dict[str, Place] = {}
         for key, member in self.members(included.root.value, ""):
             if key.path in seen:
-                self.wrong(_twice(key, member, seen[key.path]))
+                self.wrong(mistakes.twice(key, member, seen[key.path]))
             seen[key.path] = member.place
             if self.source.alone and _refers(member.node):
                 continue
@@ -172,10 +170,10 @@ class _Reading:
         """The keys that are known; mistakes and notes about the others."""
         for name, member in members.items():
             path = f"{above}.{name}" if above else name
-            if _is_governed(path):
-                self.wrong(_governed(path, member))
+            if mistakes.is_governed(path):
+                self.wrong(mistakes.governed(path, member))
             elif "." in name:
-                self.wrong(_dotted(path, member))
+                self.wrong(mistakes.dotted(path, member))
             elif path in BY_PATH:
                 yield BY_PATH[path], member
             elif path in FORMER:
@@ -187,9 +185,9 @@ class _Reading:
                     said = f"It is not used by Homarus. {UNUSED[path]}"
                     self.notes.append(Note(member.place, path, said))
             elif path not in _BRANCHES:
-                self.wrong(_unknown(path, above, member))
+                self.wrong(mistakes.unknown(path, above, member))
             elif member.node.kind is not Kind.OBJECT:
-                self.wrong(_misfit(path, member.node, "an object", ""))
+                self.wrong(mistakes.misfit(path, member.node, "an object", ""))
             else:
                 yield from self.members(member.node.value, path)
 
@@ -199,7 +197,7 @@ class _Reading:
             return self.fit(key, self.referred(key, node), node)
         if node.kind is Kind.STRING:
             if key.secret and _in_clear(node.value):
-                raise _clear(key, node)
+                raise mistakes.clear(key, node)
             return self.fit(key, self.substituted(key, node.value, node), node)
         if node.kind is Kind.LIST:
             return self.fit(key, [self.substituted(key, item, node) for item in node.plain()], node)
@@ -209,8 +207,8 @@ class _Reading:
         try:
             return _fitted(key, value, strict=True)
         except msgspec.ValidationError as error:
-            raise _misfit(
-                key.path, node, key.expected, _remedy(key, node), secret=key.secret
+            raise mistakes.misfit(
+                key.path, node, key.expected, mistakes.remedy(key, node), secret=key.secret
             ) from error
 
     def substituted(self, key: Key, value: Any, node: Node) -> Any:
@@ -273,7 +271,7 @@ class _Reading:
         try:
             fitted = _fitted(key, value, strict=False)
         except msgspec.ValidationError:
-            shown = "its value" if key.secret else repr(value)[:MAX_SHOWN]
+            shown = "its value" if key.secret else repr(value)[: mistakes.MAX_SHOWN]
             self.wrong(
                 Problem(
                     "settings.value", f"{shown} does not fit", "Correct it.", place=place,
@@ -326,93 +324,3 @@ def shown(key: Key, value: Any) -> Any:
     if key.secret and isinstance(value, str):
         return _PASSWORD.sub(lambda m: f"{m[1] or m[4]}[redacted]{m[3] or m[6] or ''}", value)
     return list(value) if isinstance(value, tuple) else value
-
-
-# -- mistakes ----------------------------------------------------------------------------------
-
-
-def _said(node: Node) -> str:
-    if node.kind in (Kind.OBJECT, Kind.LIST, Kind.NULL):
-        return f"this is {node.kind}"
-    written = node.source.text[node.start : node.end]
-    return f"{written[:MAX_SHOWN]}{'…' if len(written) > MAX_SHOWN else ''} is {node.kind}"
-
-
-def _misfit(path: str, node: Node, expected: str, remedy: str, *, secret: bool = False) -> Problem:
-    what = "its value does not fit" if secret else _said(node)
-    if node.kind is Kind.NUMBER and not secret:
-        what = f"{node.source.text[node.start : node.end][:MAX_SHOWN]} does not fit"
-    return Problem(
-        "settings.value", what, remedy or "Correct it.", place=node.place, path=path,
-        expected=expected,
-    )  # fmt: skip
-
-
-def _remedy(key: Key, node: Node) -> str:
-    """What a person most likely meant."""
-    text = node.value
-    if node.kind is not Kind.STRING or key.secret:
-        return ""
-    if key.words:
-        near = nearest(text, key.words)
-        return f"Did you mean {near[0]}?" if near else ""
-    try:
-        converted(key, text, strict=False)
-    except msgspec.ValidationError:
-        return ""
-    listed = key.word.startswith("list")
-    return f'Write `["{text[:MAX_SHOWN]}"]`.' if listed else f"Write {text[:MAX_SHOWN]} unquoted."
-
-
-def _unknown(path: str, above: str, member: Member) -> Problem:
-    start = f"{above}." if above else ""
-    here = sorted(
-        {p[len(start) :].split(".")[0] for p in (*BY_PATH, *UNUSED) if p.startswith(start)}
-    )
-    used = {p.rpartition(".")[2]: p for p in BY_PATH}
-    others = {name: start + name for name in here}
-    last = path.rpartition(".")[2]
-    near = [used[name] for name in nearest(last, used)]
-    near = near or [others[name] for name in nearest(last, others)]
-    known = f"Known here: {', '.join(here)}."
-    return Problem(
-        "settings.unknown", f"there is no setting {path[:80]!r}",
-        f"Did you mean {' or '.join(near)}?" if near else known, place=member.place,
-        path=path[:80], expected="a key of `homarus config explain`",
-    )  # fmt: skip
-
-
-def _dotted(path: str, member: Member) -> Problem:
-    nested = path.split(".")
-    written = ": {".join(nested) + ": …" + "}" * (len(nested) - 1)
-    return Problem(
-        "settings.unknown", f"a key with dots, {path[:80]!r}", f"Nest it: `{written[:120]}`.",
-        place=member.place, path=path[:80], expected="one object in another",
-    )  # fmt: skip
-
-
-def _is_governed(path: str) -> bool:
-    return path in GOVERNED or any(path.startswith(f"{name}.") for name in GOVERNED)
-
-
-def _governed(path: str, member: Member) -> Problem:
-    return Problem(
-        "settings.governed", f"{path[:80]} is governed: only an approved change sets it",
-        f"Propose it: `homarus change propose --setting {path[:80]}=VALUE`, and remove it here.",
-        place=member.place, path=path[:80], expected="only settings that are no rules",
-    )  # fmt: skip
-
-
-def _clear(key: Key, node: Node) -> Problem:
-    return Problem(
-        "settings.secret", "a password stands here in clear",
-        'Write `${NAME}` in its place and set NAME, or `{source: "file", id: "PATH"}` for the '
-        "whole value.", place=node.place, path=key.path, expected="a reference to a secret",
-    )  # fmt: skip
-
-
-def _twice(key: Key, member: Member, first: Place) -> Problem:
-    return Problem(
-        "settings.twice", f"it is set twice, under its former name too; first at {first}",
-        f"Keep `{key.path}`.", place=member.place, path=key.path, expected="each key once",
-    )  # fmt: skip
