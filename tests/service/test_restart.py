@@ -17,7 +17,9 @@ import websockets
 
 from homarus.config import active
 from homarus.config.active import Active
+from homarus.config.schema import Settings
 from homarus.demo.children import Daemon, environment
+from homarus.service import restart
 from homarus.testing.daemon import key
 from homarus.testing.model_server import Hold, ModelServer, Say
 from homarus.testing.waiting import seen
@@ -173,3 +175,33 @@ def test_a_daemon_ends_with_its_terminal(tmp_path: Path) -> None:
     ended, status = os.waitpid(pid, 0)
     assert (ended, os.waitstatus_to_exitcode(status)) == (pid, 0), out.read_text()
     assert not address.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken"),
+    [
+        ({"port": 0}, True),
+        ({"port": None}, True),
+        ({"port": None, "host": "localhost"}, True),
+        ({"port": 1}, False),
+        ({"port": 0, "host": "127.0.0.2"}, False),
+    ],
+)
+def test_the_listener_is_kept_where_the_address_stays(
+    settings: dict[str, Any], taken: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        restart.keep(listener)
+    assert restart.happened()
+    if settings["port"] is None:
+        settings = settings | {"port": port}
+    kept = restart.kept(Settings(home=Path("/"), **settings))
+    assert (kept is not None) is taken
+    assert not restart.happened(), "it is handed on once"
+    if kept is not None:
+        assert kept.getsockname()[1] == port
+        socket.create_connection(("127.0.0.1", port), LONG_S).close()
+        kept.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), LONG_S)

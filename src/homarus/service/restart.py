@@ -1,13 +1,13 @@
 """A restart in place: the same process id, the same port, a new program.
 
-    keep(listener)      before the server closes it: who connects meanwhile waits
-    again()             the drained process becomes the new one; does not return
-    kept(settings)      in the new one: the listener, where the settings still mean that address
+keep(listener)      before the server closes it: who connects meanwhile waits
+deaf()              when drained: signals of the daemon are ignored until the new program is up
+again()             the drained process becomes the new one; does not return
+kept(settings)      in the new one: the listener, where the settings still mean that address
 
-Signals of the daemon are ignored from `again` on until the new program takes them, so that none
-ends it in between.
 """
 
+import asyncio
 import os
 import signal
 import socket
@@ -31,11 +31,17 @@ def keep(listener: socket.socket) -> None:
     os.environ[LISTENER] = str(second.detach())
 
 
+def deaf(loop: asyncio.AbstractEventLoop) -> None:
+    """Ignored signals stay ignored in the new program until it takes them; handled ones would end
+    it."""
+    for number in SIGNALS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+
+
 def again() -> None:
     """Start this program anew in this process, with the arguments that it was started with."""
     os.environ.setdefault(LISTENER, "-")
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (our own)
 

@@ -261,7 +261,11 @@ async def run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
             raise Unavailable(
                 "daemon.workers", "a worker of the daemon failed", "See logs/homarus.log."
             )
-        return restarts and not signals.stop.is_set()
+        if signals.stop.is_set():
+            return False
+        if restarts:
+            restart.deaf(asyncio.get_running_loop())
+        return restarts
     finally:
         close_logs()
 
