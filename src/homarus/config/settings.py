@@ -9,12 +9,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from homarus.config.problem import Place, Problem, Rejected
 from homarus.config.read import Loaded, Source, read, read_text
 from homarus.config.schema import DEFAULT_PORT, FILE, KEYS, Settings, is_loopback
 
 __all__ = ["DEFAULT_PORT", "FILE", "Settings", "check_text", "is_loopback", "load", "rows"]
+
+
+MAX_ALONE_CHARS: Final = 16_384
+"""Of a text that a unit of the store checks: reading it takes the unit's time."""
 
 
 class SettingRow(NamedTuple):
@@ -73,4 +78,10 @@ def load(
 def check_text(text: str) -> Loaded:
     """Whether a daemon would start with this text as its file, and no environment; what it refers
     to is not looked at. Raises Rejected, with `setting` in the details where one is to blame."""
+    if len(text) > MAX_ALONE_CHARS:
+        problem = Problem(
+            "settings.file", f"the text is longer than {MAX_ALONE_CHARS} characters",
+            "Shorten it, or move parts into files that it includes.", place=Place(FILE),
+        )  # fmt: skip
+        raise Rejected([problem])
     return read_text(Source(Path("/"), {}, alone=True), text)

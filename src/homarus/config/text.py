@@ -34,6 +34,8 @@ _NUMBER: Final = re.compile(
 _NAME: Final = re.compile(r"(?:[$_]|[^\W\d])[\w$\u200c\u200d]*")
 _WORD: Final = re.compile(r"[^\s,:{}\[\]\"']{1,40}")
 _LINE: Final = re.compile(r"\r\n|\n|\r")
+_SOLID: Final = frozenset("{}[],:\"'")
+"""No blank and no comment starts with these."""
 _WORDS: Final = {"true": True, "false": False, "null": None}
 
 
@@ -148,6 +150,8 @@ class _Reader:
         return repr(word[0] if word else self.text[self.at])
 
     def blank(self) -> None:
+        if self.text[self.at : self.at + 1] in _SOLID:
+            return
         self.at = after_blank(self.text, self.at)
         if self.text.startswith("/*", self.at):
             self.fail("a comment does not end", "`*/`")
@@ -168,11 +172,11 @@ class _Reader:
             return Node(Kind.LIST, items, self.source, start, self.at)
         if first in ('"', "'"):
             return Node(Kind.STRING, self.string(), self.source, start, self.at)
-        for word, value in _WORDS.items():
-            if (name := _NAME.match(self.text, start)) and name[0] == word:
-                self.at = name.end()
-                kind = Kind.NULL if value is None else Kind.BOOL
-                return Node(kind, value, self.source, start, self.at)
+        if (name := _NAME.match(self.text, start)) and name[0] in _WORDS:
+            self.at = name.end()
+            value = _WORDS[name[0]]
+            kind = Kind.NULL if value is None else Kind.BOOL
+            return Node(kind, value, self.source, start, self.at)
         if found := _NUMBER.match(self.text, start):
             if len(found[0]) > MAX_NUMBER:
                 self.fail("a number is too long", f"at most {MAX_NUMBER} characters")

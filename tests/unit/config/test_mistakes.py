@@ -4,6 +4,7 @@ what was expected and what to do."""
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from homarus.config.read import read
 from homarus.config.settings import FILE, check_text, source
 
 BIG = "{/*" + "x" * 300_000 + "*/}"
+NOBODY = 65_534
 URL = "postgresql://me:hunter2@db/x"
 
 
@@ -118,13 +120,6 @@ def directory(path: Path) -> None:
     path.mkdir()
 
 
-def unreadable(path: Path) -> None:
-    path.write_text("{}")
-    path.chmod(0)
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-
-
 def dangling(path: Path) -> None:
     path.symlink_to("nowhere")
 
@@ -149,7 +144,6 @@ def notepad(path: Path) -> None:
     ("make", "place", "message"),
     [
         (directory, Place(FILE), "it is a directory"),
-        (unreadable, Place(FILE), "cannot be read (Permission denied)"),
         (dangling, Place(FILE), "a link to a file that is not there"),
         (circular, Place(FILE), "cannot be read (Too many levels of symbolic links)"),
         (pipe, Place(FILE), "it is no file"),
@@ -182,6 +176,23 @@ def test_what_only_looks_like_a_file(
 def test_what_is_no_mistake(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_bytes(text.encode())
     assert read(source(tmp_path, {})).settings.port == 5
+
+
+def test_a_file_that_this_user_may_not_read() -> None:
+    """Also where root runs the tests: it reads everything, so somebody else looks."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        (Path(folder) / FILE).write_text("{}")
+        (Path(folder) / FILE).chmod(0)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            (problem,) = problems(Path(folder))
+        finally:
+            os.seteuid(user)
+    assert "cannot be read (Permission denied)" in problem.message
+    assert "chmod" in problem.remedy
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
@@ -285,6 +296,7 @@ def test_includes_in_a_circle_are_named(tmp_path: Path) -> None:
         ("{$include: 'a'}", None),
         ("{store: {source: 'file', id: '/etc/passwd'}}", None),
         ("{gateway: {port: 'x'}}", "settings.value"),
+        ("{/*" + "x" * 20_000 + "*/}", "settings.file"),
         (f"{{store: '{URL}'}}", "settings.secret"),
     ],
 )
