@@ -18,15 +18,18 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from homarus.agents.toolbox import BASIC
+from homarus.app import build, make_home
 from homarus.base.errors import Unavailable
 from homarus.config import active, edit
 from homarus.config.active import Active
 from homarus.config.edit import changed
 from homarus.config.files import read as on_disk
 from homarus.config.problem import Place
-from homarus.config.read import Loaded
+from homarus.config.read import Loaded, read
 from homarus.config.schema import BY_FIELD, FILE, Settings
+from homarus.config.settings import source
 from homarus.service.reloading import Reloader
+from homarus.service.serve import Service
 from homarus.testing.daemon import Daemon, key, running
 from homarus.testing.scripted_model import Hang, ScriptedModel
 from tests.support.profile import chosen_profile
@@ -260,6 +263,23 @@ async def test_a_file_that_comes_is_taken_up(tmp_path: Path) -> None:
         e = Edited(home, daemon)
         e.file.write_text("{gateway: {maxSockets: 5}}")
         await e.until(lambda: e.settings.max_sockets == 5)
+
+
+async def test_an_edit_during_the_start_is_not_missed(tmp_path: Path) -> None:
+    home = tmp_path / "h"
+    make_home(Settings(home=home))
+    loaded = read(source(home, {}, port=0, drain_s=1.0))
+    (home / FILE).write_text("{gateway: {maxSockets: 5}}")
+    service = Service(build(loaded.settings), loaded, poll_s=QUICK_S)
+    await service.start()
+    try:
+        reloader = service.reloader
+        assert reloader is not None
+        async with asyncio.timeout(SOON_S):
+            while service.app.settings.max_sockets != 5:
+                await reloader.looked()
+    finally:
+        await service.stop()
 
 
 async def test_nothing_is_left_of_it_when_the_daemon_stops(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Reloader:
         self._restart = restart
         self._probe = probe
         self._poll_s = poll_s
-        self._seen = self._signatures()
+        self._seen: dict[Path, tuple[int, ...]] = {}  # nothing: an edit during the start counts
         self._looked = asyncio.Event()
         self._one = asyncio.Lock()
 
