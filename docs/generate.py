@@ -308,9 +308,28 @@ def settings() -> str:
     from homarus.config.settings import rows
 
     cells = [
-        (f"`{row.name}`", row.type, f"`{row.default}`", f"`{row.env}`", row.text) for row in rows()
+        (
+            f"`{row.name}`",
+            row.type,
+            f"`{row.default}`" if row.default else "–",
+            f"`{row.env}`",
+            row.applies,
+            "the same" if row.original else "–",
+            row.text,
+        )
+        for row in rows()
     ]
-    return table(("setting", "type", "default", "environment", "meaning"), cells)
+    header = ("setting", "type", "default", "environment", "an edit counts", "OpenClaw", "meaning")
+    return table(header, cells)
+
+
+def unused_settings() -> str:
+    """Keys of OpenClaw's file that are taken and not used."""
+    from homarus.config.schema import UNUSED
+
+    return table(
+        ("key", "instead"), [(f"`{path}`", instead) for path, instead in UNUSED.items() if instead]
+    )
 
 
 # --- surface, tasks, capabilities -------------------------------------------------------------
@@ -576,6 +595,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "interceptors": interceptors,
     "rules": rules,
     "settings": settings,
+    "unused_settings": unused_settings,
     "tasks": tasks,
     "tools": tools,
     "agent_tools": agent_tools,

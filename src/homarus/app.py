@@ -73,7 +73,10 @@ class Turns(msgspec.Struct, frozen=True):
 
 
 class App:
-    """One daemon's parts. `asgi` is what the server serves; `home_facts` is set by `start`."""
+    """One daemon's parts. `asgi` is what the server serves; `home_facts` is set by `start`.
+
+    Parts that heed an edit of the configuration were given functions that look at `settings`.
+    """
 
     def __init__(
         self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey,
@@ -103,7 +106,7 @@ class App:
             self.feed,
             clock,
             table.frames(),
-            max_sockets=settings.max_sockets,
+            max_sockets=lambda: self.settings.max_sockets,
             loopback_only=is_loopback(settings.host),
             public_url=settings.public_url,
         )
@@ -119,7 +122,10 @@ class App:
             public_url=settings.public_url,
         )
         self.gateway = Surface(
-            means, self.door, names(settings.http_tools_allow), names(settings.http_tools_deny)
+            means,
+            self.door,
+            lambda: self.settings.http_tools_allow,
+            lambda: self.settings.http_tools_deny,
         )
         mounts: dict[str, Mounted] = {
             "app": self.site, "mcp": self.mcp, "v1": self.gateway, "tools": self.gateway,
@@ -152,7 +158,7 @@ class App:
             store,
             Loop(store, resolve, turns.tools or self.tools, self.live, retry=turns.retry),
             clock.now_ms,
-            settings.max_turns,
+            lambda: self.settings.max_turns,
         )
         self.heart = Heart(store, clock, settings.home)
         self.transcripts = Transcripts(store, settings.home)
@@ -193,13 +199,19 @@ class App:
             raise
         self._ready = True
 
-    def leave_waiters(self) -> None:
-        """No longer ready: end long polls and sockets, so that the server can drain."""
+    def apply(self, settings: Settings) -> None:
+        """From now on these are the settings; only keys that count at once may differ."""
+        self.settings = settings
+        self.runner.look()
+
+    def leave_waiters(self, *, restarts: bool = False) -> None:
+        """No longer ready: end long polls and sockets, so that the server can drain. `restarts`:
+        sockets are told that the daemon comes back."""
         self._ready = False
         self.runner.leave()
         self.feed.stop()
         self.live.stop()
-        self.sockets.stop()
+        self.sockets.stop(restarts=restarts)
         self.site.stop()
 
     async def stop(self) -> None:
@@ -281,11 +293,6 @@ def build(settings: Settings, clock: Clock | None = None, turns: Turns | None = 
     kernel = Kernel(SqlFacts(), master, consequences.apply)
     store = open_store(settings, kernel, clock)
     return App(settings, clock, kernel, store, master, turns)
-
-
-def names(text: str) -> frozenset[str]:
-    """A setting that lists names with commas."""
-    return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
 def make_home(settings: Settings) -> None:

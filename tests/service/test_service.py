@@ -9,7 +9,8 @@ import pytest
 
 from homarus.app import build
 from homarus.base.errors import HomarusError
-from homarus.config.settings import load
+from homarus.config.read import read
+from homarus.config.settings import load, source
 from homarus.service import serve
 from homarus.service.serve import Service
 from homarus.testing.daemon import key, running
@@ -85,7 +86,8 @@ async def test_requests_under_way_are_finished(tmp_path: Path) -> None:
 async def test_run_says_where_it_is_and_leaves_nothing_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
     ready: asyncio.Future[serve.Ready] = asyncio.get_running_loop().create_future()
-    daemon = asyncio.create_task(serve.run(load(home, {}, port=0, drain_s=0.1), ready.set_result))
+    loaded = read(source(home, {}, port=0, drain_s=0.1))
+    daemon = asyncio.create_task(serve.run(loaded, ready.set_result))
     async with asyncio.timeout(SOON_S):
         facts = await ready
     assert facts.token.startswith("ec_")

@@ -121,9 +121,10 @@ class Runner:
     """One a daemon. `run` is its only task; turns are children of its TaskGroup."""
 
     def __init__(
-        self, store: Store, loop: Loop, now_ms: Callable[[], int], limit: int,
+        self, store: Store, loop: Loop, now_ms: Callable[[], int], limit: Callable[[], int],
     ) -> None:  # fmt: skip
-        """`limit`: turns that run at one time."""
+        """`limit`: turns that may run at one time, as the settings say now; fewer than run already
+        lets those end."""
         self._store = store
         self._loop = loop
         self._now_ms = now_ms
@@ -140,6 +141,10 @@ class Runner:
     def busy(self) -> int:
         """How many turns run here now."""
         return len(self._running)
+
+    def look(self) -> None:
+        """Look for turns now: there may be room for more."""
+        self._wake.set()
 
     def leave(self) -> None:
         """Take nothing more; what runs leaves at its next boundary."""
@@ -178,7 +183,7 @@ class Runner:
 
     async def _look(self, group: asyncio.TaskGroup, alone: bool) -> None:
         running = {id: r.turn.token for id, r in self._running.items()}
-        seen = await self._store.read(look, running, 2 * self._limit, alone)
+        seen = await self._store.read(look, running, 2 * self._limit(), alone)
         if seen.lost or seen.answered:
             await self._recover(seen.lost, seen.answered, alone)
         self._offer(group, seen)
@@ -206,7 +211,7 @@ class Runner:
             if live is not None:
                 live.also(work)
         for company, turn, session in seen.ready:
-            if self._closing or len(self._sessions) >= self._limit:
+            if self._closing or len(self._sessions) >= self._limit():
                 return
             if turn not in self._running and session not in self._sessions:
                 self._take(group, company, turn, session)

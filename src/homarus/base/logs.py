@@ -116,6 +116,11 @@ def configure(folder: Path | None, level: str = "info", stderr: bool = True) -> 
     return close
 
 
+def set_level(level: str) -> None:
+    """The least level from now on; one of LEVELS."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def _formatter(shared: list[Any], render: Any) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

@@ -1,23 +1,30 @@
 """Small files that only their owner reads: whole or absent, on disk when the call returns."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 MAX_BYTES: Final = 65_536
 
 
-def write(path: Path, text: str) -> None:
-    """Write `text` with mode 0600, by rename. Raises OSError."""
+def write(path: Path, text: str, last_look: Callable[[], None] | None = None) -> None:
+    """Write `text` with mode 0600, by rename. `last_look` is called just before, and may raise:
+    nothing is changed then. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if last_look is not None:
+            last_look()
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

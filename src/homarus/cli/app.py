@@ -14,6 +14,7 @@ SECTIONS: Final = {
         "demo": ("demo", "Let a small company work on the files of a directory."),
         "status": ("status", "The company in a few lines."),
         "doctor": ("doctor", "What this machine and this home can do."),
+        "config": ("config", "The file homarus.json: look, change, check, explain."),
         "dashboard": ("dashboard", "Open the live page in a browser."),
         "companion": ("companion", "Connect this machine to a control plane; see to it."),
     },

@@ -31,16 +31,25 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
 
     With --json it prints one line when it is ready: {"url", "token", "pid", "ready_ms"}. The token
     is the default company's, the same after each restart.
+
+    SIGHUP reads homarus.json again; SIGUSR1 and SIGUSR2 restart the daemon in place, the same
+    process, when what runs has been handed back. A configuration with mistakes ends it with 78.
     """
     import asyncio
 
     import_structlog_lean()
-    from homarus.config.settings import load
-    from homarus.service import serve
+    from homarus.config.read import read
+    from homarus.config.settings import source
+    from homarus.service import restart, serve
 
-    settings = load(ctx.given_home, host=host, port=port, store=store)
+    again = restart.happened()
+    loaded = read(source(ctx.given_home, host=host, port=port, store=store))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve.run(settings, lambda ready: _say(ctx, settings.home, ready)))
+        restarts = runner.run(
+            serve.run(loaded, lambda ready: _say(ctx, loaded.settings.home, ready, again=again))
+        )
+    if restarts:
+        restart.again()
 
 
 def _loop_factory() -> "Callable[[], AbstractEventLoop] | None":
@@ -66,7 +75,10 @@ def import_structlog_lean() -> None:
         del sys.modules["rich"]
 
 
-def _say(ctx: Context, home: Path, ready: "Ready") -> None:
+def _say(ctx: Context, home: Path, ready: "Ready", *, again: bool) -> None:
+    """Nothing after a restart in place: who read the first line may be gone, or read no second."""
+    if again:
+        return
     ready_ms = since_start_ms() or ready.ready_ms
     if ctx.json:
         line = {"url": ready.url, "token": ready.token, "pid": ready.pid, "ready_ms": ready_ms}

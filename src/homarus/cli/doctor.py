@@ -90,6 +90,27 @@ def home(ctx: Context) -> list[Check]:
     return [ok(name, str(ctx.home))]
 
 
+def config(ctx: Context) -> list[Check]:
+    """The file as it is now, and whether the running daemon took it."""
+    from homarus.config import active
+    from homarus.config.problem import Rejected
+    from homarus.config.read import read
+    from homarus.config.settings import source
+
+    name = "config"
+    place = source(ctx.given_home)
+    try:
+        loaded = read(place)
+    except Rejected as rejected:
+        remedy = "A running daemon goes on as it was; it would not start again."
+        return [Check(name, "fail", problem.line(), remedy) for problem in rejected.problems]
+    running = active.read(place.home)
+    if running is not None and running.waiting:
+        detail = f"{', '.join(running.waiting)} wait for a restart"
+        return [Check(name, "warn", detail, f"kill -USR2 {running.pid}")]
+    return [ok(name, str(place.path) if loaded.digest else "no homarus.json: all defaults")]
+
+
 def disk(ctx: Context) -> list[Check]:
     place = next(at for at in (ctx.home, *ctx.home.absolute().parents) if at.exists())
     free = shutil.disk_usage(place).free
@@ -174,6 +195,7 @@ CHECKS: Final[tuple[Callable[[Context], list[Check]], ...]] = (
     python,
     sqlite,
     home,
+    config,
     disk,
     daemon,
     sandbox,

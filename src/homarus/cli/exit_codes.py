@@ -12,6 +12,7 @@ from homarus.base.errors import (
     Unauthenticated,
 )
 from homarus.client.errors import Unreachable
+from homarus.config.problem import Rejected
 
 
 class Exit(IntEnum):
@@ -23,6 +24,7 @@ class Exit(IntEnum):
     CONFLICT = 5
     UNREACHABLE = 6
     NOT_VERIFIED = 7
+    CONFIG = 78
     INTERRUPTED = 130
 
 
@@ -35,6 +37,7 @@ MEANING: Final = {
     Exit.CONFLICT: "the present state forbids it: a lost lease, an illegal move, a used key",
     Exit.UNREACHABLE: "the daemon cannot be reached",
     Exit.NOT_VERIFIED: "the ledger does not verify",
+    Exit.CONFIG: "the configuration has mistakes; each is listed with its place",
     Exit.INTERRUPTED: "interrupted from the keyboard",
 }
 
@@ -49,6 +52,7 @@ permitted for this identity, it is another agent's work."""
 
 _BY_KIND: Final[tuple[tuple[type[HomarusError], Exit], ...]] = (
     (Unreachable, Exit.UNREACHABLE),
+    (Rejected, Exit.CONFIG),
     (Invalid, Exit.USAGE),
     (Unauthenticated, Exit.REFUSED),
     (Refused, Exit.REFUSED),

@@ -6,6 +6,7 @@ overtakes the HTTP reply of the request that caused it (control-plane contract, 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,8 @@ FRAME_DELAY_S: Final = 0.03
 PAGE: Final = 100
 EXPIRY_CHECK_S: Final = 1.0
 INSTANCE: Final = ""
+STOPS: Final = (socket.GOING_AWAY, "the daemon stops")
+RESTARTS: Final = (socket.SERVICE_RESTART, "the daemon restarts; connect again")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -97,7 +100,7 @@ class Sockets:
         clock: Clock,
         table: FrameTable,
         *,
-        max_sockets: int,
+        max_sockets: Callable[[], int],
         loopback_only: bool,
         public_url: str = "",
     ) -> None:
@@ -116,6 +119,7 @@ class Sockets:
         self._news = asyncio.Event()
         self._undo: Any = None
         self._closed = False
+        self._farewell = STOPS
 
     def __len__(self) -> int:
         return len(self._open)
@@ -141,7 +145,7 @@ class Sockets:
         origin.check(headers, loopback_only=self._loopback_only, public_url=self._public_url)
         caller = await self._door.authenticate(headers)
         since = socket.since_seq(scope["query_string"])
-        if self._closed or len(self._open) >= self._max:
+        if self._closed or len(self._open) >= self._max():
             raise Unavailable(
                 "socket.many", f"{len(self._open)} sockets are open", "Close some, or try later."
             )
@@ -203,7 +207,7 @@ class Sockets:
                 watched = self._rooms[INSTANCE] = Room(self._feed.known(INSTANCE))
             watched.watchers.add(made)
         if self._closed:
-            made.end(socket.GOING_AWAY, "the daemon stops")
+            made.end(*self._farewell)
 
     async def _still_welcome(self, made: Socket) -> None:
         """The token may have gone while the socket caught up; from here on the pump watches."""
@@ -228,14 +232,16 @@ class Sockets:
         self._closed = False
         self._undo = self._store.listen(self._committed)
 
-    def stop(self) -> None:
-        """End every socket with 1001, and take no more."""
+    def stop(self, *, restarts: bool = False) -> None:
+        """End every socket with 1001, or 1012 where the daemon comes back; and take no more."""
         self._closed = True
+        if restarts:
+            self._farewell = RESTARTS
         if self._undo is not None:
             self._undo()
             self._undo = None
         for made in tuple(self._open):
-            made.end(socket.GOING_AWAY, "the daemon stops")
+            made.end(*self._farewell)
 
     def _committed(self, heads: dict[str, int]) -> None:
         if not self._rooms:

@@ -10,6 +10,7 @@ from homarus.base.errors import Conflict, HomarusError, Invalid
 from homarus.changes.model import Change, Failure
 from homarus.company import agents
 from homarus.config import settings as config
+from homarus.config.problem import Rejected
 from homarus.flows import pipelining
 from homarus.flows.electing import ROLES
 from homarus.kernel import registry, settings
@@ -185,8 +186,8 @@ def _bump(version: str) -> str:
 def check_config(rx: Rx, company: str, change: Change) -> list[Failure]:
     try:
         config.check_text(change.patch["text"])
-    except HomarusError as error:
-        return [_said(error.details.get("setting", "text"), error)]
+    except Rejected as rejected:
+        return [Failure(p.path or "text", p.line()) for p in rejected.problems]
     return []
 
 
@@ -194,8 +195,8 @@ def switch_config(tx: Tx, change: Change) -> Any:
     raise Conflict(
         "change.by_hand",
         "homarus.json is yours: this version does not write it",
-        f"Copy the approved text (`homarus change show {change.number}`) into homarus.json and "
-        "start the daemon again.",
+        f"Copy the approved text (`homarus change show {change.number}`) into homarus.json; a "
+        "running daemon takes it up, or says what waits for a restart.",
     )
 
 

@@ -1,6 +1,8 @@
 """Serve an App: an embedded uvicorn on one port, signals, a bounded graceful stop.
 
-asyncio.run(run(settings, on_ready))      until SIGINT or SIGTERM
+    asyncio.run(run(loaded, on_ready))      until SIGINT or SIGTERM; True: restart in place
+
+SIGHUP reads the configuration again. SIGUSR1 and SIGUSR2 drain, and ask for a restart.
 """
 
 import asyncio
@@ -19,11 +21,15 @@ import uvicorn
 
 from homarus.app import App, build
 from homarus.base import private
-from homarus.base.errors import Unavailable
-from homarus.base.logs import configure
-from homarus.config.settings import Settings
+from homarus.base.errors import HomarusError, Unavailable
+from homarus.base.logs import configure, set_level
+from homarus.config import active
+from homarus.config.read import Loaded
+from homarus.config.schema import Settings
 from homarus.flows import first_start
+from homarus.service import restart
 from homarus.service.protocols import BoundedHttpProtocol, EventSocketProtocol
+from homarus.service.reloading import POLL_S, Reloader
 
 log = structlog.get_logger("serve")
 
@@ -55,13 +61,34 @@ class _Quiet(uvicorn.Server):
 
 
 class Service:
-    """An App on its port. `start` returns when requests are answered."""
+    """An App on its port. `start` returns when requests are answered.
 
-    def __init__(self, app: App) -> None:
+    `loaded`: where its settings came from; the files are watched then, and `restart_asked` is set
+    where an edit wants a restart.
+    """
+
+    def __init__(self, app: App, loaded: Loaded | None = None, *, poll_s: float = POLL_S) -> None:
         self.app = app
         self.url = ""
+        self.restart_asked = asyncio.Event()
+        self.reloader: Reloader | None = None
+        if loaded is not None:
+            self.reloader = Reloader(
+                loaded, self.apply, self.restart_asked.set, _probe, poll_s=poll_s
+            )
         self._server: _Quiet | None = None
+        self._listener: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def apply(self, settings: Settings) -> None:
+        """What of an edit counts at once: new limits hold for what comes from now on."""
+        if settings.log_level != self.app.settings.log_level:
+            set_level(settings.log_level)
+        self.app.apply(settings)
+        if self._server is not None:
+            self._server.config.limit_concurrency = settings.max_connections
+            self._server.config.timeout_graceful_shutdown = _whole(settings.drain_s)
 
     async def start(self) -> Ready:
         """Raises `serve.address` when the port cannot be had, or what the App raises.
@@ -73,10 +100,12 @@ class Service:
         settings = self.app.settings
         await self.app.start()
         try:
-            await self._open(settings, _listen(settings))
+            await self._open(settings, restart.kept(settings) or _listen(settings))
         except BaseException:
             await self.stop()
             raise
+        if self.reloader is not None:
+            self._watching = asyncio.create_task(self._watch(self.reloader), name="configuration")
         return Ready(
             url=self.url,
             token=self.app.home_facts.secrets[first_start.COMPANY.file],
@@ -88,6 +117,7 @@ class Service:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.app.url = self.url
+        self._listener = listener
         server = _Quiet(
             uvicorn.Config(
                 self.app.asgi,
@@ -103,7 +133,7 @@ class Service:
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=PING_S,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+                timeout_graceful_shutdown=_whole(settings.drain_s),
                 limit_concurrency=settings.max_connections,
                 backlog=BACKLOG,
             )
@@ -122,15 +152,41 @@ class Service:
         if self._server is not None:
             self._server.force_exit = True
 
-    async def stop(self) -> None:
-        """Stop taking, drain `drain_s`, anchor, close. Idempotent."""
-        self.app.leave_waiters()
+    async def _watch(self, reloader: Reloader) -> None:
+        """A watcher with a bug ends the daemon, as any worker with one does."""
+        try:
+            await reloader.run()
+        except Exception as error:
+            log.critical("workers_failed", exc_info=error)
+            self.app.broken.set()
+
+    async def stop(self, *, restarts: bool = False) -> None:
+        """Stop taking, drain `drain_s`, anchor, close. Idempotent. `restarts`: sockets are told so,
+        and the listener is kept for the next program."""
+        self.app.leave_waiters(restarts=restarts)
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await asyncio.to_thread((self.app.settings.home / active.PLACE).unlink, True)
         server, serving = self._server, self._serving
         self._serving = None
         if server is not None and serving is not None:
+            if restarts and self._listener is not None:
+                restart.keep(self._listener)
             server.should_exit = True
             await asyncio.gather(serving, return_exceptions=True)
         await self.app.stop()
+
+
+def _whole(drain_s: float) -> int:
+    """As uvicorn wants it."""
+    return max(1, round(drain_s))
+
+
+def _probe(settings: Settings) -> None:
+    """Whether the address can be had. Raises `serve.address`."""
+    _listen(settings).close()
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -152,38 +208,96 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def run(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
-    """A daemon until SIGINT or SIGTERM; a second signal cuts the drain short.
+class _Signals:
+    """What was asked of the process."""
+
+    def __init__(self, restart_asked: asyncio.Event) -> None:
+        self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
+        self.restart = restart_asked
+        self._terminal = os.isatty(0)
+
+    def is_hangup(self) -> bool:
+        """Whether SIGHUP came because the daemon's terminal was closed, not to reload."""
+        return self._terminal and not os.isatty(0)
+
+    def take(self, names: dict[str, asyncio.Event]) -> None:
+        loop = asyncio.get_running_loop()
+        for name, event in names.items():
+            number = getattr(signal, name, None)  # Windows has not all of them
+            if number is not None:
+                loop.add_signal_handler(number, event.set)
+
+
+async def run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
+    """A daemon until SIGINT or SIGTERM; a second signal cuts the drain short. True: it was asked to
+    restart, is drained, and `restart.again` is what follows.
 
     While it is ready, `run/daemon.json` holds `{"url", "pid"}` for the command line.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    service = Service(build(settings))
+    settings = loaded.settings
+    service = Service(build(settings), loaded)
     close_logs = configure(settings.home / "logs", settings.log_level)
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    signals = _Signals(service.restart_asked)
+    signals.take({"SIGHUP": signals.reload, "SIGUSR1": signals.restart, "SIGUSR2": signals.restart})
     address = settings.home / "run" / ADDRESS
+    restarts = False
     try:
         ready = await service.start()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, asked.set)
+        signals.take({"SIGINT": signals.stop, "SIGTERM": signals.stop})
         try:
             facts = msgspec.json.encode({"url": ready.url, "pid": ready.pid})
             private.write(address, facts.decode())
             log.info("ready", url=ready.url, ms=ready.ready_ms)
             on_ready(ready)
-            await _either(asked, service.app.broken)
+            restarts = await _live(service, signals)
         finally:
-            log.info("stopping")
+            log.info("restarting" if restarts else "stopping")
             address.unlink(missing_ok=True)
-            asked.clear()
-            await _stop(service, asked)
+            signals.stop.clear()
+            await _stop(service, signals.stop, restarts=restarts)
         if service.app.broken.is_set():
             raise Unavailable(
                 "daemon.workers", "a worker of the daemon failed", "See logs/homarus.log."
             )
+        if signals.stop.is_set():
+            return False
+        if restarts:
+            restart.deaf(asyncio.get_running_loop())
+        return restarts
     finally:
         close_logs()
+
+
+async def _live(service: Service, signals: _Signals) -> bool:
+    """Until something ends it; whether that is a restart."""
+    while True:
+        await _either(signals.stop, signals.reload, signals.restart, service.app.broken)
+        if signals.stop.is_set() or service.app.broken.is_set():
+            return False
+        if signals.restart.is_set():
+            signals.restart.clear()
+            if await _may_restart(service):
+                return True
+        if signals.reload.is_set():
+            signals.reload.clear()
+            if signals.is_hangup():
+                return False
+            if service.reloader is not None:
+                await service.reloader.check()
+
+
+async def _may_restart(service: Service) -> bool:
+    """A daemon whose next start would fail goes on."""
+    if service.reloader is None:
+        return True
+    try:
+        await asyncio.to_thread(service.reloader.acceptable)
+    except HomarusError as error:
+        log.error("restart_refused", code=error.code, why=error.message)
+        return False
+    return True
 
 
 async def _either(*events: asyncio.Event) -> None:
@@ -195,9 +309,9 @@ async def _either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-async def _stop(service: Service, asked_again: asyncio.Event) -> None:
+async def _stop(service: Service, asked_again: asyncio.Event, *, restarts: bool) -> None:
     async with asyncio.TaskGroup() as group:
-        stopping = group.create_task(service.stop())
+        stopping = group.create_task(service.stop(restarts=restarts))
         hurry = group.create_task(asked_again.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():

@@ -11,7 +11,7 @@ a restart.
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -21,8 +21,10 @@ import httpx2
 
 from homarus.app import App, Turns, build
 from homarus.base.clock import Clock
-from homarus.config.settings import load
+from homarus.config.read import read
+from homarus.config.settings import source
 from homarus.flows import first_start
+from homarus.service.reloading import POLL_S
 from homarus.service.serve import Service
 
 CLIENT_TIMEOUT_S: Final = 40.0
@@ -130,12 +132,14 @@ def beside(home: Path, *, turns: Turns | None = None, **settings: Any) -> Iterat
 
 @asynccontextmanager
 async def running(
-    home: Path, *, clock: Clock | None = None, turns: Turns | None = None, **settings: Any
-) -> AsyncIterator[Daemon]:
-    """Started when entered, stopped (drained, anchored) when left. Settings by name; `turns`: what
-    turns of its agents run with."""
-    chosen = load(home, {}, **({"port": 0, "drain_s": 1.0} | settings))
-    service = Service(build(chosen, clock, turns))
+    home: Path, *, clock: Clock | None = None, turns: Turns | None = None,
+    environ: Mapping[str, str] | None = None, poll_s: float = POLL_S, **settings: Any,
+) -> AsyncIterator[Daemon]:  # fmt: skip
+    """Started when entered, stopped (drained, anchored) when left. Settings by name, as flags;
+    `turns`: what turns of its agents run with; `poll_s`: how often homarus.json is looked at."""
+    given = {"port": 0, "drain_s": 1.0} | settings
+    loaded = read(source(home, environ or {}, **given))
+    service = Service(build(loaded.settings, clock, turns), loaded, poll_s=poll_s)
     await service.start()
     daemon = Daemon(service)
     try:

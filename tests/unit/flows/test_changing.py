@@ -267,8 +267,8 @@ FAULTS = [
     ("governed_document", {"path": "AGENTS.md", "delete": True}, ["path", "delete"]),
     ("pipeline", {"text": "a: [1"}, ["text"]),
     ("pipeline", {"text": "id: x\ntitle: t\nstages: []"}, ["text"]),
-    ("config", {"text": "{port: 99999}"}, ["text"]),
-    ("config", {"text": "{prot: 1}"}, ["text"]),
+    ("config", {"text": "{gateway: {port: 99999}, level: 'observe'}"}, ["gateway.port", "level"]),
+    ("config", {"text": "{prot: 1}"}, ["prot"]),
     ("config", {"text": "{port: "}, ["text"]),
     ("upgrade", {"version": "soon"}, ["version"]),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ may come back for the answer.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -46,6 +46,7 @@ from homarus.store.port import Reply, Tx
 
 log = structlog.get_logger("gateway")
 T = TypeVar("T")
+Names = Callable[[], Collection[str]]
 
 MAX_WAIT_S: Final = 3_600.0
 """Longest that a request waits for its answer; a turn's preflight holds no longer either."""
@@ -82,14 +83,14 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Surface:
-    """`allow`, `deny`: names of tools, see `tools.unavailable`."""
+    """`allow`, `deny`: what the settings say now, see `tools.unavailable`."""
 
     def __init__(
         self,
         means: Means,
         door: Door,
-        allow: frozenset[str] = frozenset(),
-        deny: frozenset[str] = frozenset(),
+        allow: Names = tuple,
+        deny: Names = tuple,
         endpoints: tuple[Endpoint, ...] = ENDPOINTS,
     ) -> None:
         self._means = means
@@ -225,7 +226,7 @@ class Surface:
         body = self._parsers[endpoint.path].parse(raw)
         wire: Any = endpoint.wire
         if isinstance(body, tools.Body):
-            refused = tools.unavailable(body.called, self._allow, self._deny)
+            refused = tools.unavailable(body.called, self._allow(), self._deny())
             if refused is not None:
                 raise refused
         return body, wire.request(body, about)

@@ -6,6 +6,7 @@ offered here, unless a setting says so.
 """
 
 import json
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -109,7 +110,7 @@ def failure(body: Body, turn: str, created_ms: int, fault: Fault) -> Doc:
     return error(fault)
 
 
-def unavailable(tool: str, allow: frozenset[str], deny: frozenset[str]) -> HomarusError | None:
+def unavailable(tool: str, allow: Collection[str], deny: Collection[str]) -> HomarusError | None:
     """Whether the settings keep a tool from being called here."""
     if tool in deny or (tool in DENIED and tool not in allow):
         return not_offered(tool)

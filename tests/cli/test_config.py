@@ -1,0 +1,189 @@
+"""`homarus config`: what it changes, what it refuses, what it explains; never a secret."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from homarus.config import active
+from homarus.config.active import Active, Value
+from homarus.config.read import read
+from homarus.config.schema import KEYS
+from homarus.config.settings import source
+from tests.support.commands import Terminal
+
+MINE = """\
+// my company
+{
+  "gateway": { "port": 1, /* one */ },  // here
+}
+"""
+URL = "postgresql://me:hunter2@db/x"
+
+
+@pytest.fixture
+def file(homarus: Terminal) -> Path:
+    return homarus.home / "homarus.json"
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("gateway.port", "8080", 8080),
+        ("gateway.drainSeconds", "2.5", 2.5),
+        ("gateway.allowRemote", "true", True),
+        ("gateway.bind", "127.0.0.9", "127.0.0.9"),
+        ("logging.level", "debug", "debug"),
+        ("gateway.tools.deny", '["a", "b"]', ["a", "b"]),
+        ("gateway.tools.deny", "a, b", ["a", "b"]),
+        ("gateway.tools.deny", "", []),
+        ("gateway.publicUrl", "https://a.example", "https://a.example"),
+    ],
+)
+def test_set_get_unset(homarus: Terminal, file: Path, key: str, typed: str, value: object) -> None:
+    assert homarus.json("config", "set", key, typed)["value"] == value
+    assert homarus.json("config", "get", key) == {"key": key, "value": value}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    homarus.json("config", "unset", key)
+    assert homarus.json("config", "explain", key)["from"] == "default"
+
+
+def test_comments_and_form_stay(homarus: Terminal, file: Path) -> None:
+    file.write_text(MINE)
+    homarus.json("config", "set", "gateway.port", "8080")
+    homarus.json("config", "set", "logging.level", "debug")
+    assert file.read_text() == MINE.replace('"port": 1', '"port": 8080').replace(
+        "},  // here", '},  // here\n  "logging": { "level": "debug" },'
+    )
+    homarus.json("config", "unset", "logging.level")
+    assert '"port": 8080, /* one */ },  // here' in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error", "said"),
+    [
+        (("set", "gateway.port", "99999"), 78, "settings.value", "from 0 to 65535"),
+        (("set", "gateway.port", "many"), 78, "settings.value", "a whole number"),
+        (("set", "gateway.bind", "lan"), 78, "settings.bind", "gateway.allowRemote"),
+        (("set", "level", "observe"), 2, "settings.governed", "change propose --setting level"),
+        (("get", "redlines.x"), 2, "settings.governed", "change propose"),
+        (("set", "channels.x", "1"), 2, "settings.unused", "no channels"),
+        (("explain", "gateway.prot"), 3, "settings.unknown", "gateway.port"),
+        (("set", "store", URL), 78, "settings.secret", "${NAME}"),
+        (("set", "gateway.port", "1", "--base", "abc"), 5, "settings.changed", "(none)"),
+    ],
+)
+def test_what_is_refused_is_not_written(
+    homarus: Terminal, file: Path, arguments: tuple[str, ...], code: int, error: str, said: str
+) -> None:
+    done = homarus("config", *arguments)
+    assert (done.code, done.error) == (code, error)
+    assert said in done.err
+    assert "hunter2" not in done.err
+    assert not file.exists()
+
+
+def test_a_broken_file_is_not_made_worse(homarus: Terminal, file: Path) -> None:
+    file.write_text("{gateway: {port: 1}")
+    done = homarus("--json", "config", "set", "gateway.port", "2")
+    assert done.code == 78
+    (problem,) = json.loads(done.err)["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == ("homarus.json", 1, 20)
+    assert file.read_text() == "{gateway: {port: 1}"
+
+
+def test_the_hash_keeps_two_writers_apart(homarus: Terminal, file: Path) -> None:
+    file.write_text(MINE)
+    base = homarus.json("config", "get")["hash"]
+    assert base == read(source(homarus.home, {})).digest
+    after = homarus.json("config", "set", "gateway.port", "2", "--base", base)["hash"]
+    assert homarus("config", "set", "gateway.port", "3", "--base", base).code == 5
+    assert homarus("config", "set", "gateway.port", "3", "--base", after).code == 0
+
+
+def test_validate_lists_mistakes_and_what_is_not_used(homarus: Terminal, file: Path) -> None:
+    assert "all defaults" in homarus("config", "validate").out
+    file.write_text("{gateway: {mode: 'local', port: 1}, channels: {}, port: 2}")
+    done = homarus("config", "validate")
+    assert (done.code, done.error) == (78, "settings.twice")
+    file.write_text("{gateway: {mode: 'local'}, channels: {}, port: 2}")
+    notes = homarus.json("config", "validate")["notes"]
+    assert [(n["path"], n["line"], n["column"]) for n in notes] == [
+        ("gateway.mode", 1, 12), ("channels", 1, 28), ("port", 1, 42),
+    ]  # fmt: skip
+    other = homarus.home / "other.json5"
+    other.write_text("{logging: {level: 'loud'}, store: 5}")
+    done = homarus("config", "validate", str(other))
+    assert done.code == 78
+    assert "logging.level" in done.err
+    assert "store" in done.err
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
+def test_explain_says_all_of_a_key(homarus: Terminal, file: Path, key: object) -> None:
+    assert hasattr(key, "path")
+    said = homarus.json("config", "explain", key.path)
+    assert said["about"]
+    assert said["environment"].startswith("HOMARUS_")
+    assert said["applies"] in ("at once", "by a restart", "by hand")
+    assert (said["from"], said["running"], said["waiting"]) == ("default", None, False)
+
+
+def test_explain_says_where_a_value_comes_from(homarus: Terminal, file: Path) -> None:
+    file.write_text("{\n  gateway: {port: 5},\n}")
+    explain = ("config", "explain", "gateway.port")
+    assert homarus.json(*explain)["from"] == "file (homarus.json:2:13)"
+    with_environment = homarus("--json", *explain, env={"HOMARUS_PORT": "6"}).json
+    assert (with_environment["value"], with_environment["from"]) == (
+        6, "environment (HOMARUS_PORT)",
+    )  # fmt: skip
+    values = {"gateway.port": Value(7, "flag", "--port")}
+    said = Active(os.getpid(), "2026-01-01T00:00:00+00:00", "", values, ("gateway.port",))
+    active.write(homarus.home, said)
+    found = homarus.json(*explain)
+    assert found["running"] == {"value": 7, "source": "flag", "where": "--port"}
+    assert (found["waiting"], found["original"]) == (True, "gateway.port")
+    text = homarus(*explain).out
+    assert "flag (--port)" in text
+    assert "waits" in text
+
+
+def test_secrets_are_never_shown(homarus: Terminal, file: Path) -> None:
+    file.write_text("{store: '${DB}'}")
+    env = {"DB": URL}
+    for arguments in (("get",), ("get", "store"), ("explain", "store"), ("validate",)):
+        for json_ in ((), ("--json",)):
+            done = homarus(*json_, "config", *arguments, env=env)
+            assert done.code == 0, done.err
+            assert "hunter2" not in done.out + done.err
+    assert homarus("config", "get", "store", env=env).out == "postgresql://me:[redacted]@db/x\n"
+
+
+def test_set_needs_not_the_environment_of_the_daemon(homarus: Terminal, file: Path) -> None:
+    file.write_text("{store: '${DB}'}")
+    assert homarus("config", "set", "gateway.port", "5").code == 0
+    assert file.read_text() == "{store: '${DB}', gateway: { port: 5 }}"
+
+
+def test_the_schema_is_json(homarus: Terminal) -> None:
+    printed = json.loads(homarus("config", "schema").out)
+    assert printed["properties"]["gateway"]["properties"]["port"]["maximum"] == 65_535
+
+
+@pytest.mark.parametrize(
+    ("text", "waiting", "verdict"),
+    [(None, (), "ok"), ("{}", (), "ok"), ("{", (), "fail"), ("{}", ("gateway.port",), "warn")],
+)
+def test_doctor_looks_at_the_file(
+    homarus: Terminal, file: Path, text: str | None, waiting: tuple[str, ...], verdict: str
+) -> None:
+    if text is not None:
+        file.write_text(text)
+    if waiting:
+        active.write(homarus.home, Active(os.getpid(), "", "", {}, waiting))
+    (check,) = [
+        c for c in homarus("--json", "doctor").json["checks"] if c["name"] == "config"
+    ]  # fmt: skip
+    assert check["verdict"] == verdict
