@@ -20,6 +20,7 @@ from homarus.agents.loop import Loop
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
+from homarus.agents.tasks import Taker
 from homarus.agents.toolbox import Tools
 from homarus.agents.tools.all import kit
 from homarus.agents.transcripts import Transcripts
@@ -153,6 +154,7 @@ class App:
             clock.now_ms,
             settings.max_turns,
         )
+        self.taker = Taker(store, resolve, settings.max_task_turns)
         self.transcripts = Transcripts(store, settings.home)
         self.guard = Guard(
             store,
@@ -194,6 +196,7 @@ class App:
     def leave_waiters(self) -> None:
         """No longer ready: end long polls and sockets, so that the server can drain."""
         self._ready = False
+        self.taker.leave()
         self.runner.leave()
         self.feed.stop()
         self.live.stop()
@@ -235,6 +238,7 @@ class App:
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())
                 group.create_task(self.runner.run())
+                group.create_task(self.taker.run())
                 group.create_task(self.transcripts.run())
                 group.create_task(self.mcp_servers.run())
                 group.create_task(self.guard.run())

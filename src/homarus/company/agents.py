@@ -289,12 +289,13 @@ def delete(tx: Tx, agent: str) -> Agent:
     return msgspec.structs.replace(row, deleted_ms=tx.now_ms, status="offline")
 
 
-def run_here(rx: Rx) -> list[tuple[str, str]]:
-    """`(company, agent)` of all agents whose work this daemon does and who may take more."""
+def run_here(rx: Rx, *executors: str) -> list[tuple[str, str]]:
+    """`(company, agent)` of all agents whose work these executors do and who may take more."""
     rows = rx.all(
-        "select company, id from agent where executor='command' and deleted_ms is null "
-        "and suspended=0 and trust>=? and active<concurrency_limit order by active, id",
-        (LOW,),
+        "select company, id from agent where deleted_ms is null and suspended=0 and trust>=? "  # noqa: S608
+        f"and active<concurrency_limit and executor in ({','.join('?' * len(executors))}) "
+        "order by active, id",
+        (LOW, *executors),
     )
     return [(company, agent) for company, agent in rows]
 
@@ -306,7 +307,7 @@ def better_waits(
     suspended, with a free place (design, 6)."""
     rows = rx.all(
         "select skills from agent where company=? and trust>=? and deleted_ms is null "
-        "and suspended=0 and active<concurrency_limit and (last_seen_ms>? or executor='command') "
+        "and suspended=0 and active<concurrency_limit and (last_seen_ms>? or executor<>'external') "
         "and (?='' or role=?) limit ?",
         (company, least_trust, rx.now_ms - ONLINE_MS, role or "", role or "", MAX_BETTER),
     )

@@ -61,6 +61,11 @@ class Settings:
     )
     document_hash_s: float = _setting(60.0, "How often they are compared by SHA-256.")
     max_turns: int = _setting(32, "Turns of agents that run at one time; more wait.")
+    max_task_turns: int = _setting(
+        8,
+        "Tasks of the queue that models work on at one time (`executor: llm`); 0: they take none, "
+        "and only answer.",
+    )
     http_tools_allow: str = _setting(
         "", "Tools offered by `POST /tools/invoke` that are not by default; names, with commas."
     )
@@ -205,6 +210,10 @@ def _check(settings: Settings) -> None:
     for name in ("max_connections", "max_sockets", "max_turns"):
         if not 1 <= getattr(settings, name) <= 1_000_000:
             raise Invalid("settings.value", f"{name} {getattr(settings, name)}", "1 to 1000000.")
+    if not 0 <= settings.max_task_turns <= 1_000_000:
+        raise Invalid(
+            "settings.value", f"max_task_turns {settings.max_task_turns}", "0 to 1000000."
+        )
     if settings.public_url and not _PUBLIC_URL.fullmatch(settings.public_url):
         raise Invalid(
             "settings.value",

@@ -90,7 +90,7 @@ class Dispatcher:
 
     async def _offer(self, group: asyncio.TaskGroup) -> None:
         """Claim one task for each idle agent of ours; each claim that succeeds is a run."""
-        for company, agent in await self._store.read(agents.run_here):
+        for company, agent in await self._store.read(agents.run_here, "command"):
             if agent in self._busy or self._slots.locked():
                 continue
             action = Action(company, "task.claim", "task:", acting=agent, system=WORKER)

@@ -193,7 +193,7 @@ def answered(rx: Rx, company: str) -> dict[str, turns.Turn]:
 async def main(home: Path, hang: bool) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     model = ScriptedModel(Hang("I am thinking")) if hang else ScriptedModel(script)
-    app = build(load(home, {}, port=0), turns=model.turns(tools=tools(home)))
+    app = build(load(home, {}, port=0, max_task_turns=0), turns=model.turns(tools=tools(home)))
     await app.start()
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
