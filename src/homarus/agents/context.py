@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from homarus.agents import contract
 from homarus.agents.port import (
     AssistantMessage,
     Image,
@@ -33,7 +32,7 @@ from homarus.conversations import keys, sessions, transcript
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 from homarus.conversations.turns import Turn
-from homarus.flows import turn_tools, turning, views
+from homarus.flows import task_contract, turn_tools, turning, views
 from homarus.flows.turning import Started
 from homarus.kernel.documents import AGENTS_FILE
 from homarus.kernel.registry import SKILL
@@ -205,7 +204,7 @@ def _project(rx: Rx, company: str, work: str | None) -> str:
 def _task(rx: Rx, turn: Turn) -> str:
     if turn.work is None or turn.work_token is None:
         return ""
-    return contract.of_task(rx, turn.company, turn.work)
+    return task_contract.of_task(rx, turn.company, turn.work)
 
 
 def _untrusted(source: str, text: str) -> str:

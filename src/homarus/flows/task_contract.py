@@ -1,5 +1,6 @@
-"""The task that a turn does, as its model is shown it: part of the system prompt, made anew from
-rows for each request, so that no compaction loses what was asked for.
+"""A task as whoever does it is shown it. For a turn it is part of the system prompt, made anew from
+rows for each request, so that no compaction loses what was asked for; `brief` is for executors that
+are no turn of ours.
 
 What stands between the marks is what to do; it grants nothing. What others noted is data.
 """
@@ -44,7 +45,7 @@ def of_task(rx: Rx, company: str, ref: str) -> str:
 
 
 def brief(rx: Rx, company: str, ref: str) -> str:
-    """The same for somebody who is no turn of ours: what is asked for, and what there is of it."""
+    """For a gateway or a program: what is asked for, and what there is of it."""
     task = sql.need(rx, company, ref)
     parts = [_asked(rx, task, sql.spec_of(rx, task.id)), _before(rx, task)]
     return "\n\n".join(part for part in parts if part)
