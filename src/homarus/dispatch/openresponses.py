@@ -147,11 +147,12 @@ class _Asked:
     async def once(self, lease: Lease) -> Ended:
         self._tries += 1
         told = Told()
+        before, self.begun = self.begun, True  # until it turns out otherwise
         try:
             async with self._answer(lease) as reply:
                 await self._heed(reply, told)
         except _Failed as failed:
-            self.begun |= failed.begun
+            self.begun = before or failed.begun
             raise
         finally:
             if told.began or not self._told.began:
@@ -159,7 +160,6 @@ class _Asked:
         if told.status == "completed" and (told.text.strip() or not told.calls):
             return self.ended(True, told.text, {})
         if told.status is None:
-            self.begun = True
             raise _Failed("gateway.cut", "its answer was cut", begun=True)
         if told.status == "completed":
             what = f"it wants {', '.join(told.calls[:5])} called, which nobody lent it"
@@ -183,7 +183,6 @@ class _Asked:
                         raise _of_proxy(lease.refusals[-1])
                     if reply.status_code >= 400:
                         raise await _of_status(reply)
-                    self.begun = True
                     yield reply
             except HomarusError as error:  # an URL that no rule of the run lets through
                 raise _Failed(error.code, error.message, begun=False, final=True) from error
