@@ -145,7 +145,7 @@ class App:
         self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
         self.calls = Calls(store, settings.home, self.egress)
         self.mcp_servers = Servers(store, settings.home, self.egress)
-        self.tools = kit(store, settings.home, self.egress, self.mcp_servers)
+        self.tools = kit(store, settings.home, self.egress, self.mcp_servers, self.blobs)
         turns = turns or Turns()
         resolve = turns.resolve or configured(self.models)
         self.runner = Runner(

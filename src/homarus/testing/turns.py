@@ -100,7 +100,7 @@ def tools(home: Path) -> tuple[Tool, ...]:
 # -- who is there ----------------------------------------------------------------------------
 
 
-def _settle_in(tx: Tx) -> str:
+def settle_in(tx: Tx) -> str:
     """The agent, a project, a capability that needs an approval, an operator's token; idempotent.
     Returns the token's id."""
     tx.run("update company set level='enforce' where id=?", (tx.company,))
@@ -198,7 +198,7 @@ async def main(home: Path, hang: bool) -> None:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     own = Action(app.home_facts.company, "token.create", "token:", system="tests")
-    person = Person(app, await app.store.write(own, _settle_in))
+    person = Person(app, await app.store.write(own, settle_in))
     approving_ = asyncio.create_task(person.approve())
     try:
         for n in range(MESSAGES):

@@ -1,0 +1,67 @@
+"""What `homarus doctor` says of executors: for each agent that this daemon works for, whether its
+model, program or gateway is there."""
+
+from typing import Any, Final
+
+import httpx2
+
+from homarus.backends import local
+from homarus.base.errors import HomarusError
+from homarus.cli.context import Context
+from homarus.company import executors
+from homarus.company.executors import ClaudeCode, OpenResponses
+
+MAX_AGENTS: Final = 200
+"""Newest ones, which are looked at."""
+ANSWER_S: Final = 3.0
+SCRIPTED: Final = "scripted"
+
+Line = tuple[str, str, str, str]
+
+
+def look(ctx: Context) -> list[Line]:
+    """`(name, verdict, detail, remedy)` each. Raises as the API does."""
+    agents = ctx.api.get("/agents", limit=MAX_AGENTS)["agents"]
+    ours = [agent for agent in agents if agent["executor"] not in ("external", "command")]
+    models = ctx.api.get("/models")["models"] if ours else []
+    return [_of(agent, models) for agent in ours]
+
+
+def _of(agent: dict[str, Any], models: list[dict[str, Any]]) -> Line:
+    name = f"agent: {agent['name']}"[:60]
+    if agent["executor"] == "llm":
+        return _model(name, agent, models)
+    try:
+        config = executors.read(agent["executor"], agent["executorConfig"])
+    except HomarusError as error:
+        return name, "fail", error.message, error.remedy
+    match config:
+        case ClaudeCode(program=program):
+            path = local.found(program)
+            if path is None:
+                return (name, "fail", f"Claude Code: {program!r} is not installed here",
+                        "Install it, or name its path in the agent's executorConfig.")  # fmt: skip
+            return name, "ok", f"Claude Code at {path}", ""
+        case OpenResponses():
+            return _gateway(name, config)
+        case _:
+            return name, "ok", agent["executor"], ""
+
+
+def _model(name: str, agent: dict[str, Any], models: list[dict[str, Any]]) -> Line:
+    wanted = agent["llmModel"] or "default"
+    known = {SCRIPTED} | {m["name"] for m in models} | {m["model"] for m in models}
+    if SCRIPTED in (wanted, agent["llmProvider"]) or wanted in known:
+        return name, "ok", f"the model {wanted}", ""
+    return (name, "warn", f"no model {wanted!r} is configured: it takes no tasks",
+            "Add one: `homarus model add`.")  # fmt: skip
+
+
+def _gateway(name: str, config: OpenResponses) -> Line:
+    """Whether anybody answers there; what it answers does not matter."""
+    try:
+        reply = httpx2.request("HEAD", config.endpoint, timeout=ANSWER_S, trust_env=False)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return (name, "warn", f"{config.url} does not answer ({type(error).__name__})",
+                "See that it runs, and the URL of the agent's executorConfig.")  # fmt: skip
+    return name, "ok", f"{config.url} answers ({reply.status_code})", ""
