@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from homarus.agents.choice import NO_MODEL, Resolve
+from homarus.agents.choice import NO_MODEL, Resolve, no_model
 from homarus.agents.cut import CutOff
+from homarus.agents.scripted import NAME as SCRIPTED
 from homarus.base.action import Action
 from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.base.failpoint import failpoint
@@ -87,8 +88,11 @@ class Taker:
             failpoint("task.taken")
 
     async def _has_model(self, agent: Agent) -> bool:
+        """The scripted one is none: it only talks, and must not say that something was done."""
         try:
-            await self._resolve(agent.company, agent, task_turns.expected(agent))
+            choice = await self._resolve(agent.company, agent, task_turns.expected(agent))
+            if choice.provider == SCRIPTED:
+                raise no_model(agent.name)
         except HomarusError as error:
             if self._without.get(agent.id) != error.code:
                 self._without[agent.id] = error.code

@@ -50,8 +50,10 @@ def _of(agent: dict[str, Any], models: list[dict[str, Any]]) -> Line:
 
 def _model(name: str, agent: dict[str, Any], models: list[dict[str, Any]]) -> Line:
     wanted = agent["llmModel"] or "default"
-    known = {SCRIPTED} | {m["name"] for m in models} | {m["model"] for m in models}
-    if SCRIPTED in (wanted, agent["llmProvider"]) or wanted in known:
+    if SCRIPTED in (wanted, agent["llmProvider"]):
+        return name, "ok", "the scripted model: it only talks, and takes no tasks", ""
+    known = {m["name"] for m in models} | {m["model"] for m in models}
+    if wanted in known:
         return name, "ok", f"the model {wanted}", ""
     return (name, "warn", f"no model {wanted!r} is configured: it takes no tasks",
             "Add one: `homarus model add`.")  # fmt: skip
