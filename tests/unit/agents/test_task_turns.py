@@ -67,6 +67,32 @@ async def test_what_wants_more_than_a_word_waits_for_it(
     assert (await work.result(task)).output["text"] == "It is done."
 
 
+async def test_a_persons_word_ends_what_wants_it(talk: Any) -> None:
+    work = await working(talk, "It is done.")
+    task = await work.task(humanApprovalRequired=True)
+    row = await work.in_state(task, State.BLOCKED, State.REVIEW)
+    assert row.lease_until_ms is None
+    (turn,) = await work.turns()
+    assert turn.state is turns.State.DONE, "nobody waits for the answer"
+    (waiting,) = (await work.chat.get("/approvals", status="pending"))["approvals"]
+    await work.chat.post(f"/approvals/{waiting['id']}/approve", {})
+    await work.in_state(task, State.DONE)
+    assert len(await work.turns()) == 1
+
+
+async def test_an_aborted_turn_gives_its_task_back(talk: Any) -> None:
+    work = await working(talk, Hang("so"), "Seven.")
+    task = await work.task()
+    await work.chat.model.hanging.wait()
+    (turn,) = await work.turns()
+    await work.chat.post(f"/turns/{turn.id}/abort", {})
+    row = await work.in_state(task, State.DONE)
+    first, second = await work.turns()
+    assert (first.state, second.state) == (turns.State.ABORTED, turns.State.DONE)
+    assert row.retries == 1
+    assert await work.recount() == []
+
+
 async def test_a_failure_is_typed_and_keeps_what_was_said(talk: Any) -> None:
     work = await working(talk, Say("I look first.", (("time_now", {}),)), failure(Fault.KEY))
     task = await work.task()
