@@ -10,8 +10,8 @@ from homarus.backends import local
 from homarus.base.errors import NotOffered
 from homarus.base.redact import redact_text
 from homarus.dispatch import commands
+from homarus.dispatch.executor import Prepared
 from homarus.dispatch.halting import LiveRun
-from homarus.dispatch.jobs import Job
 from homarus.egress.proxy import Egress
 from homarus.flows.creating import Claim
 from homarus.flows.reaching import Run
@@ -28,7 +28,7 @@ class Commands:
         self._home = home
         self._runner = commands.Runner(egress)
 
-    async def prepare(self, company: str, agent: str, claimed: Claim) -> Job:
+    async def prepare(self, company: str, agent: str, claimed: Claim) -> Prepared:
         """Raises `executor.no_capability`, `call.arguments`, `argv.*`, `limits.*`."""
         spec = claimed.spec
         capability = await self._store.read(registry.by_id, company, spec.capability or "")
@@ -48,7 +48,7 @@ class Commands:
         async def do(run: Run, live: LiveRun) -> Ended:
             return await self._run(run, live, command, capability)
 
-        return Job(
+        return Prepared(
             capability.id, tuple(command.argv), redact_text(shlex.join(command.argv)), do,
         )  # fmt: skip
 

@@ -25,8 +25,8 @@ from homarus.company import agents, executors
 from homarus.company.executors import ClaudeCode
 from homarus.dispatch import commands
 from homarus.dispatch.claude_stream import Told
+from homarus.dispatch.executor import Prepared, Stoppable
 from homarus.dispatch.halting import LiveRun
-from homarus.dispatch.jobs import Job, Stoppable
 from homarus.dispatch.openresponses import need_secret
 from homarus.egress.proxy import Bounds, Egress, Lease
 from homarus.flows import task_contract
@@ -64,7 +64,7 @@ class ClaudeCodes:
         self._egress = egress
         self._layers: layers.SandboxLayers | None = None
 
-    async def prepare(self, company: str, agent: str, claimed: Claim) -> Job:
+    async def prepare(self, company: str, agent: str, claimed: Claim) -> Prepared:
         """Raises `agent.executor_config`, `executor.token`, `executor.missing`, `sandbox.missing`,
         `egress.off`."""
         row = await self._store.read(agents.need, company, agent)
@@ -103,7 +103,7 @@ class ClaudeCodes:
             return await self._do(egress, work, run, live, fresh)
 
         argv = (*work.command.argv, NEW if fresh else RESUME, session)
-        return Job(
+        return Prepared(
             CAPABILITY, argv, f"Claude Code does {task.number}", do, restartable=not config.hosts
         )
 

@@ -1,9 +1,9 @@
 """The dispatcher: does the work of agents whose executor is no turn of ours (design, 7).
 
-It wakes on commits, claims for each such agent what it may take, runs the job that the agent's
-executor makes of it (`dispatch/jobs.py`), and records the outcome. Claim, intent and outcome are
-units; nothing is held in memory that a crash could lose. A task that no executor fits gets a note
-and stays open.
+It wakes on commits, claims for each such agent what it may take, runs what the agent's executor
+has prepared (`dispatch/executor.py`), and records the outcome. Claim, intent and outcome are units;
+nothing is held in memory that a crash could lose. A task that no executor fits gets a note and
+stays open.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from homarus.company import agents
 from homarus.company.executors import CLAUDE_CODE, OPENRESPONSES
 from homarus.dispatch.by_command import Commands
 from homarus.dispatch.claude_code import ClaudeCodes
+from homarus.dispatch.executor import Executor
 from homarus.dispatch.halting import LiveRun, LiveRuns
-from homarus.dispatch.jobs import Executor
 from homarus.dispatch.openresponses import Gateways
 from homarus.egress.proxy import Egress
 from homarus.flows import claiming, creating, leases, running
@@ -136,15 +136,15 @@ class Dispatcher:
         task = claimed.task
         executor = await self._store.read(_executor_of, company, agent)
         try:
-            job = await self._executors[executor].prepare(company, agent, claimed)
+            prepared = await self._executors[executor].prepare(company, agent, claimed)
             intent = Action(
-                company, job.capability, f"task:{task.id}", job.effect, acting=agent,
-                task=task.id, trace=task.trace, system=WORKER, what=job.what,
-                arguments=hashlib.sha256(canonical(list(job.argv))).digest(),
+                company, prepared.capability, f"task:{task.id}", prepared.effect, acting=agent,
+                task=task.id, trace=task.trace, system=WORKER, what=prepared.what,
+                arguments=hashlib.sha256(canonical(list(prepared.argv))).digest(),
             )  # fmt: skip
             run = await self._store.write(
-                intent, running.start, task.id, task.token, job.capability, job.argv,
-                job.restartable,
+                intent, running.start, task.id, task.token, prepared.capability, prepared.argv,
+                prepared.restartable,
             )  # fmt: skip
         except Conflict:
             raise
@@ -160,8 +160,8 @@ class Dispatcher:
         live = LiveRun(agent, task)
         self._live.add(live)
         try:
-            ended = await job.do(
-                Run(run.id, company, agent, job.capability, task.id, task.trace), live
+            ended = await prepared.do(
+                Run(run.id, company, agent, prepared.capability, task.id, task.trace), live
             )
         finally:
             self._live.remove(live)

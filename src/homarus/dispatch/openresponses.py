@@ -18,8 +18,8 @@ from homarus.base.action import Effect
 from homarus.base.errors import HomarusError, Invalid, Unavailable
 from homarus.company import agents, executors
 from homarus.company.executors import OpenResponses
+from homarus.dispatch.executor import Prepared, Stoppable
 from homarus.dispatch.halting import LiveRun
-from homarus.dispatch.jobs import Job, Stoppable
 from homarus.dispatch.responses_stream import Events, Told
 from homarus.egress.client import Passage
 from homarus.egress.proxy import Bounds, Egress, Lease
@@ -63,7 +63,7 @@ class Gateways:
         self._egress = egress
         self._pause_s = pause_s
 
-    async def prepare(self, company: str, agent: str, claimed: Claim) -> Job:
+    async def prepare(self, company: str, agent: str, claimed: Claim) -> Prepared:
         """Raises `agent.executor_config`, `executor.token`, `egress.off`."""
         row = await self._store.read(agents.need, company, agent)
         config = executors.read(executors.OPENRESPONSES, row.executor_config)
@@ -85,7 +85,7 @@ class Gateways:
             return await self._do(egress, config, run, live, msgspec.json.encode(body), key)
 
         what = f"ask {config.endpoint} to do {task.number}"
-        return Job(
+        return Prepared(
             CAPABILITY, ("POST", config.endpoint, key), what, do, Effect.EXTERNAL_WRITE,
             config.idempotent,
         )  # fmt: skip

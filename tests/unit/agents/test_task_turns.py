@@ -163,16 +163,19 @@ async def test_an_act_is_thought_about_before_it_is_judged(talk: Any) -> None:
     assert effects == [task]
 
 
-async def test_a_lost_claim_cuts_the_turn_and_leaves_a_note(talk: Any) -> None:
+async def test_a_lost_claim_cuts_the_turn_and_the_next_holder_sees_what_there_is(talk: Any) -> None:
     work = await working(talk, Say("I look.", (("time_now", {}),)), Hang("so"), "Mine.")
     task = await work.task()
     await work.chat.model.hanging.wait()
-    bob = await work.chat.daemon.agent("bob")
+    bob = await work.chat.agent("bob")
     await work.store.write(_owner(work.chat), _hand_on, task, bob)
-    (turn,) = await work.turns()
-    ended = await work.chat.ended(turn.id)
-    assert (ended["state"], work.chat.model.closed) == ("aborted", 1)
-    assert (await work.read(task)).agent == bob
+    row = await work.in_state(task, State.DONE)
+    first, second = await work.turns()
+    assert (row.agent, second.agent, second.state) == (bob, bob, turns.State.DONE)
+    assert (first.state, work.chat.model.closed) == (turns.State.ABORTED, 1)
+    told = work.chat.model.requests[-1].system
+    assert "ada noted: Partial work (taken)" in told and "I look." in told
+    assert await work.recount() == []
 
 
 def _hand_on(tx: Tx, task: str, agent: str) -> None:

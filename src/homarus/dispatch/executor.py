@@ -1,7 +1,7 @@
-"""What the dispatcher runs: a job that an executor has prepared for a claimed task.
+"""What the dispatcher runs: what an executor has prepared for a claimed task.
 
-    prepare(company, agent, claimed) -> Job      raises what keeps the task from being done here
-    job.do(reach, live) -> Ended                 between the intent's row and the outcome's
+    prepare(company, agent, claimed) -> Prepared    raises what keeps it from being done here
+    prepared.do(reach, live) -> Ended               between the intent's row and the outcome's
 
 An executor touches nothing before the intent stands; `do` heeds `live`, by which a STOP ends it.
 """
@@ -21,7 +21,7 @@ from homarus.flows.running import Ended
 Do = Callable[[Run, LiveRun], Awaitable[Ended]]
 
 
-class Job(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True):
     """`capability`: what it is judged as; `argv`: as the run's row keeps it; `what`: for people;
     `restartable`: it may simply be done again when a crash hides how it ended."""
 
@@ -34,7 +34,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Executor(Protocol):
-    async def prepare(self, company: str, agent: str, claimed: Claim) -> Job: ...
+    async def prepare(self, company: str, agent: str, claimed: Claim) -> Prepared: ...
 
 
 class Stoppable:
