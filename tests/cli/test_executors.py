@@ -2,7 +2,13 @@
 
 import pytest
 
+from homarus.cli.agent import NAMES
+from homarus.company import executors
 from tests.support.commands import Running
+
+
+def test_the_command_line_offers_every_executor() -> None:
+    assert NAMES == executors.NAMES
 
 
 def test_agents_with_executors_and_what_doctor_says_of_them(running: Running) -> None:

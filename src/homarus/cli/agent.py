@@ -8,7 +8,6 @@ import msgspec
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import agent_id, given, limit_option, show_list, show_one, table
-from homarus.company.executors import NAMES
 
 command = Group("agent", help="Agents of the company.")
 
@@ -26,6 +25,7 @@ _FIELDS = (*_COLUMNS, ("skills", "skillsJson"), ("budget", "budgetStatus"), ("me
            ("executor", "executor"), ("executor config", "executorConfig"))  # fmt: skip
 
 
+NAMES = ("external", "command", "llm", "openresponses", "claude_code")
 EXECUTORS = """\b
 Who does its work:
   external       a client that claims it (a bridge, a script)

@@ -6,15 +6,13 @@ from typing import Any, Final
 import httpx2
 
 from homarus.backends import local
-from homarus.base.errors import HomarusError
 from homarus.cli.context import Context
-from homarus.company import executors
-from homarus.company.executors import ClaudeCode, OpenResponses
 
 MAX_AGENTS: Final = 200
 """Newest ones, which are looked at."""
 ANSWER_S: Final = 3.0
 SCRIPTED: Final = "scripted"
+CLAUDE: Final = "claude"
 
 Line = tuple[str, str, str, str]
 
@@ -29,23 +27,24 @@ def look(ctx: Context) -> list[Line]:
 
 def _of(agent: dict[str, Any], models: list[dict[str, Any]]) -> Line:
     name = f"agent: {agent['name']}"[:60]
-    if agent["executor"] == "llm":
-        return _model(name, agent, models)
-    try:
-        config = executors.read(agent["executor"], agent["executorConfig"])
-    except HomarusError as error:
-        return name, "fail", error.message, error.remedy
-    match config:
-        case ClaudeCode(program=program):
-            path = local.found(program)
-            if path is None:
-                return (name, "fail", f"Claude Code: {program!r} is not installed here",
-                        "Install it, or name its path in the agent's executorConfig.")  # fmt: skip
-            return name, "ok", f"Claude Code at {path}", ""
-        case OpenResponses():
-            return _gateway(name, config)
-        case _:
-            return name, "ok", agent["executor"], ""
+    config = agent["executorConfig"] or {}
+    match agent["executor"]:
+        case "llm":
+            return _model(name, agent, models)
+        case "claude_code":
+            return _program(name, str(config.get("program", CLAUDE)))
+        case "openresponses":
+            return _gateway(name, str(config["url"]))
+        case other:
+            return name, "ok", str(other), ""
+
+
+def _program(name: str, program: str) -> Line:
+    path = local.found(program)
+    if path is None:
+        return (name, "fail", f"Claude Code: {program!r} is not installed here",
+                "Install it, or name its path in the agent's executorConfig.")  # fmt: skip
+    return name, "ok", f"Claude Code at {path}", ""
 
 
 def _model(name: str, agent: dict[str, Any], models: list[dict[str, Any]]) -> Line:
@@ -59,11 +58,11 @@ def _model(name: str, agent: dict[str, Any], models: list[dict[str, Any]]) -> Li
             "Add one: `homarus model add`.")  # fmt: skip
 
 
-def _gateway(name: str, config: OpenResponses) -> Line:
+def _gateway(name: str, url: str) -> Line:
     """Whether anybody answers there; what it answers does not matter."""
     try:
-        reply = httpx2.request("HEAD", config.endpoint, timeout=ANSWER_S, trust_env=False)
+        reply = httpx2.request("HEAD", url, timeout=ANSWER_S, trust_env=False)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        return (name, "warn", f"{config.url} does not answer ({type(error).__name__})",
+        return (name, "warn", f"{url} does not answer ({type(error).__name__})",
                 "See that it runs, and the URL of the agent's executorConfig.")  # fmt: skip
-    return name, "ok", f"{config.url} answers ({reply.status_code})", ""
+    return name, "ok", f"{url} answers ({reply.status_code})", ""
