@@ -19,9 +19,9 @@ Line = tuple[str, str, str, str]
 
 def look(ctx: Context) -> list[Line]:
     """`(name, verdict, detail, remedy)` each. Raises as the API does."""
-    agents = ctx.api.get("/agents", limit=MAX_AGENTS)["agents"]
+    agents = ctx.api.get("/agents", limit=MAX_AGENTS).get("agents", [])
     ours = [agent for agent in agents if agent["executor"] not in ("external", "command")]
-    models = ctx.api.get("/models")["models"] if ours else []
+    models = ctx.api.get("/models").get("models", []) if ours else []
     return [_of(agent, models) for agent in ours]
 
 
