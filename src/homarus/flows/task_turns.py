@@ -75,10 +75,10 @@ def takers(rx: Rx) -> list[agents.Agent]:
 
 
 def under_way(rx: Rx) -> int:
-    """Task turns that have not ended and wait for nobody."""
+    """Tasks that turns have in hand; one that waits for a person, STOP or money is not."""
     row = rx.one(
-        "select count(*) from turn where work_token is not null and ended_ms is null "
-        "and state in ('queued', 'running')"
+        "select count(*) from turn t join task k on k.id=t.work and k.token=t.work_token "
+        "where t.work_token is not null and t.ended_ms is null and k.state='in_progress'"
     )
     return 0 if row is None else int(row[0])
 

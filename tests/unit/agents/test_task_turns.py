@@ -134,6 +134,18 @@ async def test_stop_cuts_the_turn_and_it_goes_on_where_it_was(talk: Any) -> None
     assert await work.recount() == []
 
 
+async def test_what_waits_is_in_nobodys_way(talk: Any) -> None:
+    work = await working(talk, Hang("thinking"), "Done.", max_task_turns=1)
+    first = await work.task("one")
+    await work.chat.model.hanging.wait()
+    body = {"scope": "task", "subject": first, "reason": "test"}
+    stop = (await work.chat.post("/stops", body))["stop"]["id"]
+    await work.in_state(first, State.BLOCKED)
+    await work.in_state(await work.task("two"), State.DONE)
+    await work.chat.daemon.owner.delete(f"/api/v1/stops/{stop}", headers=key())
+    await work.in_state(first, State.DONE)
+
+
 async def test_an_approval_parks_turn_and_task(talk: Any) -> None:
     effects: list[str] = []
     tools = (*TOOLS, program(effects))
