@@ -16,7 +16,7 @@ import pytest
 from homarus.base.clock import SystemClock
 from homarus.base.errors import HomarusError
 from homarus.cli.app import MODULES
-from homarus.company.agents import EXECUTORS
+from homarus.company.executors import NAMES as EXECUTORS
 from homarus.control_plane import table
 from homarus.mcp.table import TOOLS
 from homarus.mcp.tool import Tool, bind_tools
@@ -163,6 +163,7 @@ OFFLINE = {
     "homarus.cli.doctor": {"homarus.backends", "homarus.store", "homarus.mainspace.git"},
     "homarus.cli.approval": {"homarus.kernel.keys"},
     "homarus.cli.explain": {"homarus.kernel.explained"},
+    "homarus.cli.executing": {"homarus.backends"},
     "homarus.cli.mcp": {"homarus.mcp.stdio", "homarus.mcp.extra"},
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
@@ -232,7 +233,8 @@ RUNS_COMMANDS = {
 JUDGED_RUNNERS = {
     "homarus.dispatch.commands",
     "homarus.dispatch.calls",
-    "homarus.dispatch.dispatcher",
+    "homarus.dispatch.by_command",
+    "homarus.dispatch.claude_code",
     "homarus.agents.mcp.link",  # servers that an owner registered; each call is judged before
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
@@ -313,6 +315,7 @@ def test_a_planted_runner_is_found(tmp_path: Path, code: str) -> None:
 
 
 def test_every_executor_has_its_road() -> None:
-    """`external` claims over the wire; `command` is the dispatcher's, judged before each run; `llm`
-    is the runner's, whose every step is a unit (`flows/turning.py`)."""
-    assert set(EXECUTORS) == {"external", "command", "llm"}
+    """`external` claims over the wire; `command`, `openresponses` and `claude_code` are the
+    dispatcher's, judged before each run; `llm` is the runner's, whose every step is a unit
+    (`flows/turning.py`)."""
+    assert set(EXECUTORS) == {"external", "command", "llm", "openresponses", "claude_code"}

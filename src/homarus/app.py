@@ -21,6 +21,7 @@ from homarus.agents.loop import Loop
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.providers import Providers
 from homarus.agents.runner import Runner
+from homarus.agents.tasks import Taker
 from homarus.agents.toolbox import Tools
 from homarus.agents.tools.all import kit
 from homarus.agents.transcripts import Transcripts
@@ -151,7 +152,7 @@ class App:
         self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
         self.calls = Calls(store, settings.home, self.egress)
         self.mcp_servers = Servers(store, settings.home, self.egress)
-        self.tools = kit(store, settings.home, self.egress, self.mcp_servers)
+        self.tools = kit(store, settings.home, self.egress, self.mcp_servers, self.blobs)
         turns = turns or Turns()
         resolve = turns.resolve or configured(self.models)
         self.runner = Runner(
@@ -161,6 +162,7 @@ class App:
             lambda: self.settings.max_turns,
         )
         self.heart = Heart(store, clock, settings.home)
+        self.taker = Taker(store, resolve, lambda: self.settings.max_task_turns)
         self.transcripts = Transcripts(store, settings.home)
         self.guard = Guard(
             store,
@@ -208,6 +210,7 @@ class App:
         """No longer ready: end long polls and sockets, so that the server can drain. `restarts`:
         sockets are told that the daemon comes back."""
         self._ready = False
+        self.taker.leave()
         self.runner.leave()
         self.feed.stop()
         self.live.stop()
@@ -250,6 +253,7 @@ class App:
                 group.create_task(self.calls.run())
                 group.create_task(self.runner.run())
                 group.create_task(self.heart.run())
+                group.create_task(self.taker.run())
                 group.create_task(self.transcripts.run())
                 group.create_task(self.mcp_servers.run())
                 group.create_task(self.guard.run())

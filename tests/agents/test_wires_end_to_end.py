@@ -25,7 +25,7 @@ ENDED = ("done", "failed", "aborted")
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
-    async with running(tmp_path / "home") as made:
+    async with running(tmp_path / "home", max_task_turns=0) as made:
         yield made
 
 

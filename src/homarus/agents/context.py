@@ -34,7 +34,7 @@ from homarus.conversations import keys, sessions, transcript
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 from homarus.conversations.turns import HEARTBEAT, Turn
-from homarus.flows import turn_tools, turning, views
+from homarus.flows import task_contract, turn_tools, turning, views
 from homarus.flows.turning import Started
 from homarus.kernel.documents import AGENTS_FILE
 from homarus.kernel.registry import SKILL
@@ -106,8 +106,8 @@ def gather(rx: Rx, started: Started) -> Background:
     open_calls = turn_tools.unfinished(rx, turn.id)
     step = next_step(entries, open_calls)
     rows = rx.all(
-        "select id, asked_by from turn where session=? and person=0 and origin<>? "
-        "order by no desc limit ?",
+        "select id, asked_by from turn where session=? and person=0 and work_token is null "
+        "and origin<>? order by no desc limit ?",
         (session.id, HEARTBEAT, transcript.MAX_READ),
     )
     return Background(
@@ -135,6 +135,7 @@ def system_prompt(rx: Rx, started: Started, turn: Turn) -> str:
         ("The company", _cut(summary.context_notes(rx, company) or "", MAX_NOTES)),
         ("What you remember", _memory(rx, agent.id, agent.memory)),
         ("The project", _project(rx, company, turn.work)),
+        ("The task", _task(rx, turn)),
         ("For this turn", _cut(str(turn.options.get("instructions") or ""), MAX_INSTRUCTIONS)),
     ]
     return "\n\n".join(f"# {title}\n\n{text}" for title, text in parts if text.strip())
@@ -202,6 +203,12 @@ def _project(rx: Rx, company: str, work: str | None) -> str:
         f"- {_cut(m.content, CELL)}" for m in projects.memories(rx, row[0], limit=PROJECT_MEMORIES)
     ]
     return _untrusted("project", "\n".join(lines))
+
+
+def _task(rx: Rx, turn: Turn) -> str:
+    if turn.work is None or turn.work_token is None:
+        return ""
+    return task_contract.of_task(rx, turn.company, turn.work)
 
 
 def _untrusted(source: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """How a running turn is cut off from outside: one `Cut` a turn, held by the runner and the loop.
 
-why      stop (a STOP covers it), abort, shutdown, lost (its lease is somebody else's)
+why      stop (a STOP covers it), abort, shutdown, lost (its lease is somebody else's), fence (the
+         claim of its task is over: it goes on with the next one)
 please   asked to leave at the next boundary, between two steps
 """
 
@@ -14,6 +15,7 @@ STOP: Final = "stop"
 ABORT: Final = "abort"
 SHUTDOWN: Final = "shutdown"
 LOST: Final = "lost"
+FENCE: Final = "fence"
 
 
 class Stoppable(Protocol):

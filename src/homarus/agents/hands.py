@@ -2,6 +2,7 @@
 
 conversation      under the turn's preflight; what its contract covers
 real work         a task that the turn made and claimed, when the kernel diverts (design, 6)
+a task's turn     under its claim, and under preflights of that task alone
 """
 
 import asyncio
@@ -9,7 +10,9 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from homarus.agents import results
+import msgspec
+
+from homarus.agents import results, tasks
 from homarus.agents.cut import Cut
 from homarus.base.action import Action, Effect
 from homarus.base.canonical import canonical
@@ -19,6 +22,8 @@ from homarus.flows import claiming, turn_tools, turn_waits, turn_work, turning
 from homarus.flows.turn_tools import Result, ToolCall
 from homarus.flows.turning import Started
 from homarus.kernel import preflights
+from homarus.kernel.capabilities import BUILTIN
+from homarus.kernel.preflighting import JUDGED
 from homarus.store.port import Store
 
 if TYPE_CHECKING:
@@ -44,6 +49,11 @@ class TurnHands:
         self.call = call
         self.recorded = False
         self._wanted = ""
+
+    @property
+    def _of_task(self) -> bool:
+        """Whether the turn does a task of the queue, and not what a conversation asked for."""
+        return self.started.turn.work_token is not None
 
     @property
     def work(self) -> str | None:
@@ -90,13 +100,18 @@ class TurnHands:
     ) -> None:  # fmt: skip
         turn = self.started.turn
         action = self._action(capability, target, effect=effect, what=what[:MAX_WHAT])
+        built_in = BUILTIN.get(capability)
+        judged = (effect if built_in is None else built_in.effect) in JUDGED
+        if self._of_task and self._work is not None and judged:
+            thought = await tasks.preflight_for(self._run, self._work, capability, target)
+            action = msgspec.structs.replace(action, preflight=thought)
         await self._run.write(action, turn_tools.begin, turn.id, turn.token, self.call.id)
         failpoint("turn.tool_began")
 
     def _action(self, capability: str, target: str, **more: Any) -> Action:
         self._wanted = capability
         covered = preflights.covers(turning.contract(self.started.session), capability, target)
-        if self._work is not None and not covered:
+        if self._work is not None and (self._of_task or not covered):
             more |= {"task": self._work, "preflight": None}
         return self._run.action(capability, target, arguments=self._digest, **more)
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from homarus.agents import context, lent, metering, repeats, results
+from homarus.agents import context, lent, metering, repeats, results, tasks
 from homarus.agents.choice import Choice, Resolve
 from homarus.agents.context import Background
-from homarus.agents.cut import ABORT, LOST, STOP, Cut, CutOff
+from homarus.agents.cut import ABORT, FENCE, LOST, STOP, Cut, CutOff
 from homarus.agents.failing import Retry, next_model_helps, pause_s
 from homarus.agents.hands import MAX_TOOL_S, TurnHands
 from homarus.agents.live import SILENT, Live, Voice
@@ -158,9 +158,12 @@ class _Run:
             said = ""
         stop = "refusal" if refused else message.get("stopReason", "stop")
         outcome = {"stop": stop, "model": message.get("model")}
-        if seen.turn.work is not None:
-            await self._end_work("done", said)
-        await self._turn(turn_ends.finish, said, outcome)
+        if self._of_task:
+            await tasks.finish(self, said, outcome)
+        else:
+            if seen.turn.work is not None:
+                await self._end_work("done", said)
+            await self._turn(turn_ends.finish, said, outcome)
         failpoint("turn.finished")
 
     async def _end_work(self, state: str, text: str) -> None:
@@ -246,7 +249,8 @@ class _Run:
         estimate = msgspec.structs.replace(metering.estimate(request), model=choice.model)
         prompt = hashlib.sha256(_encode(request)).digest()
         asked: Asked = await self.write(
-            self.action("model.call", f"model:{choice.model}", estimate=estimate, arguments=prompt),
+            self.action("model.call", f"model:{choice.model}", estimate=estimate, arguments=prompt,
+                        **self._payer()),
             turn_models.ask, self.started.turn.id, self.started.turn.token, choice.model, prompt,
         )  # fmt: skip
         failpoint("turn.asked")
@@ -390,7 +394,9 @@ class _Run:
         """The turn was cut off."""
         turn = self.started.turn
         try:
-            if why == ABORT:
+            if why == STOP and self._of_task:
+                await tasks.put_by(self, STOP)
+            elif why == ABORT:
                 await self.loop.store.write(
                     self.own(), turn_ends.keep_partial, turn.id, turn.token, self.partial
                 )
@@ -405,10 +411,13 @@ class _Run:
         """No answer comes, and the asker hears why. A turn that is somebody else's is let be."""
         turn = self.started.turn
         if error.code == "turn.lost":
-            why = self.cut.why or LOST
-            await self.leave(why if why == ABORT else LOST)
+            why = self.cut.why or (FENCE if self._of_task else LOST)
+            await self.leave(why if why in (ABORT, FENCE) else LOST)
             return
         log.info("turn_failed", turn=turn.id, code=error.code, trace_id=self.started.task.trace)
+        if self._of_task:
+            await tasks.fail(self, error)
+            return
         await self._end_work("failed", str(error))
         try:
             await self.loop.store.write(
@@ -417,6 +426,15 @@ class _Run:
             )  # fmt: skip
         except Conflict as lost:
             log.info("turn_left", turn=turn.id, why=error.code, code=lost.code)
+
+    @property
+    def _of_task(self) -> bool:
+        """Whether the turn does a task of the queue."""
+        return self.started.turn.work_token is not None
+
+    def _payer(self) -> dict[str, Any]:
+        """What a request is charged to besides agent and company: the task of a task's turn."""
+        return {"task": self.started.turn.work, "preflight": None} if self._of_task else {}
 
     def action(self, capability: str, target: str = "", **more: Any) -> Action:
         """An act of the turn's agent, about its conversation."""

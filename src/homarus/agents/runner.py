@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from homarus.agents.cut import ABORT, LOST, SHUTDOWN, Cut
+from homarus.agents.cut import ABORT, FENCE, LOST, SHUTDOWN, Cut
 from homarus.agents.loop import Loop
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError, Refused
@@ -22,7 +22,7 @@ from homarus.base.waking import Wake
 from homarus.conversations import sessions, turns
 from homarus.conversations.turns import State, Turn
 from homarus.dispatch.halting import LiveRun, LiveRuns
-from homarus.flows import leases, turn_ends, turn_waits, turning
+from homarus.flows import leases, task_turns, turn_ends, turn_waits, turning
 from homarus.flows.turning import Started
 from homarus.kernel import stop
 from homarus.store.port import Rx, Store, Tx
@@ -53,15 +53,17 @@ class _Running(msgspec.Struct):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """`ready`: `(company, turn, session)` that wait; `gone`: turns that ran here and are no longer
-    ours, with their state; `work`: the real tasks of the others. Companies: `lost` have turns whose
-    worker is dead, `answered` parked ones that wait for nothing any more."""
+    """`ready`: `(company, turn, session)` that wait; `gone`: turns that ran here and may not go on,
+    with why they are cut off; `work`: what a STOP may name to reach the real tasks of the others.
+    Companies: `lost` have turns whose worker is dead, `answered` parked ones that wait for nothing
+    any more, `astray` tasks and turns that have lost each other."""
 
     ready: list[tuple[str, str, str]]
     gone: dict[str, str]
-    work: dict[str, str]
+    work: dict[str, frozenset[str]]
     lost: list[str]
     answered: list[str]
+    astray: list[str]
 
 
 def look(rx: Rx, running: dict[str, int], limit: int, alone: bool) -> Seen:
@@ -73,24 +75,31 @@ def look(rx: Rx, running: dict[str, int], limit: int, alone: bool) -> Seen:
         found = _free(rx, turns.ready(rx, MAX_BEHIND))
     gone, work = {}, {}
     for turn, token in running.items():
-        at = rx.one("select state, token, work from turn where id=?", (turn,))
-        if at is None or at[0] != State.RUNNING or at[1] != token:
-            gone[turn] = State.FAILED.value if at is None else str(at[0])
-        elif at[2] is not None:
-            work[turn] = at[2]
-    lost = turns.companies_with_lost(rx, alone)
-    return Seen(found, gone, work, lost, turn_waits.companies_to_wake(rx))
+        at = rx.one("select company, state, token, work from turn where id=?", (turn,))
+        if at is None or at[1] != State.RUNNING or at[2] != token:
+            gone[turn] = ABORT if at is not None and at[1] == State.ABORTED else LOST
+        elif at[3] is not None:
+            row = turns.need(rx, at[0], turn)
+            work[turn] = task_turns.subjects(rx, row)
+            if not task_turns.may_run(rx, row):
+                gone[turn] = FENCE
+    return Seen(
+        found, gone, work,
+        turns.companies_with_lost(rx, alone),
+        turn_waits.companies_to_wake(rx),
+        task_turns.companies_to_settle(rx),
+    )  # fmt: skip
 
 
 def _free(rx: Rx, rows: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """Those that no STOP holds, with their session."""
+    """Those that no STOP holds and whose task is in hand, with their session."""
     found = []
     stops: dict[str, list[stop.Stop]] = {}
     for company, turn in rows:
         if company not in stops:
             stops[company] = stop.active(rx, company)
         row = turns.need(rx, company, turn)
-        if not _stopped(rx, row, stops[company]):
+        if task_turns.may_run(rx, row) and not _stopped(rx, row, stops[company]):
             found.append((company, turn, row.session))
     return found
 
@@ -184,15 +193,16 @@ class Runner:
     async def _look(self, group: asyncio.TaskGroup, alone: bool) -> None:
         running = {id: r.turn.token for id, r in self._running.items()}
         seen = await self._store.read(look, running, 2 * self._limit(), alone)
-        if seen.lost or seen.answered:
-            await self._recover(seen.lost, seen.answered, alone)
+        await self._recover(seen, alone)
         self._offer(group, seen)
 
-    async def _recover(self, lost: list[str], answered: list[str], alone: bool) -> None:
+    async def _recover(self, seen: Seen, alone: bool) -> None:
         """What is queued again by this wakes the runner."""
-        for company in answered:
+        for company in seen.answered:
             await self._store.write(_own(company, "turn:"), turn_waits.wake, RECOVER_ROWS)
-        for company in lost:
+        for company in seen.astray:
+            await self._store.write(_own(company, "turn:"), task_turns.settle, RECOVER_ROWS)
+        for company in seen.lost:
             settled = RECOVER_ROWS
             while settled == RECOVER_ROWS:
                 settled = await self._store.write(
@@ -202,10 +212,10 @@ class Runner:
 
     def _offer(self, group: asyncio.TaskGroup, seen: Seen) -> None:
         """Heed what became of turns that run, and take up others while there is room."""
-        for turn, state in seen.gone.items():
+        for turn, why in seen.gone.items():
             running = self._running.get(turn)
             if running is not None:
-                running.cut.cut(ABORT if state == State.ABORTED else LOST)
+                running.cut.cut(why)
         for turn, work in seen.work.items():
             live = self._running[turn].live if turn in self._running else None
             if live is not None:
@@ -263,6 +273,7 @@ class Runner:
         cut = Cut()
         live = LiveRun(started.agent.id, started.task)
         live.started(cut)
+        live.also(await self._store.read(task_turns.subjects, started.turn))
         self._running[started.turn.id] = _Running(started.turn, cut, live)
         if self._closing:
             cut.please(SHUTDOWN)

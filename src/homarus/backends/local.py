@@ -185,6 +185,12 @@ def _environment(command: SandboxedCommand) -> dict[str, str]:
     return {"PATH": PATH, "HOME": workspace, "LANG": "C.UTF-8", **command.env}
 
 
+def found(program: str, workspace: Path | None = None) -> str | None:
+    """The path of a program as a command would find it; None: it is not there."""
+    at = str(workspace / program) if workspace is not None and "/" in program else program
+    return shutil.which(at, path=PATH)
+
+
 def _require_program(command: SandboxedCommand, env: Mapping[str, str]) -> None:
     program = command.argv[0] if command.argv else ""
     at = str(command.workspace / program) if "/" in program else program

@@ -78,6 +78,10 @@ class Talk:
         if self._lines > MAX_LINES:
             raise _flood(f"more than {MAX_LINES} lines in {WINDOW_S:g} s")
 
+    def terminate(self) -> None:
+        """TERM at once, for a STOP; leaving the block ends it in any case."""
+        self._signal(signal.SIGTERM)
+
     async def read_errors(self) -> None:
         """Its stderr, to the end."""
         if self._process.stderr is not None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+import msgspec
 
 from homarus.cli import heartbeat
 from homarus.cli.command import Group
@@ -22,11 +23,50 @@ _COLUMNS = (
     ("last seen", "lastSeenAt"),
     ("id", "id"),
 )
-_FIELDS = (*_COLUMNS, ("skills", "skillsJson"), ("budget", "budgetStatus"), ("memory", "memory"))
+_FIELDS = (*_COLUMNS, ("skills", "skillsJson"), ("budget", "budgetStatus"), ("memory", "memory"),
+           ("executor", "executor"), ("executor config", "executorConfig"))  # fmt: skip
+
+
+NAMES = ("external", "command", "llm", "openresponses", "claude_code")
+EXECUTORS = """\b
+Who does its work:
+  external       a client that claims it (a bridge, a script)
+  command        this daemon, by registered commands: a task names its capability
+  llm            this daemon, by turns of a model: add one with `homarus model add`
+  openresponses  another gateway: --executor-config '{"url": "https://…", "token": "secret://NAME"}'
+  claude_code    an installed Claude Code CLI: --executor-config '{"token": "secret://NAME"}'
+"""
+
+
+def _config(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """A JSON object. Raises click.BadParameter."""
+    if value is None:
+        return None
+    try:
+        found = msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        raise click.BadParameter(f"it is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter("a JSON object is wanted")
+    return found
 
 
 def _settings(function: Any) -> Any:
     for option in (
+        click.option(
+            "--executor-config",
+            callback=_config,
+            metavar="JSON",
+            help="Where that executor is and how it is asked; see the guide `Who does the work`.",
+        ),
+        click.option(
+            "--executor",
+            type=click.Choice(NAMES),
+            help="Who does its work: a client that claims it, or this daemon, by commands, a "
+            "model, another gateway or Claude Code.",
+        ),
+        click.option("--provider", help="Provider of that model."),
+        click.option("--model", help="Model that it thinks with, such as `scripted`."),
         click.option("--memory", help="What it should remember from the start."),
         click.option("--concurrency", type=click.IntRange(0), help="Tasks at one time."),
         click.option("--skill", "skills", multiple=True, help="A skill; may be repeated."),
@@ -45,7 +85,7 @@ def list_(ctx: Context, limit: int) -> None:
     show_list(ctx, "/agents", "agents", _COLUMNS, limit=limit, empty=empty)
 
 
-@command.command()
+@command.command(help=f"Create an agent.\n\n{EXECUTORS}")
 @click.argument("name")
 @_settings
 @pass_context
@@ -56,9 +96,15 @@ def create(
     skills: tuple[str, ...],
     concurrency: int | None,
     memory: str | None,
+    executor: str | None,
+    executor_config: dict[str, Any] | None,
+    model: str | None,
+    provider: str | None,
 ) -> None:
-    """Create an agent."""
-    body = given(name=name, **_body(role, skills, concurrency, memory))
+    body = given(
+        name=name, executor=executor, executorConfig=executor_config, llmModel=model,
+        llmProvider=provider, **_body(role, skills, concurrency, memory),
+    )  # fmt: skip
     show_one(ctx, ctx.api.post("/agents", body), "agent", _FIELDS)
 
 
@@ -73,16 +119,9 @@ def show(ctx: Context, agent: str) -> None:
     heartbeat.fields(ctx, reply["heartbeat"])
 
 
-@command.command()
+@command.command(help=f"Change an agent; what is not given stays.\n\n{EXECUTORS}")
 @click.argument("agent")
 @click.option("--name", help="A new name.")
-@click.option(
-    "--executor",
-    type=click.Choice(["external", "command", "llm"]),
-    help="Who does its work: a client that claims it, or this daemon, by commands or a model.",
-)
-@click.option("--model", help="Model that it thinks with, such as `scripted`.")
-@click.option("--provider", help="Provider of that model.")
 @click.option(
     "--suspend/--resume",
     "suspended",
@@ -96,6 +135,7 @@ def update(
     agent: str,
     name: str | None,
     executor: str | None,
+    executor_config: dict[str, Any] | None,
     model: str | None,
     provider: str | None,
     suspended: bool | None,
@@ -104,10 +144,9 @@ def update(
     concurrency: int | None,
     memory: str | None,
 ) -> None:
-    """Change an agent; what is not given stays."""
     body = given(
-        name=name, executor=executor, suspended=suspended, llmModel=model,
-        llmProvider=provider,
+        name=name, executor=executor, executorConfig=executor_config, suspended=suspended,
+        llmModel=model, llmProvider=provider,
         **_body(role, skills, concurrency, memory),
     )  # fmt: skip
     if not body:

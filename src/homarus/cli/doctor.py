@@ -191,6 +191,17 @@ def history(ctx: Context) -> list[Check]:
     return [ok("history", f"main spaces are kept in git ({found})")]
 
 
+def executors(ctx: Context) -> list[Check]:
+    """Whether what does the agents' work is there: a model, a program, a gateway."""
+    from homarus.cli import executing
+
+    try:
+        found = executing.look(ctx)
+    except HomarusError:
+        return []  # the daemon's own check has said why
+    return [Check(name, verdict, detail, remedy) for name, verdict, detail, remedy in found]
+
+
 CHECKS: Final[tuple[Callable[[Context], list[Check]], ...]] = (
     python,
     sqlite,
@@ -200,4 +211,5 @@ CHECKS: Final[tuple[Callable[[Context], list[Check]], ...]] = (
     daemon,
     sandbox,
     history,
+    executors,
 )

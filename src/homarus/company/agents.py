@@ -8,6 +8,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
+from homarus.company import executors
 from homarus.kernel.trust_rules import LOW
 from homarus.store.port import Row, Rx, Tx
 
@@ -23,17 +24,14 @@ ONLINE_MS: Final = 60_000
 MAX_BETTER: Final = 100
 """Agents that a claim of a fresh task looks at; with more, a fitting one was found long before."""
 
-EXECUTORS: Final = ("external", "command", "llm")
-"""Who does an agent's work: a bridge that claims it, or this daemon, by commands or by turns of a
-model (design, 7)."""
-
 BUDGET_STATUSES: Final = ("active", "warning", "paused")
 """From best to worst."""
 
 COLUMNS: Final = (
     "id, no, company, name, role, avatar_url, skills, skills_wire, memory, model_policy, "
     "concurrency_limit, active, llm_provider, llm_model, budget_status, budget_month, suspended, "
-    "status, current_load, last_seen_ms, created_ms, updated_ms, deleted_ms, executor, trust"
+    "status, current_load, last_seen_ms, created_ms, updated_ms, deleted_ms, executor, trust, "
+    "executor_config"
 )
 
 
@@ -67,6 +65,7 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
     deleted_ms: int | None
     executor: str
     trust: int
+    executor_config: dict[str, Any] | None = None
 
 
 class AgentChange(msgspec.Struct, frozen=True):
@@ -83,6 +82,7 @@ class AgentChange(msgspec.Struct, frozen=True):
     llm_model: str | msgspec.UnsetType | None = msgspec.UNSET
     suspended: bool | msgspec.UnsetType = msgspec.UNSET
     executor: str | msgspec.UnsetType = msgspec.UNSET
+    executor_config: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def _agent(row: Row) -> Agent:
@@ -91,6 +91,7 @@ def _agent(row: Row) -> Agent:
     values[7] = None if values[7] is None else _decode(values[7])
     values[9] = None if values[9] is None else _decode(values[9])
     values[16] = bool(values[16])
+    values[25] = None if values[25] is None else _decode(values[25])
     return Agent(*values)
 
 
@@ -177,7 +178,7 @@ def _checked(change: AgentChange) -> dict[str, Any]:
         if field == "skills_wire":
             values["skills"] = json.dumps(normal_skills(value))
             values["skills_wire"] = None if value is None else json.dumps(value)
-        elif field == "model_policy":
+        elif field in ("model_policy", "executor_config"):
             values[field] = None if value is None else json.dumps(value)
         elif field == "suspended":
             values[field] = int(value)
@@ -190,14 +191,24 @@ def _checked(change: AgentChange) -> dict[str, Any]:
         raise Invalid("agent.name", "a name must not look like an id", "Choose another name.")
     if not 0 <= values.get("concurrency_limit", 1) <= MAX_CONCURRENCY:
         raise Invalid("agent.limit", "concurrencyLimit is out of range", f"0 to {MAX_CONCURRENCY}.")
-    if values.get("executor", "external") not in EXECUTORS:
-        raise Invalid("agent.executor", "unknown executor", f"One of {list(EXECUTORS)}.")
+    if values.get("executor", "external") not in executors.NAMES:
+        raise Invalid("agent.executor", "unknown executor", f"One of {list(executors.NAMES)}.")
     return values
+
+
+def _check_executor(change: AgentChange, executor: str, config: dict[str, Any] | None) -> None:
+    """The two go together, whichever of them changes. Raises `agent.executor_config`."""
+    if change.executor is not msgspec.UNSET:
+        executor = change.executor
+    if change.executor_config is not msgspec.UNSET:
+        config = change.executor_config
+    executors.read(executor, config)
 
 
 def create(tx: Tx, change: AgentChange) -> Agent:
     """Raises `agent.exists` for a name that a live agent has. Emits `agent_registered`."""
     values = _checked(change)
+    _check_executor(change, "external", None)
     if "name" not in values:
         raise Invalid("agent.name", "an agent needs a name", "Give `name`.")
     values["role_confirmed"] = int(_by_person(tx))
@@ -241,6 +252,7 @@ def update(tx: Tx, agent: str, change: AgentChange) -> Agent:
     """Raises `agent.unknown`, `agent.exists`, `agent.nothing`. Emits `agent_updated`."""
     before = _again(tx, agent)
     values = _checked(change)
+    _check_executor(change, before.executor, before.executor_config)
     if not values:
         raise Invalid("agent.nothing", "nothing to change", "Give at least one field.")
     if values.get("name", before.name) != before.name:
@@ -289,12 +301,13 @@ def delete(tx: Tx, agent: str) -> Agent:
     return msgspec.structs.replace(row, deleted_ms=tx.now_ms, status="offline")
 
 
-def run_here(rx: Rx) -> list[tuple[str, str]]:
-    """`(company, agent)` of all agents whose work this daemon does and who may take more."""
+def run_here(rx: Rx, *executors: str) -> list[tuple[str, str]]:
+    """`(company, agent)` of all agents whose work these executors do and who may take more."""
     rows = rx.all(
-        "select company, id from agent where executor='command' and deleted_ms is null "
-        "and suspended=0 and trust>=? and active<concurrency_limit order by active, id",
-        (LOW,),
+        "select company, id from agent where deleted_ms is null and suspended=0 and trust>=? "  # noqa: S608
+        f"and active<concurrency_limit and executor in ({','.join('?' * len(executors))}) "
+        "order by active, id",
+        (LOW, *executors),
     )
     return [(company, agent) for company, agent in rows]
 
@@ -306,7 +319,7 @@ def better_waits(
     suspended, with a free place (design, 6)."""
     rows = rx.all(
         "select skills from agent where company=? and trust>=? and deleted_ms is null "
-        "and suspended=0 and active<concurrency_limit and (last_seen_ms>? or executor='command') "
+        "and suspended=0 and active<concurrency_limit and (last_seen_ms>? or executor<>'external') "
         "and (?='' or role=?) limit ?",
         (company, least_trust, rx.now_ms - ONLINE_MS, role or "", role or "", MAX_BETTER),
     )

@@ -118,6 +118,11 @@ class Settings:
         "agents.defaults.maxConcurrent", 32,
         "Turns of agents that run at one time; more wait.", "max_turns", original=True,
     )  # fmt: skip
+    max_task_turns: int = _key(
+        "agents.defaults.maxTasks", 8,
+        "Tasks of the queue that models work on at one time (`executor: llm`); 0: they take none, "
+        "and only answer.", HOT, least=0, most=1_000_000,
+    )  # fmt: skip
     http_tools_allow: tuple[str, ...] = _key(
         "gateway.tools.allow", (), "Tools that `POST /tools/invoke` offers beside its default.",
         HOT, most=MAX_NAMES, was="http_tools_allow", original=True,

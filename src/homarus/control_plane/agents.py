@@ -39,6 +39,7 @@ class AgentBody(msgspec.Struct, rename="camel"):
     budget_status: str | msgspec.UnsetType = UNSET
     suspended: bool | msgspec.UnsetType = UNSET
     executor: str | msgspec.UnsetType = UNSET
+    executor_config: dict[str, Any] | msgspec.UnsetType | None = UNSET
 
     def change(self) -> agents.AgentChange:
         return agents.AgentChange(
@@ -53,6 +54,7 @@ class AgentBody(msgspec.Struct, rename="camel"):
             llm_model=self.llm_model,
             suspended=self.suspended,
             executor=self.executor,
+            executor_config=self.executor_config,
         )
 
     def money(self) -> wallet.WalletChange:
@@ -71,7 +73,9 @@ def _plain_fields(tx: Tx, body: AgentBody) -> None:
     if body.role is not UNSET and body.role in GOVERNED_ROLES:
         by_hand.only_operators(tx, f"give the governed role {body.role}")
     if body.executor is not UNSET and body.executor != "external":
-        by_hand.only_operators(tx, "let the daemon run an agent's commands")
+        by_hand.only_operators(tx, "let the daemon do an agent's work")
+    if body.executor_config is not UNSET:
+        by_hand.only_operators(tx, "say where an agent's executor is")
     if body.suspended is not UNSET:
         by_hand.only_operators(tx, "suspend or restore an agent")
 

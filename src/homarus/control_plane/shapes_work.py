@@ -62,6 +62,7 @@ def _agent(row: Agent, purse: Wallet) -> dict[str, Any]:
         "activeTasks": row.active,
         "suspended": row.suspended,
         "executor": row.executor,
+        "executorConfig": row.executor_config,
         "trust": row.trust,
         "createdAt": iso_ms(row.created_ms),
         "deletedAt": ts(row.deleted_ms),

@@ -60,7 +60,7 @@ MAX_ATTEMPTS: Final = 5
 _COLUMNS: Final = (
     "id, no, company, session, agent, key, origin, asked_by, person, mode, text, message, options, "
     "state, token, until_ms, attempts, calls, preflight, reply, outcome, created_ms, started_ms, "
-    "ended_ms, work, changed_by, changed_ms"
+    "ended_ms, work, work_token, changed_by, changed_ms"
 )
 
 
@@ -75,7 +75,8 @@ def _text(value: Any) -> str:
 
 class Turn(msgspec.Struct, frozen=True, gc=False):
     """A row. `person`: an operator asked. `options`: how it is to be run. `outcome` when it has
-    ended: `text`, `stop`, `usage`, `error`. `work`: the real task it does. `changed_by`: who last
+    ended: `text`, `stop`, `usage`, `error`. `work`: the real task it does; `work_token`: the fence
+    of the claim under which it does it, None for a conversation's own. `changed_by`: who last
     changed or dropped it while it waited. Times in Unix ms."""
 
     id: str
@@ -103,6 +104,7 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
     started_ms: int | None
     ended_ms: int | None
     work: str | None = None
+    work_token: int | None = None
     changed_by: str | None = None
     changed_ms: int | None = None
 
@@ -166,14 +168,15 @@ def listed(
 
 def insert(tx: Tx, row: Turn) -> None:
     tx.run(
-        f"insert into turn({_COLUMNS}) values({','.join('?' * 27)})",
+        f"insert into turn({_COLUMNS}) values({','.join('?' * 28)})",
         (
             row.id, row.no, row.company, row.session, row.agent, row.key, row.origin,
             row.asked_by, int(row.person), row.mode, row.text, row.message,
             _text(row.options), row.state.value, row.token, row.until_ms, row.attempts,
             row.calls, row.preflight, row.reply,
             None if row.outcome is None else _text(row.outcome), row.created_ms,
-            row.started_ms, row.ended_ms, row.work, row.changed_by, row.changed_ms,
+            row.started_ms, row.ended_ms, row.work, row.work_token, row.changed_by,
+            row.changed_ms,
         ),
     )  # fmt: skip
 

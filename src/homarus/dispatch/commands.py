@@ -50,7 +50,7 @@ def prepare(
         argv=tuple(argv),
         workspace=workspace,
         inputs=template.inputs,
-        hidden=(home,) if not workspace.is_relative_to(home) else _private(home),
+        hidden=(home,) if not workspace.is_relative_to(home) else private(home),
         limits=limits_of(capability),
     )
 
@@ -59,7 +59,7 @@ def limits_of(capability: registry.Capability) -> Limits:
     return Limits.from_json({k: v for k, v in capability.limits.items() if k in RANGES})
 
 
-def _private(home: Path) -> tuple[Path, ...]:
+def private(home: Path) -> tuple[Path, ...]:
     """What of the state directory no command may see, when its workspace lies inside."""
     return tuple(home / name for name in ("run", "local-ssot", "blobs", "backups", "logs"))
 

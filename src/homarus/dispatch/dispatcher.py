@@ -1,33 +1,35 @@
-"""The dispatcher: does the work of agents whose executor is `command` (design, 7).
+"""The dispatcher: does the work of agents whose executor is no turn of ours (design, 7).
 
-It wakes on commits, claims for each such agent what it may take, runs the task's capability in the
-sandbox and records the outcome. Claim, intent and outcome are units; nothing is held in memory
-that a crash could lose. A task that no executor fits gets a note and stays open.
+It wakes on commits, claims for each such agent what it may take, runs what the agent's executor
+has prepared (`dispatch/executor.py`), and records the outcome. Claim, intent and outcome are units;
+nothing is held in memory that a crash could lose. A task that no executor fits gets a note and
+stays open.
 """
 
 import asyncio
 import hashlib
-import shlex
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from homarus.backends import local
-from homarus.base.action import Action, Effect
+from homarus.base.action import Action
 from homarus.base.canonical import canonical
 from homarus.base.errors import Conflict, HomarusError, Refused
-from homarus.base.redact import redact_text
+from homarus.base.failpoint import failpoint
 from homarus.base.waking import REST_S, Wake
 from homarus.company import agents
-from homarus.dispatch import commands
+from homarus.company.executors import CLAUDE_CODE, OPENRESPONSES
+from homarus.dispatch.by_command import Commands
+from homarus.dispatch.claude_code import ClaudeCodes
+from homarus.dispatch.executor import Executor
 from homarus.dispatch.halting import LiveRun, LiveRuns
+from homarus.dispatch.openresponses import Gateways
 from homarus.egress.proxy import Egress
 from homarus.flows import claiming, creating, leases, running
 from homarus.flows.reaching import Run
-from homarus.kernel import registry
 from homarus.records.blobs import Blobs
-from homarus.store.port import Store, Tx
+from homarus.store.port import Rx, Store, Tx
 from homarus.tasks.model import LEASE_MS, Task
 
 log = structlog.get_logger("dispatcher")
@@ -47,9 +49,11 @@ class Dispatcher:
         self, store: Store, blobs: Blobs, home: Path, egress: Egress | None = None
     ) -> None:
         self._store = store
-        self._blobs = blobs
-        self._home = home
-        self._runner = commands.Runner(egress)
+        self._executors: dict[str, Executor] = {
+            "command": Commands(store, blobs, home, egress),
+            OPENRESPONSES: Gateways(store, egress),
+            CLAUDE_CODE: ClaudeCodes(store, blobs, home, egress),
+        }
         self._wake = Wake(REST_S)
         self._slots = asyncio.Semaphore(MAX_RUNS)
         self._busy: set[str] = set()
@@ -83,7 +87,7 @@ class Dispatcher:
 
     async def _offer(self, group: asyncio.TaskGroup) -> None:
         """Claim one task for each idle agent of ours; each claim that succeeds is a run."""
-        for company, agent in await self._store.read(agents.run_here):
+        for company, agent in await self._store.read(agents.run_here, *self._executors):
             if agent in self._busy or self._slots.locked():
                 continue
             action = Action(company, "task.claim", "task:", acting=agent, system=WORKER)
@@ -122,31 +126,19 @@ class Dispatcher:
             await self._store.write(action, leases.renew, agent, task)
 
     async def _execute(self, company: str, agent: str, claimed: creating.Claim) -> None:
-        task, spec = claimed.task, claimed.spec
-        capability = await self._store.read(registry.by_id, company, spec.capability or "")
-        if capability is None or not capability.enabled:
-            why = (
-                f"the capability {spec.capability!r} is not registered or is disabled"
-                if spec.capability
-                else "the task names no capability, and this agent only runs capabilities"
-            )
-            await self._hand_off(company, agent, claimed, why)
-            return
-        workspace = commands.workspace_of(self._home, agent, task.number)
-        arguments = spec.input.get("args") or {}
+        task = claimed.task
+        executor = await self._store.read(_executor_of, company, agent)
         try:
-            command = await asyncio.to_thread(
-                commands.prepare, capability, arguments, workspace, self._home
-            )
+            prepared = await self._executors[executor].prepare(company, agent, claimed)
             intent = Action(
-                company, capability.id, f"task:{task.id}", Effect.EXEC, acting=agent,
-                task=task.id, trace=task.trace, system=WORKER,
-                arguments=hashlib.sha256(canonical(list(command.argv))).digest(),
-                what=redact_text(shlex.join(command.argv)),
+                company, prepared.capability, f"task:{task.id}", prepared.effect, acting=agent,
+                task=task.id, trace=task.trace, system=WORKER, what=prepared.what,
+                arguments=hashlib.sha256(canonical(list(prepared.argv))).digest(),
             )  # fmt: skip
             run = await self._store.write(
-                intent, running.start, task.id, task.token, capability.id, command.argv
-            )
+                intent, running.start, task.id, task.token, prepared.capability, prepared.argv,
+                prepared.restartable,
+            )  # fmt: skip
         except Conflict:
             raise
         except HomarusError as error:
@@ -157,18 +149,24 @@ class Dispatcher:
             else:  # the refusal parked it; the answer queues it again
                 log.info("run_waits", task=task.number, code=error.code)
             return
+        failpoint("run.started")
         live = LiveRun(agent, task)
         self._live.add(live)
         try:
-            reach = Run(run.id, company, agent, capability.id, task.id, task.trace)
-            ended = await self._run(reach, command, capability, workspace, live)
+            ended = await prepared.do(
+                Run(run.id, company, agent, prepared.capability, task.id, task.trace), live
+            )
         finally:
             self._live.remove(live)
+        failpoint("run.ended")
         await self._report(company, agent, task, ended)
 
     async def _report(self, company: str, agent: str, task: Task, ended: running.Ended) -> None:
         """Under STOP nothing is reported on the agent's behalf; the daemon records the outcome."""
         settling = Action(company, "task.dispatch", f"task:{task.id}", system=WORKER)
+        if ended.unknown:
+            await self._store.write(settling, running.unknown, ended)
+            return
         if ended.cancelled:
             await self._store.write(settling, running.halted, ended)
             return
@@ -196,22 +194,9 @@ class Dispatcher:
         )
         await self._store.write(action, running.hand_off, task.id, task.token, why)
 
-    async def _run(
-        self,
-        run: Run,
-        command: local.SandboxedCommand,
-        capability: registry.Capability,
-        workspace: Path,
-        live: LiveRun,
-    ) -> running.Ended:
-        ran = await self._runner.run(capability, command, live, run=run)
-        if "exitCode" not in ran.output:
-            return running.Ended(
-                run.id, ran.ok, ran.facts, ran.output, ran.comment, cancelled=ran.cancelled
-            )
-        files = await asyncio.to_thread(commands.collect, self._blobs, workspace / "out")
-        output = ran.output | {"files": [file.filename for file in files]}
-        return running.Ended(run.id, ran.ok, ran.facts, output, ran.comment, files, ran.cancelled)
+
+def _executor_of(rx: Rx, company: str, agent: str) -> str:
+    return agents.need(rx, company, agent).executor
 
 
 def _claim(tx: Tx, agent: str) -> creating.Claim | None:

@@ -44,9 +44,10 @@ class LiveRun:
             "trace": task.trace,
         }
 
-    def also(self, task: str) -> None:
-        """It works on another task besides: a STOP on that one covers it too."""
-        self._more.add(task)
+    def also(self, subjects: frozenset[str]) -> None:
+        """It works on another task besides: a STOP on that one, its trace or project covers it
+        too."""
+        self._more |= subjects
 
     def covered(self, stops: list[Stop]) -> bool:
         return any(

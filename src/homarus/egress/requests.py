@@ -12,6 +12,9 @@ from homarus.egress.hosts import Unusable, normal, of_url
 
 MAX_HEAD_BYTES: Final = 32_768
 MAX_HEADERS: Final = 100
+TLS_PORT: Final = 443
+"""A plain request to this port is passed on over TLS, so that a secret handle in it can be filled
+in (in a tunnel it could not)."""
 _METHOD: Final = re.compile(r"[A-Z]{1,20}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _HOP: Final = frozenset(
@@ -101,6 +104,8 @@ def _aim(method: str, target: str) -> tuple[str, str, int, str]:
                 raise Unusable("CONNECT names a host and a port")
             return "", normal(host), int(port), ""
         scheme, host, port_ = of_url(target)
+        if scheme == "http" and port_ == TLS_PORT:  # for programs that would open a tunnel to https
+            scheme = "https"
     except Unusable as error:
         raise _bad(str(error)) from None
     rest = "/" + target.split("://", 1)[1].partition("/")[2].partition("#")[0]

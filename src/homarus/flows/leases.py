@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from homarus.flows import accepting, parking
+from homarus.flows import accepting, parking, partial
 from homarus.records import incidents
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
@@ -46,6 +46,13 @@ def _expire(tx: Tx, task: Task) -> None:
         )
         service.emit(tx, "task_review", after, expired=True)
         return
+    take_back(tx, task, "its lease ran out")
+
+
+def take_back(tx: Tx, task: Task, why: str) -> None:
+    """Out of its holder's hands without a report: queued again, or given up after its retries. What
+    a turn had done of it becomes a note. `why` in a few words."""
+    partial.note(tx, task, why)
     accepting.no_write_back(tx, task)
     spec = sql.spec_of(tx, task.id)
     if task.retries < spec.max_retries:
@@ -53,7 +60,7 @@ def _expire(tx: Tx, task: Task) -> None:
         parking.let_go(tx, task)
         service.emit(tx, "lease_expired_retry", after, held=task.agent)
         return
-    reason = f"its lease ran out {task.retries + 1} times"
+    reason = f"{why} {task.retries + 1} times"
     after = service.leave(
         tx, task, State.DEAD_LETTER, keep_agent=True, reason=reason, retries=task.retries
     )

@@ -1,4 +1,5 @@
-"""Runs of the `command` executor over tasks, runs, records and the ledger (design, 2, 7).
+"""Runs of executors that are no turn (a command, a gateway, a program) over tasks, runs, records
+and the ledger (design, 2, 7).
 
 The intent is one unit, the outcome another; between them the process. A daemon that died between
 the two finds the run at its next start: its outcome is `unknown`. A capability that is marked
@@ -11,7 +12,7 @@ import msgspec
 
 from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Conflict, Refused, TooLarge
-from homarus.flows import parking, reporting, stopping
+from homarus.flows import parking, reporting, spending, stopping
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents, quota
 from homarus.store.port import Rx, Tx
@@ -20,6 +21,7 @@ from homarus.tasks.model import Result, State, Task
 
 NO_EXECUTOR: Final = "no executor fits"
 UNKNOWN: Final = "a run's outcome is unknown"
+MAX_NOTE: Final = 4_000
 UNDER_STOP: Final = "its run ended while STOP was in force"
 
 
@@ -32,7 +34,8 @@ class Produced(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a process ended. `output` becomes the task's result. `cancelled`: by STOP."""
+    """How a process ended. `output` becomes the task's result. `cancelled`: by STOP; `note` for
+    whoever takes the task next; `unknown`: nobody can say whether it was done."""
 
     run: str
     ok: bool
@@ -41,14 +44,29 @@ class Ended(msgspec.Struct, frozen=True):
     comment: str
     files: tuple[Produced, ...] = ()
     cancelled: bool = False
+    spent: "Spent | None" = None
+    note: str | None = None
+    unknown: bool = False
 
 
-def start(tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...]) -> runs.Run:
-    """The intent: refused when the lease is gone."""
+class Spent(msgspec.Struct, frozen=True):
+    """What an executor says that the run used. `money` in micros; None: what the model's price
+    makes of the tokens."""
+
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money: int | None = None
+
+
+def start(
+    tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...], restartable: bool = False
+) -> runs.Run:
+    """The intent: refused when the lease is gone. `restartable`: see `tasks/runs.py`."""
     row = sql.need(tx, tx.company, task)
     reporting.check_holder(tx, row, token, reviewing=False)
     tx.about(trace=row.trace)
-    return runs.start(tx, task, token, capability, argv)
+    return runs.start(tx, task, token, capability, argv, restartable)
 
 
 def end(tx: Tx, ended: Ended) -> bool:
@@ -126,7 +144,36 @@ def _record(tx: Tx, run: runs.Run, ended: Ended) -> Task:
     state = "cancelled" if ended.cancelled else "done" if ended.ok else "failed"
     runs.end(tx, run.id, state, ended.facts)
     _outcome(tx, run, Outcome.DONE if ended.ok else Outcome.FAILED, ended.comment)
-    return sql.need(tx, tx.company, run.task, archived=True)
+    task = sql.need(tx, tx.company, run.task, archived=True)
+    _charge(tx, run, task, ended)
+    _note(tx, run, ended)
+    return task
+
+
+def _charge(tx: Tx, run: runs.Run, task: Task, ended: Ended) -> None:
+    """The act is past: what it cost is spend, also where it is more than was left."""
+    spent = ended.spent
+    if spent is not None:
+        tokens = (spent.input_tokens, spent.output_tokens)
+        spending.came_to(tx, task.project, run.agent, task.id, spent.model, *tokens, spent.money)
+
+
+def _note(tx: Tx, run: runs.Run, ended: Ended) -> None:
+    if ended.note:
+        note = sql.add_note(tx, run.task, run.agent, ended.note[:MAX_NOTE], None)
+        service.emit(tx, "task_note", sql.need(tx, tx.company, run.task, archived=True), n=note.id)
+
+
+def unknown(tx: Tx, ended: Ended) -> bool:
+    """Nobody can say how a run ended: what there is of it is kept, and it is done again only where
+    that does no harm; else an operator looks. False when it was recorded before."""
+    run = next((r for r in runs.unfinished(tx, tx.company) if r.id == ended.run), None)
+    if run is None:
+        return False
+    _note(tx, run, ended)
+    _lose(tx, run, ended.facts, ended.comment, again=False)
+    _charge(tx, run, sql.need(tx, tx.company, run.task, archived=True), ended)
+    return True
 
 
 def _report(tx: Tx, run: runs.Run, ended: Ended, state: str, comment: str) -> bool:
@@ -205,32 +252,38 @@ def recover(tx: Tx, limit: int, alone: bool) -> int:
     """
     lost = [run for run in runs.unfinished(tx, tx.company) if alone or not _held(tx, run)][:limit]
     for run in lost:
-        runs.end(tx, run.id, "unknown", {"reason": "the daemon ended before the run did"})
-        _outcome(tx, run, Outcome.UNKNOWN, UNKNOWN)
-        task = sql.need(tx, tx.company, run.task, archived=True)
-        if task.state is not State.IN_PROGRESS or task.token != run.token:
-            service.emit(tx, "run_ended", task, run=run.id, late=True)
-            continue
         capability = registry.by_id(tx, tx.company, run.capability)
-        again = capability is not None and capability.restartable
-        after = service.leave(
-            tx,
-            task,
-            State.QUEUED if again else State.BLOCKED,
-            keep_agent=False,
-            reason=None if again else UNKNOWN,
-            retries=task.retries,
-        )
-        parking.let_go(tx, task)
-        service.emit(tx, "task_inbox" if again else "task_updated", after, run=run.id)
-        if not again:
-            incidents.open_incident(
-                tx,
-                severity="medium",
-                reason_code="run_unknown",
-                summary=f"{task.number}: {run.capability} was running when the daemon ended; "
-                "look whether it took effect, then move the task",
-                project=task.project,
-                task=task.id,
-            )
+        again = run.restartable or (capability is not None and capability.restartable)
+        facts = {"reason": "the daemon ended before the run did"}
+        why = f"{run.capability} was running when the daemon ended"
+        _lose(tx, run, facts, why, again=again)
     return len(lost)
+
+
+def _lose(tx: Tx, run: runs.Run, facts: dict[str, Any], why: str, *, again: bool) -> None:
+    """A run without an outcome: its task is queued again, or blocked with an incident."""
+    runs.end(tx, run.id, "unknown", facts)
+    _outcome(tx, run, Outcome.UNKNOWN, UNKNOWN)
+    task = sql.need(tx, tx.company, run.task, archived=True)
+    if task.state is not State.IN_PROGRESS or task.token != run.token:
+        service.emit(tx, "run_ended", task, run=run.id, late=True)
+        return
+    after = service.leave(
+        tx,
+        task,
+        State.QUEUED if again else State.BLOCKED,
+        keep_agent=False,
+        reason=None if again else UNKNOWN,
+        retries=task.retries,
+    )
+    parking.let_go(tx, task)
+    service.emit(tx, "task_inbox" if again else "task_updated", after, run=run.id)
+    if not again:
+        incidents.open_incident(
+            tx,
+            severity="medium",
+            reason_code="run_unknown",
+            summary=f"{task.number}: {why}; look whether it took effect, then move the task",
+            project=task.project,
+            task=task.id,
+        )

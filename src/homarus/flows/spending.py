@@ -150,6 +150,21 @@ def report(tx: Tx, agent: str, model: str | None, inputs: int, outputs: int) -> 
     return Usage(inputs + outputs, money)
 
 
+def came_to(
+    tx: Tx, project: str, agent: str, task: str, model: str | None, inputs: int, outputs: int,
+    money: int | None,
+) -> None:  # fmt: skip
+    """What a run of somebody else's program used: spend of company, project, agent and task."""
+    if money is None:
+        estimate = Estimate(None, inputs + outputs, 0, outputs, model)
+        money = prices.money_of(tx, tx.company, "model.call", estimate) or 0
+    amounts = Amounts(
+        min(max(money, 0), prices.MAX_AMOUNT), min(max(inputs + outputs, 0), prices.MAX_AMOUNT)
+    )
+    charged = reservations.scopes(tx.company, project or None, agent, task)
+    _announce(tx, budgets.add(tx, charged, tx.now_ms, amounts), dict(charged))
+
+
 def correct(tx: Tx, agent: str, more: Amounts) -> None:
     """Add to what an agent itself spent this month, and to nothing else; may be negative."""
     charged = [("agent", agent)]

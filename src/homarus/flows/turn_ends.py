@@ -8,7 +8,7 @@ from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.model import DeliveryState, Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import heartbeat_turns, turn_inbound, turn_tools
+from homarus.flows import heartbeat_turns, task_hold, turn_inbound, turn_tools
 from homarus.flows.turn_rows import around, heard, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT
 from homarus.records import incidents
@@ -88,6 +88,7 @@ def abort(tx: Tx, turn: str, partial: str = "") -> bool:
                 "stopReason": "aborted", "timestamp": tx.now_ms}  # fmt: skip
         transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
     turn_tools.close_all(tx, row, "The turn was aborted before this was done.")
+    task_hold.give_back(tx, row, "its turn was aborted")
     turns.move(tx, row, "abort", outcome={"stop": "aborted", "text": partial})
     wind_up(tx, row, session)
     show_typing(tx, session, row, on=False)
@@ -114,6 +115,7 @@ def keep_partial(tx: Tx, turn: str, token: int, text: str) -> None:
 
 def give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
     turn_tools.close_all(tx, row, UNKNOWN_TEXT)
+    task_hold.give_back(tx, row, "its turn was given up")
     turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
                                          "remedy": "See the daemon's log."})  # fmt: skip
     wind_up(tx, row, session)
@@ -134,6 +136,7 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     session = session_of(tx, row)
     tx.about(task=session.task)
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
+    task_hold.give_back(tx, row, f"its turn was refused: {error}")
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
     wind_up(tx, row, session)

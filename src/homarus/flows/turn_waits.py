@@ -20,7 +20,7 @@ def park(tx: Tx, turn: str, token: int, call: str, approval: str) -> Turn:
     parked = turns.move(tx, row, "park")
     known = approvals.find(tx, tx.company, approval)
     if known is not None and known.status is not approvals.Status.PENDING:
-        return turns.move(tx, parked, "resume", attempts=0)
+        return go_on(tx, parked)
     return parked
 
 
@@ -54,5 +54,10 @@ def resume(tx: Tx, approval: str) -> int:
     waiting = [turns.need(tx, tx.company, row[0]) for row in rows]
     for row in waiting:
         if row.state is State.PARKED:
-            turns.move(tx, row, "resume", attempts=0)
+            go_on(tx, row)
     return len(waiting)
+
+
+def go_on(tx: Tx, row: Turn) -> Turn:
+    """A parked turn waits no more."""
+    return turns.move(tx, row, "resume", attempts=0)

@@ -94,6 +94,22 @@ BUILTIN: Final = _table(
     Builtin("task.watch", "Tell of work that waits too long", operator=None, system=True),
     Builtin("task.dispatch", "Hand a task to an executor", operator=None, system=True),
     Builtin(
+        "task.delegate",
+        "Have another gateway do a claimed task",
+        effect=Effect.EXTERNAL_WRITE,
+        operator=None,
+        agents=True,
+        system=True,
+    ),
+    Builtin(
+        "task.code",
+        "Have an installed Claude Code do a claimed task",
+        effect=Effect.EXEC,
+        operator=None,
+        agents=True,
+        system=True,
+    ),
+    Builtin(
         "command.run", "Run a command capability", effect=Effect.EXEC, agents=True, system=True
     ),
     Builtin("action.create", "Start an execution log", agents=True, runtimes=True),

@@ -113,6 +113,14 @@ def best_head(
     return best
 
 
+def waits(rx: Rx, company: str, agent: str, role: str | None, skills: frozenset[str]) -> bool:
+    """Whether anything stands in a lane that is open to this agent; a claim judges further."""
+    rows = rx.all(HEADS, (company, agent, 1, role or "", agent))
+    return any(
+        row[3] is not None and (not row[1] or skills.issuperset(row[1].split("\n"))) for row in rows
+    )
+
+
 def occupy(tx: Tx, project: str, agent: str) -> None:
     """An agent has one more task in a capped project; the cap-th agent closes its lanes."""
     row = tx.one(

@@ -9,12 +9,13 @@ from homarus.store.port import Row, Rx, Tx
 
 _COLUMNS: Final = (
     "id, company, task, agent, token, capability, argv, state, receipt_seq, facts, started_ms, "
-    "ended_ms"
+    "ended_ms, restartable"
 )
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """`token`: the lease's fence; `receipt_seq`: the receipt of the intent; times in Unix ms."""
+    """`token`: the lease's fence; `receipt_seq`: the receipt of the intent; `restartable`:
+    it may simply be done again where nobody knows its outcome; times in Unix ms."""
 
     id: str
     company: str
@@ -28,27 +29,31 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     facts: dict[str, Any] | None
     started_ms: int
     ended_ms: int | None
+    restartable: bool = False
 
 
 def _run(row: Row) -> Run:
     values = list(row)
     values[6] = tuple(json.loads(values[6]))
     values[9] = None if values[9] is None else json.loads(values[9])
+    values[12] = bool(values[12])
     return Run(*values)
 
 
-def start(tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...]) -> Run:
+def start(
+    tx: Tx, task: str, token: int, capability: str, argv: tuple[str, ...], restartable: bool = False
+) -> Run:
     """Commit the intent. The unit's receipt is the one that follows in the ledger."""
     run = Run(
         tx.new_id(), tx.company, task, tx.actor.id, token, capability, argv, "running",
-        tx.head.receipt_seq + 1, None, tx.now_ms, None,
+        tx.head.receipt_seq + 1, None, tx.now_ms, None, restartable,
     )  # fmt: skip
     tx.run(
         "insert into run(id, company, task, agent, token, capability, argv, state, receipt_seq, "
-        "started_ms) values(?,?,?,?,?,?,?,?,?,?)",
+        "started_ms, restartable) values(?,?,?,?,?,?,?,?,?,?,?)",
         (
             run.id, run.company, task, run.agent, token, capability, json.dumps(argv), run.state,
-            run.receipt_seq, run.started_ms,
+            run.receipt_seq, run.started_ms, int(restartable),
         ),
     )  # fmt: skip
     tx.about(task=task)

@@ -100,7 +100,7 @@ def tools(home: Path) -> tuple[Tool, ...]:
 # -- who is there ----------------------------------------------------------------------------
 
 
-def _settle_in(tx: Tx) -> str:
+def settle_in(tx: Tx) -> str:
     """The agent, a project, a capability that needs an approval, an operator's token; idempotent.
     Returns the token's id."""
     tx.run("update company set level='enforce' where id=?", (tx.company,))
@@ -193,12 +193,12 @@ def answered(rx: Rx, company: str) -> dict[str, turns.Turn]:
 async def main(home: Path, hang: bool) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     model = ScriptedModel(Hang("I am thinking")) if hang else ScriptedModel(script)
-    app = build(load(home, {}, port=0), turns=model.turns(tools=tools(home)))
+    app = build(load(home, {}, port=0, max_task_turns=0), turns=model.turns(tools=tools(home)))
     await app.start()
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     own = Action(app.home_facts.company, "token.create", "token:", system="tests")
-    person = Person(app, await app.store.write(own, _settle_in))
+    person = Person(app, await app.store.write(own, settle_in))
     approving_ = asyncio.create_task(person.approve())
     try:
         for n in range(MESSAGES):

@@ -35,6 +35,11 @@ class Talk:
         assert reply.status_code < 400, reply.text
         return reply.json()
 
+    async def put(self, path: str, body: Any) -> Any:
+        reply = await self.daemon.owner.put(f"/api/v1{path}", json=body, headers=key())
+        assert reply.status_code < 400, reply.text
+        return reply.json()
+
     async def get(self, path: str, **query: Any) -> Any:
         reply = await self.daemon.owner.get(f"/api/v1{path}", params=query)
         assert reply.status_code < 400, reply.text
@@ -88,7 +93,8 @@ Opener = Callable[..., Awaitable[Talk]]
 
 @pytest.fixture
 async def talk(tmp_path: Path) -> AsyncIterator[Opener]:
-    """`await talk(*replies, fallbacks=(), window=…, tools=…, home=…)`: a daemon with `ada`."""
+    """`await talk(*replies, fallbacks=(), window=…, tools=…, home=…)`: a daemon with `ada`.
+    She only answers: `max_task_turns=8` has her take tasks."""
     async with AsyncExitStack() as stack:
 
         async def opened(
@@ -99,7 +105,7 @@ async def talk(tmp_path: Path) -> AsyncIterator[Opener]:
             model = model or ScriptedModel(*replies)
             turns = model.turns(*fallbacks, window=window, tools=tools)
             daemon = await stack.enter_async_context(
-                running(tmp_path / home, turns=turns, **settings)
+                running(tmp_path / home, turns=turns, **({"max_task_turns": 0} | settings))
             )
             made = Talk(daemon, model)
             if agent:

@@ -172,6 +172,15 @@ def test_what_is_asked_for(url: str, path: str) -> None:
     assert requests.read(head).path == path
 
 
+@pytest.mark.parametrize(
+    "url, scheme",
+    [("http://x:443/a", "https"), ("http://x/a", "http"), ("https://x:80/a", "https")],
+)
+def test_a_plain_request_to_the_port_of_tls_goes_on_over_tls(url: str, scheme: str) -> None:
+    head = f"GET {url} HTTP/1.1\r\n".encode() + AUTH.removesuffix(b"\r\n")
+    assert requests.read(head).scheme == scheme
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_masks_blank_values_across_pieces(size: int) -> None:
     mask = Mask((b"hunter2", b"hunter22"))
