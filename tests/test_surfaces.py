@@ -215,6 +215,7 @@ STARTS_PROCESSES = {
     "homarus.backends.relay": "inside the sandbox: makes way for the command that was judged",
     "homarus.backends.talking": "runs an MCP server that an owner registered, in the sandbox",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
+    "homarus.service.restart": "becomes the same daemon anew, in its own process; argv is our own",
     "homarus.bridge.programs": "an outside agent's programs, for what it claimed through the door",
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
     "homarus.demo.checks": "asks `homarus audit verify`",

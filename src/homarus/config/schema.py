@@ -244,8 +244,8 @@ BY_FIELD: Final = {key.field: key for key in KEYS}
 FORMER: Final = {key.was: key for key in KEYS if key.was}
 
 GOVERNED: Final = (
-    "level", "routing.note_s", "routing.depth", "routing.tasks", "preflight.s", "registry.floor",
-    "gates.threshold", "approval.s", "reservation.s", "quota.calls_per_hour", "mirrors",
+    "level", "routing.note_s", "routing.depth", "routing.tasks", "routing.messages",
+    "preflight.s", "registry.floor", "gates.threshold", "approval.s", "reservation.s", "quota.calls_per_hour", "mirrors",
     "egress.hosts", "approval.webhook", "approval.approver", "approval.address",
     "role", "roles", "grants", "redlines",
 )  # fmt: skip

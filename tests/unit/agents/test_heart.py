@@ -126,7 +126,7 @@ def words(request: ModelRequest) -> str:
 async def beats(tmp_path: Path) -> Any:
     clock, model = ManualClock(), ScriptedModel("HEARTBEAT_OK")
     home = tmp_path / "home"
-    async with running(home, turns=model.turns(), clock=clock) as daemon:
+    async with running(home, turns=model.turns(), clock=clock, max_task_turns=0) as daemon:
         chat = Talk(daemon, model)
         agent = await chat.agent()
         body = {"enabled": True, "every": "30m"}

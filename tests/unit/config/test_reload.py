@@ -51,7 +51,7 @@ def test_the_mode_that_counts_is_the_new_one() -> None:
 def test_what_counts_at_once_is_what_the_daemon_asks_for_anew() -> None:
     kinds = {kind: {k.field for k in KEYS if k.applies == kind} for kind in (HOT, RESTART, BY_HAND)}
     assert kinds[HOT] == {
-        "log_level", "drain_s", "max_turns", "http_tools_allow", "http_tools_deny",
-        "max_connections", "max_sockets", "reload_mode", "reload_debounce_ms",
+        "log_level", "drain_s", "max_turns", "max_task_turns", "http_tools_allow",
+        "http_tools_deny", "max_connections", "max_sockets", "reload_mode", "reload_debounce_ms",
     }  # fmt: skip
     assert kinds[BY_HAND] == {"store"}

@@ -76,7 +76,8 @@ OTHER: dict[str, Any] = {
     "store": "postgresql://h/db", "log_level": "debug", "drain_s": 2.5, "anchor_s": 2.5,
     "lease_watch_s": 2.5, "session_watch_s": 2.5, "document_watch_s": 2.5, "document_hash_s": 2.5,
     "max_turns": 5, "max_task_turns": 0, "http_tools_allow": ("exec", "x"),
-    "http_tools_deny": ("y",), "max_connections": 5, "max_sockets": 5, "reload_mode": "off", "reload_debounce_ms": 5,
+    "http_tools_deny": ("y",), "max_connections": 5,
+    "max_sockets": 5, "reload_mode": "off", "reload_debounce_ms": 5,
 }  # fmt: skip
 
 
