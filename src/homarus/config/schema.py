@@ -245,8 +245,9 @@ FORMER: Final = {key.was: key for key in KEYS if key.was}
 
 GOVERNED: Final = (
     "level", "routing.note_s", "routing.depth", "routing.tasks", "routing.messages",
-    "preflight.s", "registry.floor", "gates.threshold", "approval.s", "reservation.s", "quota.calls_per_hour", "mirrors",
-    "egress.hosts", "approval.webhook", "approval.approver", "approval.address",
+    "preflight.s", "registry.floor", "gates.threshold", "approval.s", "reservation.s",
+    "quota.calls_per_hour", "mirrors", "egress.hosts", "approval.webhook", "approval.approver",
+    "approval.address",
     "role", "roles", "grants", "redlines",
 )  # fmt: skip
 """The names of `kernel/settings.py` (a test compares them), and what else only a change sets."""
