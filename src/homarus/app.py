@@ -31,8 +31,8 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
+from homarus.control_plane.front import SOCKET_PATHS, Front
 from homarus.control_plane.front import App as Mounted
-from homarus.control_plane.front import Front
 from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
@@ -45,6 +45,7 @@ from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.gateway.http.surface import Surface
+from homarus.gateway.ws.server import Gateway
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.uses import Uses
@@ -120,12 +121,20 @@ class App:
         self.gateway = Surface(
             means, self.door, names(settings.http_tools_allow), names(settings.http_tools_deny)
         )
+        self.talk = Gateway(
+            means,
+            self.door,
+            clock,
+            max_sockets=settings.max_sockets,
+            loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
+        )
         mounts: dict[str, Mounted] = {
             "app": self.site, "mcp": self.mcp, "v1": self.gateway, "tools": self.gateway,
         }  # fmt: skip
         self.asgi = Front(
             self.edge,
-            self.sockets,
+            {**dict.fromkeys(SOCKET_PATHS, self.sockets), "/": self.talk},
             self.health,
             Documents(routes),
             mounts,
@@ -184,6 +193,7 @@ class App:
             self.feed.start()
             self.live.start()
             self.sockets.start()
+            self.talk.start()
             self.site.start()
             self._workers = asyncio.create_task(self._work(), name="workers")
         except BaseException:
@@ -198,6 +208,7 @@ class App:
         self.feed.stop()
         self.live.stop()
         self.sockets.stop()
+        self.talk.stop()
         self.site.stop()
 
     async def stop(self) -> None:
@@ -231,6 +242,7 @@ class App:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.maintenance.run())
                 group.create_task(self.sockets.run())
+                group.create_task(self.talk.run())
                 group.create_task(self.dispatcher.run())
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())

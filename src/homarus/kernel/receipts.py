@@ -28,7 +28,7 @@ from homarus.base.ids import Kind, from_blob, is_uuid, receipt_id, row_address, 
 from homarus.base.redact import redact_tokens
 from homarus.store.port import Row, Rx, Tx
 
-RULES_VERSION: Final = 4
+RULES_VERSION: Final = 5
 """Goes up with every change of the interceptor table or of the built-in capabilities."""
 
 FOLD_MS: Final = 60_000
