@@ -375,11 +375,11 @@ class Connection:
             self.link.send(frames.failed(frame.id, frames.fault_of(unforeseen())))
 
     async def _called(self, peer: Peer, frame: Request) -> Any:
+        if frame.method == "connect":
+            raise Fault(frames.INVALID_REQUEST, "connect is only valid as the first request")
         found = self._methods.get(frame.method)
         if found is None:
             raise unknown(frame.method)
-        if found.name == "connect":
-            raise Fault(frames.INVALID_REQUEST, "connect is only valid as the first request")
         if found.role not in ("", peer.role):
             raise Fault(frames.INVALID_REQUEST, f"unauthorized role: {peer.role}")
         if not peer.may(found.scope):

@@ -72,7 +72,8 @@ class Fault(HomarusError):
         self, code: str, message: str, details: dict[str, Any] | None = None, *,
         retry_ms: int | None = None, payload: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(code, message, "", **(details or {}))
+        super().__init__(code, message)
+        self.details = details or {}
         self.retry_ms = retry_ms
         self.payload = payload
 

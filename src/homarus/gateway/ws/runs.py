@@ -85,12 +85,12 @@ class Story:
 
     def said(self, step: Said, at_ms: int) -> list[Told]:
         """More text. The first of another request begins anew."""
-        fresh = step.call != self._call
+        fresh, first = step.call != self._call, self._call == 0
         if fresh:
             self._call, self._told = step.call, ""
         self._told += step.text
         self.run.text = self._told
-        again: Doc = {"replace": True} if fresh and self.run.seq > 1 else {}
+        again: Doc = {"replace": True} if fresh and not first else {}
         data = {"text": self._told, "delta": step.text, "itemId": f"msg-{step.call}", **again}
         return [
             *self.begin(at_ms),

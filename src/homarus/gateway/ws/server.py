@@ -140,17 +140,18 @@ class Gateway:
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
-        tick_at = health_at = loop.time()
+        ticked_at = looked_at = loop.time()
         while True:
             policy, now_s = self.hub.policy, loop.time()
-            if now_s >= tick_at:
+            if now_s >= ticked_at + policy.tick_s:
                 self.hub.tell(None, "tick", {"ts": self.hub.now_ms()})
-                tick_at = now_s + policy.tick_s
-            if now_s >= health_at:
+                ticked_at = now_s
+            if now_s >= looked_at + policy.health_s:
                 await self._take_health()
-                health_at = now_s + policy.health_s
+                looked_at = now_s
+            next_at = min(ticked_at + policy.tick_s, looked_at + policy.health_s)
             try:
-                async with asyncio.timeout_at(min(tick_at, health_at, now_s + EXPIRY_CHECK_S)):
+                async with asyncio.timeout_at(min(next_at, now_s + EXPIRY_CHECK_S)):
                     await self.hub.news.wait()
             except TimeoutError:
                 self._check_expiry()

@@ -88,7 +88,6 @@ def taken(rx: Rx, company: str, home: str) -> Doc:
         "ok": True,
         "ts": rx.now_ms,
         "plugins": {"loaded": [], "errors": []},
-        "configReload": {"hotReloadStatus": "disabled"},
         "channels": {},
         "channelOrder": [],
         "channelLabels": {},

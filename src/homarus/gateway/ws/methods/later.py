@@ -36,8 +36,8 @@ REASONS: Final = {
     ),
     "heartbeats are not run yet": ((ADMIN, "set-heartbeats"), (WRITE, "wake")),
     "no node can be paired yet": (
-        (READ, "node.list", "node.describe"), (WRITE, "node.invoke", "node.pending.enqueue"),
-        (PAIRING, "node.pair.list", "node.pair.approve", "node.pair.reject", "node.pair.remove",
+        (READ, "node.describe"), (WRITE, "node.invoke", "node.pending.enqueue"),
+        (PAIRING, "node.pair.approve", "node.pair.reject", "node.pair.remove",
          "node.rename"),
         (NODE, "node.event", "node.invoke.result", "node.invoke.progress", "node.pending.drain",
          "node.pending.pull", "node.pending.ack", "skills.bins", "node.skills.update",
