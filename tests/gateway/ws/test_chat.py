@@ -103,7 +103,7 @@ async def test_tools_are_told_to_those_who_ask(tmp_path: Path) -> None:
 
 
 async def test_a_run_is_ended(tmp_path: Path) -> None:
-    async with talking(tmp_path / "home", Hang("So far"), "Next.") as (ask, client):
+    async with talking(tmp_path / "home", Hang("So far"), "Next.") as (_, client):
         nothing = await client.call("chat.abort", {"sessionKey": "main"})
         assert nothing == {"ok": True, "aborted": False, "runIds": []}
         await client.call("chat.send", said("Hi", "k1"))

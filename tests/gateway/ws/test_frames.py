@@ -1,4 +1,4 @@
-"""What a gateway does with frames that are none (gateway contract, 1): closes, answers, lives on."""
+"""What becomes of frames that are none (gateway contract, 1): a close, or an error."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Devices: silently paired on this machine, let in by an operator from elsewhere (contract, 2.6)."""
+"""Devices: paired at once on this machine, let in by an operator else (contract, 2.6)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

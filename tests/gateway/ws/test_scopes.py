@@ -1,5 +1,7 @@
 """Scopes and methods (gateway contract, 4, 18): the table, and every method behind its scope."""
 
+import itertools
+
 import pytest
 
 from homarus.control_plane import table as routes
@@ -50,7 +52,7 @@ async def test_the_least_role_that_holds_them(have: tuple[str, ...], role: str) 
 
 async def test_each_role_holds_what_the_lower_ones_do() -> None:
     held = [scopes.HELD[role] for role in ("viewer", "operator", "approver", "owner")]
-    assert all(low < high for low, high in zip(held, held[1:], strict=False))
+    assert all(low < high for low, high in itertools.pairwise(held))
     assert scopes.held("runtime", None) == scopes.held("agent", "owner") == frozenset()
 
 
