@@ -31,7 +31,7 @@ TOOL_EVENTS: Final = "tool-events"
 SESSION_SCOPED: Final = "session-scoped-events"
 
 EVENTS: Final = {
-    "connect.challenge": "", "tick": "", "heartbeat": "", "health": "", "shutdown": "",
+    "connect.challenge": "", "tick": "", "health": "", "shutdown": "",
     "agent": READ, "chat": READ, "presence": READ, "cron": READ, "sessions.changed": READ,
     "session.message": READ,
     "device.pair.requested": PAIRING, "device.pair.resolved": PAIRING,
