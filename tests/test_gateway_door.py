@@ -52,7 +52,7 @@ def means_over(store: RecordingStore) -> Means:
 
 def peer() -> Peer:
     return Peer(
-        id="p", link=Link(1_000_000), company=COMPANY, token=OWNER, proof=Proof.TOKEN,
+        id="p", link=Link(lambda: 1_000_000), company=COMPANY, token=OWNER, proof=Proof.TOKEN,
         role="operator", scopes=("operator.admin",),
         client=Client(id="cli", version="1", platform="x", mode="cli"), caps=frozenset(),
         device=None, address="127.0.0.1", direct=True, since_ms=0,

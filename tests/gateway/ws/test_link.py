@@ -21,7 +21,7 @@ def seqs(client: Client) -> list[int]:
 
 
 async def test_a_dropped_event_has_its_number() -> None:
-    link = Link(max_buffered_bytes=100)
+    link = Link(lambda: 100)
     link.event("agent", b'"%s"' % (b"x" * 200))
     link.event("tick", b"{}")
     link.event("health", b"{}")
@@ -33,7 +33,7 @@ async def test_a_dropped_event_has_its_number() -> None:
 
 @pytest.mark.parametrize("name", ["agent", "chat", "sessions.changed", "shutdown"])
 async def test_what_may_not_be_missed_ends_the_connection(name: str) -> None:
-    link = Link(max_buffered_bytes=10)
+    link = Link(lambda: 10)
     link.send("x" * 11)
     link.event(name, b"{}")
     assert (link.ended.result().code, link.ended.result().reason) == (1008, "slow consumer")
@@ -42,14 +42,14 @@ async def test_what_may_not_be_missed_ends_the_connection(name: str) -> None:
 
 
 async def test_a_delta_may_be_missed() -> None:
-    link = Link(max_buffered_bytes=10)
+    link = Link(lambda: 10)
     link.send("x" * 11)
     link.event("chat", b"{}", droppable=True)
     assert not link.ended.done() and "chat" not in DROPPED
 
 
 async def test_exactly_the_bound_is_within_it() -> None:
-    link = Link(max_buffered_bytes=10)
+    link = Link(lambda: 10)
     link.send("x" * 10)
     link.send("y")
     assert not link.ended.done()

@@ -86,7 +86,7 @@ class Connection:
             "homarus.take", lambda size: None
         )
         self.id = str(uuid.uuid4())
-        self.link = Link(hub.policy.max_buffered_bytes)
+        self.link = Link(hub.bound_bytes)
 
     async def run(self) -> None:
         """Until it is over. Raises nothing that is the client's doing."""

@@ -27,6 +27,8 @@ from homarus.kernel.scopes import APPROVALS, PAIRING, READ
 log = structlog.get_logger("gateway")
 
 MAX_PRESENCE: Final = 500
+MAX_ALL_BUFFERED_BYTES: Final = 536_870_912
+"""Unread bytes of all connections."""
 TOOL_EVENTS: Final = "tool-events"
 SESSION_SCOPED: Final = "session-scoped-events"
 
@@ -81,6 +83,11 @@ class Hub:
         self._gone: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._notes: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._own_since_ms = now_ms()
+
+    def bound_bytes(self) -> int:
+        """Unread bytes that may wait for one connection: the policy's, within an equal share of
+        MAX_ALL_BUFFERED_BYTES."""
+        return min(self.policy.max_buffered_bytes, MAX_ALL_BUFFERED_BYTES // (len(self.peers) or 1))
 
     @property
     def uptime_ms(self) -> int:

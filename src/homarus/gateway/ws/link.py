@@ -4,6 +4,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -26,14 +27,15 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """`seq` of the last event: every event that was due counts, also one that was dropped."""
+    """`seq` of the last event: every event that was due counts, also one that was dropped. `bound`:
+    unread bytes that may wait here now."""
 
-    def __init__(self, max_buffered_bytes: int) -> None:
+    def __init__(self, bound: Callable[[], int]) -> None:
         self.seq = 0
         self.buffered_bytes = 0
         self.dropped = 0
         self.ended: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
-        self._max = max_buffered_bytes
+        self._bound = bound
         self._waiting: deque[str] = deque()
         self._some = asyncio.Event()
 
@@ -46,7 +48,7 @@ class Link:
     ) -> None:
         """A broadcast event."""
         self.seq += 1
-        if self.buffered_bytes > self._max and (droppable or name in DROPPED):
+        if self.buffered_bytes > self._bound() and (droppable or name in DROPPED):
             self.dropped += 1
             return
         self.send(frames.event(name, payload, self.seq, versions))
@@ -55,7 +57,7 @@ class Link:
         """A reply, or an event for this connection alone."""
         if self.ended.done():
             return
-        if self.buffered_bytes > self._max:
+        if self.buffered_bytes > self._bound():
             self.end(frames.POLICY, "slow consumer")
             return
         self._waiting.append(text)

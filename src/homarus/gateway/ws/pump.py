@@ -26,7 +26,7 @@ class News(msgspec.Struct, frozen=True):
 
 
 class Follow(msgspec.Struct, frozen=True):
-    """A turn that runs, whoever began it: it is told as a run."""
+    """A turn that runs or just ended, whoever began it: it is told as a run."""
 
     turn: turns.Turn
     key: str
@@ -71,9 +71,7 @@ def _turn(reason: str) -> Callable[[Rx, str, Event], list[Told]]:
         if row is None or session is None:
             return []
         found: list[Told] = [_changed(rx, session, reason, event.at_ms)]
-        if row.state in turns.OPEN:
-            found.append(Follow(row, session.key))
-        return found
+        return [*found, Follow(row, session.key)]
 
     return told
 

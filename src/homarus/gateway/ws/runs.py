@@ -47,7 +47,6 @@ class Run(msgspec.Struct):
     agent: str
     created_ms: int
     seq: int = 0
-    text: str = ""
 
     def agent_event(self, stream: str, data: Doc, at_ms: int) -> Told:
         self.seq += 1
@@ -89,7 +88,6 @@ class Story:
         if fresh:
             self._call, self._told = step.call, ""
         self._told += step.text
-        self.run.text = self._told
         again: Doc = {"replace": True} if fresh and not first else {}
         data = {"text": self._told, "delta": step.text, "itemId": f"msg-{step.call}", **again}
         return [
@@ -259,10 +257,9 @@ class Runs:
                 return known.turn
         return None
 
-    def text_of(self, turn: str) -> str:
-        """What its model has said so far in the present request."""
-        run = self._runs.get(turn)
-        return "" if run is None or turn not in self._ends else run.text
+    def knows(self, turn: str) -> bool:
+        """Whether a turn is followed, or was lately."""
+        return turn in self._runs
 
     def active(self, company: str) -> list[Run]:
         return [run for turn, run in self._runs.items()

@@ -7,7 +7,7 @@ Gateway.run                                     the pump: feed, presence, tick, 
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,6 +19,8 @@ from homarus.control_plane.answers import Receive, Scope, Send, unforeseen
 from homarus.control_plane.auth import Door
 from homarus.control_plane.socket import Wire, headers_of
 from homarus.control_plane.stream import Means
+from homarus.conversations import turns
+from homarus.conversations.turns import Turn
 from homarus.gateway.ws import frames, pump
 from homarus.gateway.ws.connection import Connection, Where
 from homarus.gateway.ws.hub import Hub
@@ -206,7 +208,9 @@ class Gateway:
             case Follow(turn, key):
                 self._follow(turn, key)
 
-    def _follow(self, turn: Any, key: str) -> None:
+    def _follow(self, turn: Turn, key: str) -> None:
+        if turn.state not in turns.OPEN and self.hub.runs.knows(turn.id):
+            return
         try:
             self.hub.runs.follow(turn, key)
         except HomarusError as error:

@@ -5,11 +5,12 @@ result. Both are a turn of the runner's; its run id is the client's idempotency 
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
-from homarus.base.errors import HomarusError
+from homarus.base.errors import Busy, HomarusError
 from homarus.base.ids import is_uuid
 from homarus.conversations import keys, transcript, turns
 from homarus.conversations.turns import State, Turn
@@ -181,7 +182,8 @@ async def send(desk: Desk, params: ChatSend) -> Doc:
     )  # fmt: skip
     said: Said = await desk.write(accept, line, target="turn:new")
     if said.turn.state in turns.OPEN:
-        desk.hub.runs.follow(said.turn, said.key)
+        with suppress(Busy):  # it is a turn all the same; only nobody is told of it
+            desk.hub.runs.follow(said.turn, said.key)
     if said.known:
         open_ = said.turn.state in turns.OPEN
         return {"runId": run, "status": "in_flight" if open_ else "ok"}
@@ -270,7 +272,7 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
     }  # fmt: skip
 
     async def rest() -> Doc:
-        return _result(run, await _ended(end, run))
+        return _result(run, await ended(end, run))
 
     return Later(first, rest)
 
@@ -283,7 +285,7 @@ def _no_channel(params: AgentCall) -> None:
                     {"code": "channel.unknown"})  # fmt: skip
 
 
-async def _ended(end: "asyncio.Future[Answer]", run: str) -> Answer:
+async def ended(end: "asyncio.Future[Answer]", run: str) -> Answer:
     """Raises Fault, with the payload of a run that failed."""
     try:
         async with asyncio.timeout(MAX_WAIT_S):

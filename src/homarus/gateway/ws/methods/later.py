@@ -46,7 +46,7 @@ REASONS: Final = {
     "tools are called by agents, or by `POST /tools/invoke`": (
         (WRITE, "tools.invoke"), (READ, "tools.effective"),
     ),
-    "skills are proposed and granted by the control plane: `homarus skill`": (
+    "skills are proposed and granted by the control plane: `homarus capability`": (
         (ADMIN, "skills.install", "skills.update"), (READ, "skills.search", "skills.detail"),
     ),
     "the daemon is started and stopped by its service": (

@@ -386,7 +386,7 @@ async def compact(desk: Desk, params: Compact) -> Doc:
     said: Said | None = await desk.write(chat.compact, at.key, None, run)
     if said is None:
         return {"ok": True, "key": at.key, "compacted": False, "reason": "no sessionId"}
-    answer = await chat._ended(desk.hub.runs.follow(said.turn, said.key), run)
+    answer = await chat.ended(desk.hub.runs.follow(said.turn, said.key), run)
     done = answer.turn.state is turns.State.DONE
     after = await desk.read(sessions.need, desk.peer.company, at.session.id)
     grew = after.compactions > at.session.compactions
