@@ -81,19 +81,15 @@ async def test_one_that_does_not_read_is_cut_and_others_go_on(tmp_path: Path) ->
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             assert (await slow.greet(gateway_token(daemon)))["ok"]
             slow.wire.transport.pause_reading()
-            (connection,) = [c for c in daemon.app.talk._connections if c.id == _conn(slow)]
-            while not connection.link.ended.done():
+            link = daemon.app.talk.hub.peers[slow.hello["server"]["connId"]].link
+            while not link.ended.done():
                 for _ in range(50):
-                    connection.link.event("sessions.changed", b'"%s"' % (b"x" * 10_000))
+                    link.event("sessions.changed", b'"%s"' % (b"x" * 10_000))
                 assert (await good.call("health"))["ok"] is True
-            assert connection.link.ended.result().reason == "slow consumer"
-            assert connection.link.buffered_bytes <= 200_000 + 11_000
+            assert link.ended.result().reason == "slow consumer"
+            assert link.buffered_bytes <= 200_000 + 11_000
             slow.wire.transport.abort()
             assert (await good.call("status"))["runtimeVersion"]
-
-
-def _conn(client: Client) -> str:
-    return str(client.hello["server"]["connId"])
 
 
 async def test_a_stop_is_said_before_it_happens(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from homarus.control_plane.stream import Means
 from homarus.conversations import turns
 from homarus.conversations.turns import Turn
 from homarus.gateway.ws import frames, pump
-from homarus.gateway.ws.connection import Connection, Where
+from homarus.gateway.ws.connection import Connection
+from homarus.gateway.ws.greeting import Where
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.limiter import Limiter
 from homarus.gateway.ws.method import Method

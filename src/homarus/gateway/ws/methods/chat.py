@@ -8,28 +8,21 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
-
 from homarus.base.errors import Busy, HomarusError
-from homarus.base.ids import is_uuid
-from homarus.conversations import keys, transcript, turns
+from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
 from homarus.flows import answering, chatting, conversing
 from homarus.flows.answering import Answer
 from homarus.flows.chatting import Line, Said
 from homarus.gateway.http import content
-from homarus.gateway.ws import frames, runs, shapes
+from homarus.gateway.ws import frames, runs
 from homarus.gateway.ws.frames import Fault, Params
-from homarus.gateway.ws.method import Ask, Desk, Later, read, work
-from homarus.kernel.scopes import READ, WRITE
+from homarus.gateway.ws.method import Desk, Later, work
+from homarus.kernel.scopes import WRITE
 from homarus.store.port import Rx, Tx
 
 WAIT_MS: Final = 30_000
 MAX_WAIT_S: Final = 3_600.0
-HISTORY: Final = 200
-MAX_HISTORY: Final = 1_000
-MAX_HISTORY_BYTES: Final = 6 * 1_048_576
-MAX_MESSAGE_CHARS: Final = 100_000
 MAX_ATTACHMENTS: Final = 20
 COMMANDS: Final = ("/new", "/reset", "/stop", "/abort", "/compact")
 """Words that a message may consist of, and then are no message."""
@@ -115,26 +108,10 @@ class AgentWait(Params):
     timeout_ms: int = WAIT_MS
 
 
-class Identity(Params):
-    agent_id: str | None = None
-    session_key: str | None = None
-
-
 class Abort(Params):
     session_key: str
     run_id: str | None = None
     agent_id: str | None = None
-
-
-class History(Params):
-    session_key: str
-    agent_id: str | None = None
-    limit: int = HISTORY
-    offset: int = 0
-    cursor: str | int | None = None
-    max_chars: int | None = None
-    message_id: str | None = None
-    session_id: str | None = None
 
 
 # -- units ---------------------------------------------------------------------------------
@@ -272,7 +249,7 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
     }  # fmt: skip
 
     async def rest() -> Doc:
-        return _result(run, await ended(end, run))
+        return _result(run, await ended(end, run, params.timeout or MAX_WAIT_S))
 
     return Later(first, rest)
 
@@ -285,10 +262,10 @@ def _no_channel(params: AgentCall) -> None:
                     {"code": "channel.unknown"})  # fmt: skip
 
 
-async def ended(end: "asyncio.Future[Answer]", run: str) -> Answer:
-    """Raises Fault, with the payload of a run that failed."""
+async def ended(end: "asyncio.Future[Answer]", run: str, timeout_s: float = MAX_WAIT_S) -> Answer:
+    """Raises Fault, with the payload of a run that failed. One that takes longer goes on."""
     try:
-        async with asyncio.timeout(MAX_WAIT_S):
+        async with asyncio.timeout(max(0.0, min(timeout_s, MAX_WAIT_S))):
             return await asyncio.shield(end)
     except HomarusError as error:
         fault = frames.fault_of(error)
@@ -387,115 +364,14 @@ async def stop(desk: Desk, params: Abort) -> Doc:
     return {"ok": True, "aborted": bool(ended), "runIds": ended}
 
 
-# -- reading -------------------------------------------------------------------------------
-
-
-def history(rx: Rx, ask: Ask) -> Doc:
-    """Newest page, oldest line first; `offset` counts back from the newest."""
-    params: History = ask.params
-    at = _where(rx, ask, params.agent_id, params.session_key)
-    row = None if at is None else at.session
-    if row is None:
-        key = params.session_key if at is None else at.key
-        return {"sessionKey": key, "messages": [], "hasMore": False, "totalMessages": 0,
-                "pendingInputs": {"items": [], "total": 0}, "sessionInfo": None,
-                "defaults": {}}  # fmt: skip
-    limit = max(1, min(params.limit, MAX_HISTORY))
-    before = _before(row.entries, params)
-    rows = transcript.newest(rx, row.id, limit + 1, before)
-    more, rows = len(rows) > limit, rows[-limit:]
-    shown = [_cut(shapes.message(line), params.max_chars) for line in rows
-             if line.kind in (transcript.MESSAGE, transcript.COMPACTION)]  # fmt: skip
-    kept = _newest_bytes(shown)
-    more = more or len(kept) < len(shown)
-    waiting = [t for t in turns.open_of(rx, row.id) if t.state is State.QUEUED]
-    items = [{"runId": chatting.run_of(t), "text": t.text, "ts": t.created_ms} for t in waiting]
-    found: Doc = {
-        "sessionKey": row.key, "sessionId": row.id, "messages": kept, "hasMore": more,
-        "totalMessages": transcript.count(rx, row.id),
-        "pendingInputs": {"items": items, "total": len(items)},
-        "sessionInfo": shapes.session(rx, row), "defaults": {},
-    }  # fmt: skip
-    if row.thinking:
-        found["thinkingLevel"] = row.thinking
-    if more and kept:
-        found["deltaCursor"] = str(kept[0]["__openclaw"]["seq"])
-    return found
-
-
-def _where(rx: Rx, ask: Ask, agent: str | None, session: str) -> chatting.Place | None:
-    """A session that cannot be is empty, like one that is not there yet."""
-    try:
-        return chatting.place(rx, ask.company, agent, session)
-    except HomarusError:
-        return None
-
-
-def _before(entries: int, params: History) -> int | None:
-    if params.cursor is not None:
-        text = str(params.cursor)
-        if not text.isascii() or not text.isdecimal() or len(text) > 15:
-            raise frames.bad_params("chat.history", "at cursor: must be a cursor that was given")
-        return int(text)
-    return entries + 1 - params.offset if params.offset > 0 else None
-
-
-def _cut(message: Doc, most: int | None) -> Doc:
-    limit = MAX_MESSAGE_CHARS if most is None else max(1, most)
-    text = message.get("content")
-    if isinstance(text, str) and len(text) > limit:
-        return message | {"content": text[:limit] + "…"}
-    if isinstance(text, list):
-        parts = [
-            part | {"text": part["text"][:limit] + "…"}
-            if isinstance(part.get("text"), str) and len(part["text"]) > limit
-            else part
-            for part in text
-        ]
-        return message | {"content": parts}
-    return message
-
-
-def _newest_bytes(messages: list[Doc]) -> list[Doc]:
-    left, kept = MAX_HISTORY_BYTES, []
-    for message in reversed(messages):
-        left -= len(msgspec.json.encode(message))
-        if left < 0:
-            break
-        kept.append(message)
-    return kept[::-1]
-
-
-def identity(rx: Rx, ask: Ask) -> Doc:
-    params: Identity = ask.params
-    at = chatting.place(rx, ask.company, params.agent_id, params.session_key)
-    return {"agentId": keys.slug(at.agent.name), "name": at.agent.name, "nameSource": "config",
-            "avatar": at.agent.avatar_url}  # fmt: skip
-
-
-def one_message(rx: Rx, ask: Ask) -> Doc:
-    params: History = ask.params
-    at = chatting.place(rx, ask.company, params.agent_id, params.session_key)
-    wanted = params.message_id or ""
-    rows = [] if at.session is None else transcript.newest(rx, at.session.id, MAX_HISTORY)
-    found = next((row for row in rows if wanted in (row.id, str(row.seq))), None)
-    if found is None or not (is_uuid(wanted) or wanted.isdecimal()):
-        raise Fault(frames.INVALID_REQUEST, f"No message found: {wanted[:80]}")
-    return {"sessionKey": at.key, "message": shapes.message(found)}
-
-
 _TURN: Final[Doc] = {"capability": "turn.accept", "target": "turn:new"}
 METHODS: Final = (
     work("agent", WRITE, AgentCall, agent, "Let an agent answer; the reply comes twice",
          "accepted, then the result", **_TURN),
     work("agent.wait", WRITE, AgentWait, wait, "Wait until a run has ended",
          "status ok, error or timeout"),
-    read("agent.identity.get", READ, Identity, identity, "Who an agent is", "agentId, name"),
     work("chat.send", WRITE, ChatSend, send, "Say something; events tell what comes of it",
          "runId, status", **_TURN),
     work("chat.abort", WRITE, Abort, stop, "End a run, or all of a session", "aborted, runIds",
          capability="turn.abort", target="turn:"),
-    read("chat.history", READ, History, history, "Lines of a session, newest page first",
-         "messages, hasMore, sessionInfo"),
-    read("chat.message.get", READ, History, one_message, "One line of a session", "message"),
 )  # fmt: skip

@@ -11,15 +11,17 @@ from homarus.gateway.ws.methods import (
     cron,
     devices,
     health,
+    history,
     later,
+    session_lists,
     sessions,
 )
 
 FAMILIES: Final = {
     "health": health.METHODS,
     "agents and models": agents.METHODS,
-    "chat and runs": chat.METHODS,
-    "sessions": sessions.METHODS,
+    "chat and runs": (*chat.METHODS, *history.METHODS),
+    "sessions": (*session_lists.METHODS, *sessions.METHODS),
     "devices": devices.METHODS,
     "approvals": approvals.METHODS,
     "configuration": config.METHODS,
