@@ -20,7 +20,7 @@ SOON_S = 10.0
 CLI = {"id": "cli", "version": "1.0.0", "platform": "linux", "mode": "cli"}
 TEST = CLI | {"id": "test", "mode": "test"}
 ADMIN = ("operator.admin",)
-REMOTE = {"X-Forwarded-For": "203.0.113.9"}
+REMOTE = {"X-Forwarded-For": "127.0.0.1, 203.0.113.9"}
 """Makes a connection that comes from elsewhere, where the daemon knows of a proxy."""
 PROXIED = {"public_url": "http://gate.example"}
 

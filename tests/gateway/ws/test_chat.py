@@ -240,6 +240,24 @@ async def test_a_stop_is_said_at_once(tmp_path: Path) -> None:
         assert error["code"] in ("UNAVAILABLE", "FORBIDDEN") and "fire" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("agent", {"message": "x", "idempotencyKey": "k", "cwd": "/tmp"}),
+        ("agent", {"message": "x", "idempotencyKey": "k", "modelRun": True}),
+        ("chat.send", said("x", "k", expectedSessionSettings={"model": "y"})),
+        ("sessions.create", {"message": "x", "parentSessionKey": "main"}),
+    ],
+)
+async def test_a_wish_that_would_go_unheard_is_refused(
+    tmp_path: Path, method: str, params: dict[str, Any]
+) -> None:
+    async with talking(tmp_path / "home", "Yes.") as (ask, client):
+        error = await client.error(method, params)
+        assert error["code"] == "UNAVAILABLE" and "is not offered" in error["message"]
+        assert await ask.turns() == []
+
+
 @pytest.mark.parametrize("word", ["/new", "/reset"])
 async def test_a_word_begins_anew(tmp_path: Path, word: str) -> None:
     async with talking(tmp_path / "home", "Yes.") as (_, client):

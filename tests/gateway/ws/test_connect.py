@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from homarus.gateway.ws.hub import Policy
+from homarus.gateway.ws.server import forwarded_for, is_local_name
 from homarus.testing.daemon import Daemon, running
 from tests.gateway.ws.client import ADMIN, CLI, TEST, Device, dialled, gateway_token, joined
 from tests.gateway.ws.conftest import ONE_LOOP
@@ -235,8 +236,36 @@ async def test_more_sockets_than_there_may_be(tmp_path: Path) -> None:
         assert refused.value.response.status_code == 503
 
 
-def test_the_policy_is_the_contracts() -> None:
+async def test_the_policy_is_the_contracts() -> None:
     assert msgspec.structs.asdict(Policy()) == {
-        "handshake_s": 15.0, "tick_s": 30.0, "health_s": 60.0, "hello_bytes": 65_536,
+        "handshake_s": 15.0, "tick_s": 30.0, "health_s": 60.0,
         "max_payload_bytes": 26_214_400, "max_buffered_bytes": 52_428_800, "in_flight": 64,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ({b"x-forwarded-for": b"203.0.113.9"}, "203.0.113.9"),
+        ({b"x-forwarded-for": b"10.0.0.1, 203.0.113.9"}, "203.0.113.9"),
+        ({b"x-forwarded-for": b"2001:db8::1"}, "2001:db8::1"),
+        ({b"x-real-ip": b"203.0.113.9"}, "203.0.113.9"),
+        ({b"x-forwarded-for": b"203.0.113.9, nonsense"}, None),
+        ({b"forwarded": b"for=203.0.113.9"}, None),
+        ({}, None),
+    ],
+)
+async def test_whom_a_proxy_speaks_for(headers: dict[bytes, bytes], address: str | None) -> None:
+    assert forwarded_for(headers) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        (b"127.0.0.1:1", True), (b"localhost", True), (b"[::1]:1", True), (b"a.localhost", True),
+        (b"gate.example", False), (b"127.0.0.1.evil.example", False), (b"", False),
+        (b"[bad", False),
+    ],
+)  # fmt: skip
+async def test_names_that_mean_this_machine(host: bytes, local: bool) -> None:
+    assert is_local_name({b"host": host}) is local

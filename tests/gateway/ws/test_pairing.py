@@ -159,7 +159,7 @@ async def test_from_elsewhere_somebody_has_to_say_yes(tmp_path: Path) -> None:
         assert (told["requestId"], told["deviceId"]) == (request, DEVICE.id)
         assert (await asks(daemon))["requestId"] == request
         (waiting,) = (await owner.call("device.pair.list"))["pending"]
-        assert waiting["scopes"] == list(READ) and waiting["remoteIp"]
+        assert (waiting["scopes"], waiting["remoteIp"]) == (list(READ), "203.0.113.9")
 
         made = await owner.call("device.pair.approve", {"requestId": request})
         assert made["device"]["approvedVia"] == "owner"

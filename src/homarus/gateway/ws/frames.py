@@ -19,6 +19,7 @@ PROTOCOL: Final = 4
 OLDEST_PROTOCOL: Final = 3
 """Probes and nodes may know no newer one (gateway contract, 2.3)."""
 HELLO_BYTES: Final = 65_536
+"""What the server takes until `hello-ok` (`service/serve.py`)."""
 MAX_PAYLOAD_BYTES: Final = 26_214_400
 MAX_BUFFERED_BYTES: Final = 52_428_800
 MAX_ID: Final = 256

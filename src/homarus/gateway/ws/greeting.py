@@ -32,7 +32,7 @@ from homarus.kernel.devices import Claim, Device, Grant, Secret
 from homarus.kernel.tokens import Token
 from homarus.store.port import Rx
 
-CAPABILITIES: Final = ("published-model-catalog", "chat-send-routing-contract")
+CAPABILITIES: Final = ("published-model-catalog",)
 _connect = msgspec.json.Decoder(Connect).decode
 
 

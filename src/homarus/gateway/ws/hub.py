@@ -50,7 +50,6 @@ class Policy(msgspec.Struct, frozen=True):
     handshake_s: float = 15.0
     tick_s: float = 30.0
     health_s: float = 60.0
-    hello_bytes: int = frames.HELLO_BYTES
     max_payload_bytes: int = frames.MAX_PAYLOAD_BYTES
     max_buffered_bytes: int = frames.MAX_BUFFERED_BYTES
     in_flight: int = 64

@@ -107,6 +107,8 @@ class Gateway:
                 "Close some, or try later.",
             )  # fmt: skip
         address = str((scope.get("client") or ("", 0))[0])
+        if proxied and is_local(address):
+            address = forwarded_for(headers) or address
         direct = not proxied and is_local(address) and is_local_name(headers)
         return Where(address, direct, b"origin" in headers)
 
@@ -229,6 +231,15 @@ def is_local(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def forwarded_for(headers: Mapping[bytes, bytes]) -> str | None:
+    """The client's address as the proxy on this machine saw it: the last one, which it added."""
+    text = headers.get(b"x-forwarded-for", headers.get(b"x-real-ip", b"")).decode("latin-1")
+    try:
+        return str(ipaddress.ip_address(text.rsplit(",", 1)[-1].strip()))
+    except ValueError:
+        return None
 
 
 def is_local_name(headers: Mapping[bytes, bytes]) -> bool:

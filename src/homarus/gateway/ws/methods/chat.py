@@ -8,6 +8,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
+
 from homarus.base.errors import Busy, HomarusError
 from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
@@ -146,7 +148,17 @@ def compact(tx: Tx, session: str, agent: str | None, run: str) -> Said | None:
 # -- saying --------------------------------------------------------------------------------
 
 
+def refuse_unmet(params: Params, *names: str) -> None:
+    """A wish that would go unheard is refused, where it changes what happens. Raises Fault."""
+    for name in names:
+        if getattr(params, name):
+            told = next(f.encode_name for f in msgspec.structs.fields(params) if f.name == name)
+            raise Fault(frames.UNAVAILABLE, f"`{told}` is not offered",
+                        {"code": "method.not_offered", "reason": told})  # fmt: skip
+
+
 async def send(desk: Desk, params: ChatSend) -> Doc:
+    refuse_unmet(params, "expected_session_routing_contract", "expected_session_settings")
     run = params.idempotency_key
     word = params.message.strip().split(" ", 1)[0].lower()
     if word in COMMANDS and not params.suppress_command_interpretation:
@@ -225,6 +237,7 @@ def _parts(attachments: tuple[Attachment, ...]) -> tuple[Doc, ...]:
 
 async def agent(desk: Desk, params: AgentCall) -> Any:
     _no_channel(params)
+    refuse_unmet(params, "cwd", "model_run", "suppress_prompt_persistence", "session_effects")
     session = params.session_key or params.session_id
     line = Line(
         text=_text(params.message, params.attachments), run=params.idempotency_key,

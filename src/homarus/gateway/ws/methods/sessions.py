@@ -104,6 +104,7 @@ def opened(tx: Tx, params: Create, run: str) -> Made:
 
 
 async def create(desk: Desk, params: Create) -> Doc:
+    chat.refuse_unmet(params, "parent_session_key", "cwd")
     run = params.idempotency_key or f"create-{desk.hub.now_ms()}-{desk.peer.id[:8]}"
     made: Made = await desk.write(opened, params, run, target="session:new")
     entry = await desk.read(_entry_of, desk.peer.company, made.row.id)
