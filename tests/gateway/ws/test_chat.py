@@ -281,3 +281,18 @@ async def test_a_run_outlives_its_client(tmp_path: Path) -> None:
         async with joined(ask.daemon) as client:
             waited = await client.call("agent.wait", {"runId": "k1"})
             assert waited["status"] == "ok"
+
+
+@pytest.mark.postgres
+async def test_the_same_on_postgresql(tmp_path: Path, migrated_url: str) -> None:
+    hello = {"device": Device(1)}
+    async with talking(tmp_path / "home", "Yes.", store=migrated_url, hello=hello) as (_, client):
+        await client.call("sessions.subscribe")
+        await client.call("chat.send", said("Hi", "k1"))
+        assert (await over(client, "k1"))["state"] == "final"
+        history = await client.call("chat.history", {"sessionKey": "main"})
+        assert history["totalMessages"] == 2
+        (row,) = (await client.call("device.pair.list"))["paired"]
+        assert row["connected"] is True
+        for method in ("status", "tools.catalog", "exec.approvals.get", "cron.list", "models.list"):
+            await client.call(method)

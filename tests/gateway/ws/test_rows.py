@@ -273,7 +273,8 @@ async def test_what_else_can_be_read(shared: Daemon) -> None:
         assert await client.call("last-heartbeat") is None
         assert (await client.call("skills.status"))["skills"] == []
         assert "groups" in await client.call("tools.catalog")
-        assert (await client.call("commands.list"))["commands"]
+        words = (await client.call("commands.list"))["commands"]
+        assert words and (await client.call("chat.metadata")) == {"models": [], "commands": words}
         assert (await client.call("system.info"))["pid"]
         assert (await client.call("diagnostics.lanes")) == {"lanes": []}
         assert (await client.call("models.authStatus"))["providers"] == []

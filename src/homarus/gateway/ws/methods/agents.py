@@ -8,6 +8,8 @@ from homarus.flows import answering
 from homarus.gateway.ws import shapes
 from homarus.gateway.ws.frames import Params
 from homarus.gateway.ws.method import Ask, Desk, Nothing, read, work
+from homarus.kernel import registry
+from homarus.kernel.registry import Capability
 from homarus.kernel.scopes import READ
 from homarus.store.port import Rx
 
@@ -82,34 +84,42 @@ def models_auth(rx: Rx, ask: Ask) -> Doc:
     }  # fmt: skip
 
 
-async def skills(desk: Desk, params: OfAgent) -> Doc:
-    """Skills are capabilities of the registry here; none comes as a file of the gateway."""
-    _ = params
-    home = desk.hub.means.home
-    await desk.read(_judged)
-    return {"workspaceDir": str(home / "agents"), "managedSkillsDir": str(home / "company"),
-            "skills": []}  # fmt: skip
+def skills(rx: Rx, ask: Ask) -> Doc:
+    """Skills of the registry. Their folders are in the company's main space, not the gateway's."""
+    rows = registry.skills_listed(rx, ask.company, limit=MAX_CAPABILITIES)
+    return {"workspaceDir": "", "managedSkillsDir": "", "skills": [_skill(row) for row in rows]}
 
 
-def _judged(rx: Rx) -> None:
-    """Only whether it may be asked."""
+def _skill(row: Capability) -> Doc:
+    nothing: Doc = {"bins": [], "env": [], "config": [], "os": []}
+    return {
+        "name": row.id, "description": row.description or row.title, "source": row.source,
+        "filePath": "", "baseDir": "", "skillKey": row.id, "always": False, "install": [],
+        "eligible": registry.skill_status(row) == "active", "disabled": not row.enabled,
+        "missing": nothing, "requirements": nothing,
+    }  # fmt: skip
 
 
 def tools(rx: Rx, ask: Ask) -> Doc:
-    """What agents may be offered: registered capabilities of the company, by kind."""
-    rows = rx.all(
-        "select id, title, kind from capability where company=? and enabled=1 "
-        "order by kind, id limit ?",
-        (ask.company, MAX_CAPABILITIES),
-    )
+    """What agents may be offered: enabled capabilities of the company, by kind."""
     groups: dict[str, Doc] = {}
-    for id_, title, kind in rows:
-        group = groups.setdefault(kind, {"id": kind, "label": kind, "source": "core", "tools": []})
-        group["tools"].append({"id": id_, "label": id_, "description": title, "source": "core",
-                               "defaultProfiles": []})  # fmt: skip
+    for row in registry.listed(rx, ask.company, limit=MAX_CAPABILITIES):
+        if not row.enabled:
+            continue
+        group = groups.setdefault(
+            row.kind, {"id": row.kind, "label": row.kind, "source": "core", "tools": []}
+        )
+        group["tools"].append({"id": row.id, "label": row.id, "description": row.title,
+                               "source": "core", "defaultProfiles": []})  # fmt: skip
     first = answering.default_of(answering.targets(rx, ask.company))
     return {"agentId": "" if first is None else keys.slug(first.name), "profiles": [],
             "groups": list(groups.values())}  # fmt: skip
+
+
+def metadata(rx: Rx, ask: Ask) -> Doc:
+    """What a chat offers: models and words."""
+    rows = models.listed(rx, ask.company, limit=models.MAX_MODELS)
+    return {"models": [_model(row) for row in rows], "commands": _commands()}
 
 
 _WORDS: Final = (
@@ -121,15 +131,17 @@ _WORDS: Final = (
 
 async def commands(desk: Desk, params: Commands) -> Doc:
     _ = desk, params
-    return {
-        "commands": [
-            {
-                "name": name, "textAliases": [f"/{name}"], "description": about,
-                "source": "native", "scope": "text", "category": "session", "acceptsArgs": False,
-            }
-            for name, about in _WORDS
-        ]
-    }  # fmt: skip
+    return {"commands": _commands()}
+
+
+def _commands() -> list[Doc]:
+    return [
+        {
+            "name": name, "textAliases": [f"/{name}"], "description": about, "source": "native",
+            "scope": "text", "category": "session", "acceptsArgs": False,
+        }
+        for name, about in _WORDS
+    ]  # fmt: skip
 
 
 METHODS: Final = (
@@ -137,8 +149,10 @@ METHODS: Final = (
          "defaultId, mainKey, agents"),
     read("models.list", READ, ModelsList, models_listed, "Configured models", "models"),
     read("models.authStatus", READ, Nothing, models_auth, "Which models have a key", "providers"),
-    work("skills.status", READ, OfAgent, skills, "Skills of an agent", "skills"),
+    read("skills.status", READ, OfAgent, skills, "Skills of an agent", "skills"),
     read("tools.catalog", READ, Catalog, tools, "Registered capabilities, by kind", "groups"),
+    read("chat.metadata", READ, Catalog, metadata, "What a chat offers",
+         "models, commands"),
     work("commands.list", READ, Commands, commands, "Words that are commands in a chat",
          "commands"),
 )  # fmt: skip

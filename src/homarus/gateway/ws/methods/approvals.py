@@ -13,7 +13,7 @@ from homarus.flows import answering, approving
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, Later, Nothing, read, work
-from homarus.kernel import approvals
+from homarus.kernel import approvals, registry
 from homarus.kernel.approvals import Approval
 from homarus.kernel.scopes import ADMIN, APPROVALS
 from homarus.store.port import Rx, Tx
@@ -162,12 +162,12 @@ async def resolve(desk: Desk, params: Resolve) -> Doc:
 def policy(rx: Rx, ask: Ask) -> Doc:
     """What the original keeps in a file is rows here: capabilities, their grants, what needs an
     approval. Shown in its shape; nothing of it is a file."""
-    rows = rx.all(
-        "select id, approval from capability where company=? and enabled=1 and kind='command' "
-        "order by id limit ?",
-        (ask.company, LIMIT),
-    )
-    allowed = [{"id": id_, "pattern": id_} for id_, approval in rows if not approval]
+    rows = registry.listed(rx, ask.company, limit=LIMIT)
+    allowed = [
+        {"id": row.id, "pattern": row.id}
+        for row in rows
+        if row.enabled and row.kind == "command" and not row.approval
+    ]
     file = {
         "version": 1,
         "defaults": {"security": "allowlist", "ask": "on-miss", "askFallback": "deny",

@@ -57,7 +57,7 @@ REASONS: Final = {
         (ADMIN, "chat.inject", "wizard.start", "wizard.next", "wizard.cancel", "wizard.status",
          "terminal.open", "device.pair.setupCode"),
         (READ, "usage.status", "usage.cost", "voicewake.get", "tts.status", "tts.providers",
-         "talk.config", "chat.startup", "chat.metadata", "tasks.list", "gateway.identity.get"),
+         "talk.config", "chat.startup", "tasks.list", "gateway.identity.get"),
         (WRITE, "sessions.steer", "voicewake.set", "tts.enable", "tts.disable", "tts.convert"),
     ),
 }  # fmt: skip
