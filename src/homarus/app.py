@@ -45,6 +45,7 @@ from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.gateway.http.surface import Surface
+from homarus.gateway.ws import schema
 from homarus.gateway.ws.server import Gateway
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
@@ -138,7 +139,7 @@ class App:
             self.health,
             Documents(routes),
             mounts,
-            dict.fromkeys(self.oauth.paths(), self.oauth),
+            {**dict.fromkeys(self.oauth.paths(), self.oauth), schema.PATH: self.talk.schema},
         )
         self.maintenance = Maintenance(
             store,

@@ -30,6 +30,7 @@ from homarus.gateway.ws.method import Method
 from homarus.gateway.ws.methods import health
 from homarus.gateway.ws.methods.table import methods
 from homarus.gateway.ws.pump import Follow, Gone, News
+from homarus.gateway.ws.schema import Schema
 
 log = structlog.get_logger("gateway")
 
@@ -56,6 +57,7 @@ class Gateway:
         self._loopback_only = loopback_only
         self._public_url = public_url
         self._methods = methods() if table is None else table
+        self.schema = Schema(self._methods)
         self._limiter = Limiter()
         self._connections: set[Connection] = set()
         self._dirty: dict[str, int] = {}
