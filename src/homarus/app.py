@@ -33,8 +33,8 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
+from homarus.control_plane.front import SOCKET_PATHS, Front
 from homarus.control_plane.front import App as Mounted
-from homarus.control_plane.front import Front
 from homarus.control_plane.oauth import OAuth
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
@@ -47,6 +47,8 @@ from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
 from homarus.gateway.http.surface import Surface
+from homarus.gateway.ws import schema
+from homarus.gateway.ws.server import Gateway
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.uses import Uses
@@ -128,16 +130,24 @@ class App:
             lambda: self.settings.http_tools_allow,
             lambda: self.settings.http_tools_deny,
         )
+        self.talk = Gateway(
+            means,
+            self.door,
+            clock,
+            max_sockets=lambda: self.settings.max_sockets,
+            loopback_only=is_loopback(settings.host),
+            public_url=settings.public_url,
+        )
         mounts: dict[str, Mounted] = {
             "app": self.site, "mcp": self.mcp, "v1": self.gateway, "tools": self.gateway,
         }  # fmt: skip
         self.asgi = Front(
             self.edge,
-            self.sockets,
+            {**dict.fromkeys(SOCKET_PATHS, self.sockets), "/": self.talk},
             self.health,
             Documents(routes),
             mounts,
-            dict.fromkeys(self.oauth.paths(), self.oauth),
+            {**dict.fromkeys(self.oauth.paths(), self.oauth), schema.PATH: self.talk.schema},
         )
         self.maintenance = Maintenance(
             store,
@@ -194,6 +204,7 @@ class App:
             self.feed.start()
             self.live.start()
             self.sockets.start()
+            self.talk.start()
             self.site.start()
             self._workers = asyncio.create_task(self._work(), name="workers")
         except BaseException:
@@ -215,6 +226,7 @@ class App:
         self.feed.stop()
         self.live.stop()
         self.sockets.stop(restarts=restarts)
+        self.talk.stop(restarts=restarts)
         self.site.stop()
 
     async def stop(self) -> None:
@@ -248,6 +260,7 @@ class App:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.maintenance.run())
                 group.create_task(self.sockets.run())
+                group.create_task(self.talk.run())
                 group.create_task(self.dispatcher.run())
                 group.create_task(self.notices.run())
                 group.create_task(self.calls.run())

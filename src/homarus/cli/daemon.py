@@ -29,8 +29,9 @@ NEXT = ("homarus status", "homarus dashboard", "homarus demo")
 def command(ctx: Context, host: str | None, port: int | None, store: str | None) -> None:
     """Run the daemon in this terminal until Ctrl-C.
 
-    With --json it prints one line when it is ready: {"url", "token", "pid", "ready_ms"}. The token
-    is the default company's, the same after each restart.
+    With --json it prints one line when it is ready: {"url", "token", "gateway_token", "pid",
+    "ready_ms"}. The token is the default company's, the gateway token the shared secret of the
+    gateway's clients and an owner's; both are the same after each restart.
 
     SIGHUP reads homarus.json again; SIGUSR1 and SIGUSR2 restart the daemon in place, the same
     process, when what runs has been handed back. A configuration with mistakes ends it with 78.
@@ -81,7 +82,13 @@ def _say(ctx: Context, home: Path, ready: "Ready", *, again: bool) -> None:
         return
     ready_ms = since_start_ms() or ready.ready_ms
     if ctx.json:
-        line = {"url": ready.url, "token": ready.token, "pid": ready.pid, "ready_ms": ready_ms}
+        line = {
+            "url": ready.url,
+            "token": ready.token,
+            "gateway_token": ready.gateway_token,
+            "pid": ready.pid,
+            "ready_ms": ready_ms,
+        }
         sys.stdout.write(json.dumps(line) + "\n")
     else:
         option = f" --home {home}" if ctx.given_home else ""

@@ -4,7 +4,6 @@ The cache only spares a look-up. It authorises nothing: the kernel judges the cr
 inside each transaction, so a revoked token fails there at once, and its entry is dropped then.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -74,10 +73,14 @@ class Door:
         words = header[:MAX_HEADER].split()
         if len(words) < 2 or words[0].lower() != b"bearer":
             raise self._stranger()
-        key = hashlib.sha256(words[1]).digest()
+        return await self.of_secret(words[1].decode("latin-1"))
+
+    async def of_secret(self, secret: str) -> Token:
+        """The live token of a clear secret. Raises `identity.*`."""
+        key = tokens.sha256(secret)
         token = self._tokens.get(key)
         if token is None:
-            token = await self._store.read(tokens.by_secret, words[1].decode("latin-1"))
+            token = await self._store.read(tokens.by_secret, secret)
             if token is None:
                 raise self._stranger()
             if len(self._tokens) >= MAX_CACHED:

@@ -1,6 +1,6 @@
 """The main port's front: which application answers a path, and what needs no token.
 
-/api/mcp/*  /api/v1/*     the edge          /api/mcp/ws     event sockets
+/api/mcp/*  /api/v1/*     the edge          /api/mcp/ws     event sockets       /     the gateway's
 /health /healthz /ready /readyz /api/health /api/version    anybody may ask
 /api/openapi.json /api/docs                                 the surface, described
 /.well-known/oauth-*  /authorize  /api/oauth/*              programs that ask for a token
@@ -43,14 +43,14 @@ class Front:
     def __init__(
         self,
         edge: Edge,
-        sockets: App | None,
+        sockets: Mapping[str, App],
         health: Facts,
         documents: Documents,
         mounts: Mapping[str, App],
         exact: Mapping[str, App] | None = None,
     ) -> None:
         self._edge = edge
-        self._sockets = sockets
+        self._sockets = dict(sockets)
         self._health = health
         self._documents = documents
         self._mounts = dict(mounts)
@@ -102,8 +102,9 @@ class Front:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path in SOCKET_PATHS and self._sockets is not None:
-            await self._sockets(scope, receive, send)
+        sockets = self._sockets.get(path)
+        if sockets is not None:
+            await sockets(scope, receive, send)
             return
         mount = self._mounts.get(path.split("/", 2)[1])
         if mount is None:

@@ -135,7 +135,7 @@ def accept(tx: Tx, request: Request) -> Turn:
         return known
     place = _place(tx, request)
     session = sessions.by_key(tx, tx.company, place.key)
-    _check_stop(tx, place.agent, session)
+    check_stop(tx, place.agent, session)
     given = _given(tx, request, session)
     row = turn_inbound.accept(tx, _inbound(tx, request, place, given))
     if request.model is not None:
@@ -229,7 +229,8 @@ def _given(tx: Tx, request: Request, session: Session | None) -> Given | None:
     return Given(tuple(content), results)
 
 
-def _check_stop(tx: Tx, agent: Agent, session: Session | None) -> None:
+def check_stop(tx: Tx, agent: Agent, session: Session | None) -> None:
+    """Raises `stop.*` when a turn of the agent would not run."""
     found = _stop(tx, tx.company, agent.id, session)
     if found is not None:
         raise stopped(found)

@@ -176,6 +176,16 @@ BUILTIN: Final = _table(
     Builtin("web.fetch", "Read a page of an allowed host", effect=_R, **_TOOL),
     Builtin("egress.open", "Let a run reach a host that it may", system=True, **_TOOL),
     Builtin("egress.close", "Record what went to a host", operator=None, system=True),
+    # devices at the gateway
+    Builtin("device.ask", "Let a device ask to be let in", operator="viewer", runtimes=True),
+    Builtin(
+        "device.connect",
+        "Connect a device within one's own rights",
+        operator="viewer",
+        runtimes=True,
+    ),
+    Builtin("device.decide", "Let a device in, or not", operator="owner"),
+    Builtin("device.change", "Rename or remove a device, end or renew its token", operator="owner"),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),

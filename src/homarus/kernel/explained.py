@@ -39,6 +39,7 @@ _TABLE: Final = (
             ("identity.expired", "its time is over"),
             ("identity.revoked", "an owner took it back"),
             ("identity.company", "it belongs to another company"),
+            ("identity.device", "a device's token, without a signature of the device"),
             ("identity.agent_missing", "only agents do this, and none is named"),
             ("identity.agent_gone", "the token's agent was removed"),
             ("identity.not_you", "an agent's token names another agent"),

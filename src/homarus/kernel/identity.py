@@ -6,7 +6,7 @@ from homarus.base.action import Actor, ActorKind, Proof
 from homarus.kernel.capabilities import role_reaches
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.facts import GOVERNED_ROLES, AgentFacts
-from homarus.kernel.tokens import Token
+from homarus.kernel.tokens import DEVICE, Token
 
 _HOLDS: Final = "select 1 from token_agent where token=? and agent=?"
 
@@ -30,6 +30,13 @@ def identity(case: Case) -> Judgement:
             "identity",
             f"the access token is {word}",
             "Ask an owner for a new one: `homarus token create`.",
+        )
+    if token.scope == DEVICE and action.proof is not Proof.DEVICE:
+        return case.refuse(
+            "identity.device",
+            "identity",
+            "a device's token counts only beside a signature of the device",
+            "Use it at the gateway's WebSocket, or another token here.",
         )
     kind = ActorKind(token.kind)
     case.actor = Actor(kind, token.id, token.name, token.role, action.proof, token.id)

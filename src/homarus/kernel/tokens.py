@@ -12,6 +12,8 @@ from homarus.store.port import Rx, Tx
 PREFIX: Final = {"runtime": "ec_", "agent": "ea_", "operator": "ho_", "service": "hs_"}
 SECRET_BYTES: Final = 24
 SCOPES: Final = ("mcp_full", "mcp_danger")
+DEVICE: Final = "device"
+"""Scope of a device's token: it counts only where the device proved that it has its key."""
 DAY_MS: Final = 86_400_000
 LIFETIME_MS: Final = {"mcp_full": 90 * DAY_MS, "mcp_danger": 30 * DAY_MS}
 NEVER: Final = -1
@@ -90,7 +92,7 @@ def mint(
     """
     if kind not in PREFIX:
         raise Invalid("token.kind", f"unknown kind {kind!r}", f"Use one of {sorted(PREFIX)}.")
-    if scope not in SCOPES:
+    if scope not in (*SCOPES, DEVICE):
         raise Invalid("token.scope", f"unknown scope {scope!r}", f"Use one of {list(SCOPES)}.")
     if (kind == "operator") != (role is not None) or (role is not None and role not in ROLES):
         raise Invalid("token.role", f"role {role!r} does not fit", f"Use one of {list(ROLES)}.")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 if TYPE_CHECKING:
@@ -33,13 +34,41 @@ class BoundedHttpProtocol(HttpProtocol):
             self.send_400_response("The head of the request is too long.")
 
 
+MAX_FRAGMENTS: Final = 16_384
+"""Frames of one message: each costs memory, however little it holds."""
+MAX_UNREAD_PONGS: Final = 1_000
+"""Answers to pings of a client that does not read; one more, and it is dropped."""
+
+
 class EventSocketProtocol(WebSocketsSansIOProtocol):
-    """Tells the application how to drop a connection whose client never reads.
+    """Tells the application how to drop a connection whose client never reads, and how to take
+    larger messages from one that it has come to know.
 
     `transport.close` waits until everything written was read; only `abort` does not.
     """
 
+    _unread_pongs = 0
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.frames = []
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        self._unread_pongs = 0 if self.writable.is_set() else self._unread_pongs + 1
+        if self._unread_pongs > MAX_UNREAD_PONGS:
+            self.transport.abort()
+
+    def _take(self, size: int) -> None:
+        self.conn.max_message_size = size
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope["extensions"]["homarus.abort"] = self.transport.abort  # type: ignore
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions["homarus.abort"] = self.transport.abort
+            extensions["homarus.take"] = self._take

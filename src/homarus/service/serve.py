@@ -44,10 +44,12 @@ ADDRESS: Final = "daemon.json"
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What `up` prints when the daemon answers. `token`: the default company's `ec_` token."""
+    """What `up` prints when the daemon answers. `token`: the default company's `ec_` token;
+    `gateway_token`: the gateway's shared secret, an owner's."""
 
     url: str
     token: str
+    gateway_token: str
     pid: int
     ready_ms: int
 
@@ -109,6 +111,7 @@ class Service:
         return Ready(
             url=self.url,
             token=self.app.home_facts.secrets[first_start.COMPANY.file],
+            gateway_token=self.app.home_facts.secrets[first_start.GATEWAY.file],
             pid=os.getpid(),
             ready_ms=round((time.monotonic() - began) * 1000),
         )

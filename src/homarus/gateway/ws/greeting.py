@@ -1,0 +1,282 @@
+"""From the challenge to the hello of one socket (gateway contract, 2): the shell of `handshake.py`.
+
+Facts are gathered, the decision is made there, and what it asks for is written: a request to be let
+in, or a device's grant. Whoever is not let in hears why, and the socket closes.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from homarus import __version__
+from homarus.base.action import Proof
+from homarus.base.errors import HomarusError, Unauthenticated
+from homarus.control_plane.auth import Door
+from homarus.control_plane.socket import Wire
+from homarus.gateway.ws import frames, handshake, signature
+from homarus.gateway.ws.frames import Fault, NotAFrame, Request
+from homarus.gateway.ws.handshake import Admit, Ask, Connect, Deny
+from homarus.gateway.ws.hub import EVENTS, Hub
+from homarus.gateway.ws.limiter import Limiter
+from homarus.gateway.ws.link import Link
+from homarus.gateway.ws.method import Method
+from homarus.gateway.ws.methods import health
+from homarus.gateway.ws.peer import Peer
+from homarus.gateway.ws.secret import NONCE_BYTES, secret_of
+from homarus.kernel import devices, tokens
+from homarus.kernel.devices import Claim, Device, Grant, Secret
+from homarus.kernel.tokens import Token
+from homarus.store.port import Rx
+
+CAPABILITIES: Final = ("published-model-catalog",)
+_connect = msgspec.json.Decoder(Connect).decode
+
+
+class Ended(Exception):
+    """The conversation is over before its hello."""
+
+    def __init__(self, code: int | None, reason: str = "", reply: str | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.reply = reply
+
+
+class Where(msgspec.Struct, frozen=True):
+    """How the client got here. `page`: its Origin is a page of ours."""
+
+    address: str
+    direct: bool
+    page: bool
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the rows say of a client that wants in."""
+
+    owner_of: Grant | None
+    device: Device | None
+    grant: Grant | None
+
+
+class Greeting:
+    """`take(size)`: let the socket take messages of that size from here on."""
+
+    def __init__(
+        self, hub: Hub, door: Door, limiter: Limiter, methods: dict[str, Method], where: Where,
+        wire: Wire, link: Link, take: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        self._hub = hub
+        self._door = door
+        self._limiter = limiter
+        self._methods = methods
+        self._where = where
+        self._wire = wire
+        self._link = link
+        self._take = take
+
+    async def run(self) -> tuple[Peer, str]:
+        """The peer, and its hello as text. Raises Ended."""
+        try:
+            async with asyncio.timeout(self._hub.policy.handshake_s):
+                return await self._shake_hands()
+        except TimeoutError:
+            raise Ended(1000) from None
+        except OSError:
+            raise Ended(None) from None
+
+    async def _shake_hands(self) -> tuple[Peer, str]:
+        nonce = str(uuid.uuid4())
+        challenge = frames.encoded({"nonce": nonce, "ts": self._hub.now_ms()})
+        await self._wire.text(frames.event("connect.challenge", challenge))
+        frame = await self._first()
+        try:
+            connect = frames.params_of(frame, _connect)
+            return await self._admitted(frame, connect, nonce)
+        except HomarusError as error:
+            fault = frames.fault_of(error)
+            raise Ended(
+                frames.POLICY, _short(fault.message), frames.failed(frame.id, fault)
+            ) from None
+
+    async def _first(self) -> Request:
+        text = await self._wire.heard()
+        if text is None:
+            raise Ended(None)
+        try:
+            frame = frames.request_of(text)
+        except NotAFrame as bad:
+            raise (Ended(1000) if bad.malformed else Ended(frames.POLICY, str(bad))) from None
+        if frame.method != "connect":
+            why = "invalid handshake: first request must be connect"
+            fault = Fault(frames.INVALID_REQUEST, why)
+            raise Ended(frames.POLICY, why, frames.failed(frame.id, fault))
+        return frame
+
+    async def _admitted(self, frame: Request, connect: Connect, nonce: str) -> tuple[Peer, str]:
+        spoken = handshake.version(connect)
+        for denied in (spoken, handshake.shape(connect)):
+            if isinstance(denied, Deny):
+                raise _ended(frame, denied)
+        signed = handshake.signed_by(connect)
+        if signed is not None:
+            why = signature.check(signed, nonce, self._hub.now_ms())
+            if why is not None:
+                raise _ended(frame, handshake.unproven(why))
+        token = await self._token(frame, connect)
+        company = "" if token is None else token.company or self._door.default_company
+        known = await self._known(company, connect, token)
+        facts = handshake.Facts(
+            connect=connect, direct=self._where.direct, page=self._where.page, token=token,
+            owner_of=known.owner_of, device=known.device, grant=known.grant,
+        )  # fmt: skip
+        decided = handshake.decide(facts)
+        if isinstance(decided, Deny):
+            raise _ended(frame, decided)
+        if token is None:
+            raise AssertionError("admitted without a token")
+        proof = Proof.DEVICE if known.owner_of is not None else Proof.TOKEN
+        peer = Peer(
+            id=str(uuid.uuid4()), link=self._link, company=company, token=token, proof=proof,
+            role=connect.role, scopes=(), client=connect.client, caps=frozenset(connect.caps),
+            device=None if connect.device is None else connect.device.id,
+            address=self._where.address, direct=self._where.direct, since_ms=self._hub.now_ms(),
+        )  # fmt: skip
+        if isinstance(decided, Ask):
+            await self._ask(frame, connect, peer, decided, known.grant)
+        assert isinstance(decided, Admit)
+        grant = await self._let_in(connect, peer, decided, known)
+        peer.scopes = decided.scopes
+        speaks = spoken if isinstance(spoken, int) else frames.PROTOCOL
+        hello = await self._hello_ok(peer, decided, grant, speaks)
+        self._take(self._hub.policy.max_payload_bytes)
+        return peer, frames.ok(frame.id, hello)
+
+    async def _token(self, frame: Request, connect: Connect) -> Token | None:
+        """The live token of the first secret that has one. Wrong ones are counted by address."""
+        secrets = handshake.secrets_of(connect)
+        now_s = asyncio.get_running_loop().time()
+        address = self._where.address
+        wait_s = 0.0 if self._where.direct else self._limiter.wait_s(address, now_s)
+        if secrets and wait_s > 0:
+            raise _ended(frame, handshake.limited(round(wait_s * 1000)))
+        for secret in secrets:
+            try:
+                return await self._door.of_secret(secret)
+            except Unauthenticated:
+                continue
+        if secrets:
+            self._limiter.failed(address, now_s)
+        return None
+
+    async def _known(self, company: str, connect: Connect, token: Token | None) -> Known:
+        device = None if connect.device is None else connect.device.id
+        company = company or self._door.default_company
+        found: Known = await self._hub.means.store.read(
+            known_of, company, device, connect.role, None if token is None else token.id
+        )
+        return found
+
+    async def _ask(
+        self, frame: Request, connect: Connect, peer: Peer, wanted: Ask, held: Grant | None
+    ) -> None:
+        """The device has to be let in: the request is a row, the client is told its id."""
+        claim = self._claim(connect, wanted.scopes)
+        action = peer.action("device.ask", f"device:{claim.device}")
+        row = await self._hub.means.store.write(action, devices.ask, claim, wanted.reason)
+        raise _ended(frame, handshake.pairing_required(wanted.reason, row, held))
+
+    def _claim(self, connect: Connect, asked: tuple[str, ...]) -> Claim:
+        proof, client = connect.device, connect.client
+        if proof is None:
+            raise AssertionError("a claim without a device")
+        return Claim(
+            device=proof.id, public_key=proof.public_key, role=connect.role, scopes=asked,
+            client_id=client.id, client_mode=client.mode, name=client.display_name,
+            platform=client.platform, family=client.device_family,
+            remote_ip=self._where.address,
+        )  # fmt: skip
+
+    async def _let_in(
+        self, connect: Connect, peer: Peer, decided: Admit, known: Known
+    ) -> Grant | None:
+        """The device's own grant, which it acts with from here on; None: it has none."""
+        if connect.device is None or decided.method == "device-token":
+            return known.owner_of
+        grant = known.grant if decided.pair == "" else None
+        if decided.pair:
+            secret = secret_of(self._hub.means.sealer, os.urandom(NONCE_BYTES).hex())
+            claim = self._claim(connect, decided.scopes)
+            action = peer.action("device.connect", f"device:{claim.device}")
+            grant = await self._hub.means.store.write(
+                action, let_in, claim, secret, decided.pair == "silent"
+            )
+        if grant is None or grant.token is None:
+            return None
+        token = await self._hub.means.store.read(tokens.by_id, grant.token)
+        if token is not None:
+            peer.token, peer.proof = token, Proof.DEVICE
+        return grant
+
+    async def _hello_ok(
+        self, peer: Peer, decided: Admit, grant: Grant | None, speaks: int
+    ) -> dict[str, Any]:
+        hub, policy = self._hub, self._hub.policy
+        auth: dict[str, Any] = {
+            "method": decided.method, "role": peer.role, "scopes": list(peer.scopes),
+        }  # fmt: skip
+        if grant is not None and grant.nonce is not None:
+            secret = secret_of(hub.means.sealer, grant.nonce)
+            auth |= {"deviceToken": secret.clear,
+                     "issuedAtMs": grant.rotated_ms or grant.created_ms}  # fmt: skip
+        snapshot = await health.snapshot(hub, peer)
+        return {
+            "type": "hello-ok",
+            "protocol": speaks,
+            "server": {"version": __version__, "bootId": hub.boot_id, "connId": peer.id},
+            "features": {
+                "methods": sorted(m.name for m in self._methods.values() if m.advertised),
+                "events": sorted(EVENTS),
+                "capabilities": list(CAPABILITIES),
+            },
+            "snapshot": snapshot,
+            "auth": auth,
+            "policy": {
+                "maxPayload": policy.max_payload_bytes,
+                "maxBufferedBytes": policy.max_buffered_bytes,
+                "tickIntervalMs": round(policy.tick_s * 1000),
+            },
+        }
+
+
+def _ended(frame: Request, denied: Deny) -> Ended:
+    fault: Fault = denied.fault
+    return Ended(denied.code, _short(fault.message), frames.failed(frame.id, fault))
+
+
+def _short(text: str) -> str:
+    """A close frame holds at most 123 bytes of reason."""
+    return text.encode()[:120].decode("utf-8", "ignore")
+
+
+# -- units and reads -----------------------------------------------------------------------
+
+
+def known_of(rx: Rx, company: str, device: str | None, role: str, token: str | None) -> Known:
+    grant = None if device is None else devices.grant(rx, company, device, role)
+    if grant is not None and grant.token is not None:
+        live = tokens.by_id(rx, grant.token)
+        if live is None or not live.live(rx.now_ms):
+            grant = msgspec.structs.replace(grant, token=None, nonce=None)
+    return Known(
+        owner_of=None if token is None else devices.grant_of_token(rx, token),
+        device=None if device is None else devices.by_id(rx, company, device),
+        grant=grant,
+    )
+
+
+def let_in(tx: Any, claim: Claim, secret: Secret, silent: bool) -> Grant:
+    return devices.let_in(tx, claim, secret, silent=silent)

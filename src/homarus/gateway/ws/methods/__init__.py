@@ -1,0 +1,1 @@
+"""The methods, a module a family; `table.py` has them all."""

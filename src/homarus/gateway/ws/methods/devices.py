@@ -1,0 +1,132 @@
+"""Devices: who wants in, who is in, their tokens (gateway contract, 2.6, 9)."""
+
+import os
+from typing import Any, Final
+
+from homarus.gateway.ws import frames, shapes
+from homarus.gateway.ws.frames import Params
+from homarus.gateway.ws.method import Ask, Desk, Nothing, work, write
+from homarus.gateway.ws.secret import NONCE_BYTES, secret_of
+from homarus.kernel import devices
+from homarus.kernel.devices import Grant
+from homarus.kernel.scopes import PAIRING, READ
+from homarus.store.port import Rx, Tx
+
+Doc = dict[str, Any]
+
+
+class OfRequest(Params):
+    request_id: str
+
+
+class OfDevice(Params):
+    device_id: str
+
+
+class Rename(Params):
+    device_id: str
+    label: str
+
+
+class Rotate(Params):
+    device_id: str
+    role: str
+    scopes: list[str] | None = None
+
+
+class OfRole(Params):
+    device_id: str
+    role: str
+
+
+async def listed(desk: Desk, params: Nothing) -> Doc:
+    _ = params
+    here = frozenset(peer.device for peer in desk.hub.peers.values() if peer.device)
+    found: Doc = await desk.read(_listed, desk.peer.company, here)
+    return found
+
+
+def _listed(rx: Rx, company: str, here: frozenset[str]) -> Doc:
+    return {
+        "pending": [shapes.pairing(rx, row) for row in devices.pending(rx, company)],
+        "paired": [shapes.device(rx, row, row.id in here) for row in devices.listed(rx, company)],
+    }
+
+
+def approve(tx: Tx, ask: Ask) -> Doc:
+    row = devices.decide(tx, ask.params.request_id, approve=True)
+    device = devices.need(tx, tx.company, row.device)
+    return {"requestId": row.id, "device": shapes.device(tx, device, connected=False)}
+
+
+def reject(tx: Tx, ask: Ask) -> Doc:
+    row = devices.decide(tx, ask.params.request_id, approve=False)
+    return {"requestId": row.id, "deviceId": row.device}
+
+
+def remove(tx: Tx, ask: Ask) -> Doc:
+    return {"deviceId": devices.remove(tx, ask.params.device_id).id}
+
+
+def rename(tx: Tx, ask: Ask) -> Doc:
+    label = ask.params.label
+    if len(label) > devices.MAX_LABEL:
+        raise frames.bad_params("device.pair.rename", f"at label: at most {devices.MAX_LABEL}")
+    row = devices.rename(tx, ask.params.device_id, label)
+    return {"deviceId": row.id, "label": row.label}
+
+
+async def rotate(desk: Desk, params: Rotate) -> Doc:
+    """The value goes to the device itself alone; another one gets it when it connects."""
+    secret = secret_of(desk.hub.means.sealer, os.urandom(NONCE_BYTES).hex())
+    wanted = None if params.scopes is None else tuple(params.scopes)
+    held: Grant = await desk.write(
+        devices.rotate, params.device_id, params.role, wanted, secret,
+        target=f"device:{params.device_id[:80]}",
+    )  # fmt: skip
+    own = desk.peer.device == params.device_id
+    found: Doc = {
+        "deviceId": held.device, "role": held.role, "scopes": list(held.scopes),
+        "rotatedAtMs": held.rotated_ms,
+        "tokenDelivery": "in-band" if own else "withheld-cross-device",
+    }  # fmt: skip
+    return found | ({"token": secret.clear} if own else {})
+
+
+def revoke(tx: Tx, ask: Ask) -> Doc:
+    at_ms = devices.revoke(tx, ask.params.device_id, ask.params.role)
+    return {"deviceId": ask.params.device_id, "role": ask.params.role, "revokedAtMs": at_ms}
+
+
+async def nodes(desk: Desk, params: Nothing) -> Doc:
+    """None: no node can be let in yet."""
+    _ = params
+    return {"ts": desk.hub.now_ms(), "nodes": []}
+
+
+async def node_pairing(desk: Desk, params: Nothing) -> Doc:
+    _ = desk, params
+    return {"pending": [], "paired": []}
+
+
+_CHANGE: Final = "device.change"
+METHODS: Final = (
+    work("device.pair.list", PAIRING, Nothing, listed, "Devices that want in, and those that are",
+         "pending, paired"),
+    write("device.pair.approve", PAIRING, OfRequest, "device.decide", approve,
+          "Let a device in", "requestId, device", target="device:"),
+    write("device.pair.reject", PAIRING, OfRequest, "device.decide", reject,
+          "Do not let it in", "requestId, deviceId", target="device:"),
+    write("device.pair.remove", PAIRING, OfDevice, _CHANGE, remove,
+          "Forget a device; its tokens end", "deviceId", target="device:"),
+    write("device.pair.rename", PAIRING, Rename, _CHANGE, rename, "Call a device something",
+          "deviceId, label", target="device:"),
+    work("device.token.rotate", PAIRING, Rotate, rotate, "Give a device another token",
+         "role, scopes, rotatedAtMs, token to itself alone", capability=_CHANGE,
+         target="device:"),
+    write("device.token.revoke", PAIRING, OfRole, _CHANGE, revoke,
+          "End what a device may in a role", "revokedAtMs", target="device:"),
+    work("node.list", READ, Nothing, nodes, "Nodes; there are none yet", "ts, nodes"),
+    work("node.pair.list", PAIRING, Nothing, node_pairing, "Nodes that want in; there are none",
+         "pending, paired"),
+)  # fmt: skip

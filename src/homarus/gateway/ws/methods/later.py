@@ -1,0 +1,87 @@
+"""Methods of the contract that are not built: they answer why, and are not advertised."""
+
+from typing import Any, Final
+
+from homarus.gateway.ws import frames
+from homarus.gateway.ws.frames import Fault, Params
+from homarus.gateway.ws.method import Desk, Method, work
+from homarus.kernel.devices import NODE
+from homarus.kernel.scopes import ADMIN, APPROVALS, PAIRING, READ, WRITE
+
+
+class Anything(Params, forbid_unknown_fields=False):
+    """Whatever is sent: nothing is done with it."""
+
+
+REASONS: Final = {
+    "jobs are changed by the control plane: `homarus job`": (
+        (ADMIN, "cron.add", "cron.update", "cron.remove", "cron.run"), (READ, "cron.runs"),
+    ),
+    "settings are a file that its user writes: homarus.json": (
+        (ADMIN, "config.set", "config.patch", "config.apply", "config.openFile"),
+    ),
+    "what may run is a registered capability: `homarus capability`": (
+        (ADMIN, "exec.approvals.set", "exec.approvals.node.get", "exec.approvals.node.set"),
+        (APPROVALS, "exec.approval.grants.list", "exec.approval.grants.revoke"),
+    ),
+    "no channel is configured": (
+        (ADMIN, "channels.start", "channels.stop", "channels.logout", "web.login.start",
+         "web.login.wait"),
+        (WRITE, "poll"),
+        (PAIRING, "channels.pairing.list", "channels.pairing.approve", "channels.pairing.dismiss"),
+    ),
+    "agents are made by the control plane: `homarus agent`": (
+        (ADMIN, "agents.create", "agents.update", "agents.delete", "agents.files.set"),
+        (READ, "agents.files.list", "agents.files.get"),
+    ),
+    "heartbeats are not run yet": ((ADMIN, "set-heartbeats"), (WRITE, "wake")),
+    "no node can be paired yet": (
+        (READ, "node.describe"), (WRITE, "node.invoke", "node.pending.enqueue"),
+        (PAIRING, "node.pair.approve", "node.pair.reject", "node.pair.remove",
+         "node.rename"),
+        (NODE, "node.event", "node.invoke.result", "node.invoke.progress", "node.pending.drain",
+         "node.pending.pull", "node.pending.ack", "skills.bins", "node.skills.update",
+         "node.pluginTools.update", "node.pluginSurface.refresh", "node.runnerInventory.update"),
+    ),
+    "tools are called by agents, or by `POST /tools/invoke`": (
+        (WRITE, "tools.invoke"), (READ, "tools.effective"),
+    ),
+    "skills are proposed and granted by the control plane: `homarus capability`": (
+        (ADMIN, "skills.install", "skills.update"), (READ, "skills.search", "skills.detail"),
+    ),
+    "the daemon is started and stopped by its service": (
+        (ADMIN, "gateway.restart.request", "update.run", "update.status", "secrets.reload"),
+        (READ, "gateway.restart.preflight"),
+    ),
+    "this daemon does not do that": (
+        (ADMIN, "chat.inject", "wizard.start", "wizard.next", "wizard.cancel", "wizard.status",
+         "terminal.open", "device.pair.setupCode"),
+        (READ, "usage.status", "usage.cost", "voicewake.get", "tts.status", "tts.providers",
+         "talk.config", "chat.startup", "tasks.list", "gateway.identity.get"),
+        (WRITE, "sessions.steer", "voicewake.set", "tts.enable", "tts.disable", "tts.convert"),
+    ),
+}  # fmt: skip
+"""Why -> `(scope, methods)`; scope NODE: of the role node."""
+
+
+def _refusing(name: str, why: str) -> Any:
+    async def refused(desk: Desk, params: Anything) -> Any:
+        _ = desk, params
+        raise Fault(frames.UNAVAILABLE, f"{name} is not offered: {why}",
+                    {"code": "method.not_offered", "reason": why})  # fmt: skip
+
+    return refused
+
+
+def _rows() -> tuple[Method, ...]:
+    return tuple(
+        work(name, "" if scope == NODE else scope, Anything, _refusing(name, why),
+             f"Not offered: {why}", "UNAVAILABLE", advertised=False,
+             role=NODE if scope == NODE else "operator")
+        for why, groups in REASONS.items()
+        for scope, *names in groups
+        for name in names
+    )  # fmt: skip
+
+
+METHODS: Final = _rows()

@@ -1,0 +1,95 @@
+"""The command line `openclaw` by others, fetched once, as a remote client of a daemon of ours.
+
+Its version and hashes are in `npm/package-lock.json`; it needs Node 24 or newer, and several
+hundred megabytes: `nox -s openclaw` gets both and names the node in HOMARUS_OPENCLAW_NODE. What is
+fetched stays in `.nox/`, under the hash of the lock; its install scripts are not run.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.requires import requires
+
+NODE = "HOMARUS_OPENCLAW_NODE"
+HERE = Path(__file__).parent / "npm"
+CACHE = Path(__file__).parents[2] / ".nox"
+MANIFESTS = ("package.json", "package-lock.json")
+INSTALL_S = 600
+COMMAND_S = 120
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+
+    @property
+    def data(self) -> Any:
+        """The JSON document in what was said."""
+        return json.loads(self.out[self.out.index("{") :])
+
+
+class OpenClaw:
+    """`home`: where it keeps its own state; `run("health", "--json")`."""
+
+    def __init__(self, program: tuple[str, str], home: Path) -> None:
+        self._program = program
+        self._home = home
+        self._state = home / ".openclaw"
+        self.url = ""
+
+    def point_at(self, url: str, token: str) -> None:
+        """Make a daemon its remote gateway."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        self.url = f"ws{url.removeprefix('http')}"
+        remote = {"url": self.url, "token": token}
+        config = {"gateway": {"mode": "remote", "remote": remote}}
+        (self._state / "openclaw.json").write_text(json.dumps(config))
+
+    def run(self, *arguments: str) -> Done:
+        environ = {
+            "PATH": os.environ.get("PATH", ""), "HOME": str(self._home), "NO_COLOR": "1",
+            "OPENCLAW_STATE_DIR": str(self._state), "TMPDIR": str(self._home),
+        }  # fmt: skip
+        done = subprocess.run(
+            [*self._program, *arguments], env=environ, cwd=self._home, capture_output=True,
+            text=True, timeout=COMMAND_S,
+        )  # fmt: skip
+        return Done(done.returncode, done.stdout + done.stderr)
+
+
+def program() -> tuple[str, str]:
+    """`(node, script)`. Skips where they are not there or cannot be had."""
+    node = os.environ.get(NODE)
+    if not node:
+        pytest.skip("a client of several hundred megabytes: `nox -s openclaw` fetches and runs it")
+    npm = requires("npm")
+    lock = b"".join((HERE / name).read_bytes() for name in MANIFESTS)
+    place = CACHE / f"openclaw-{hashlib.sha256(lock).hexdigest()[:16]}"
+    script = place / "node_modules" / "openclaw" / "openclaw.mjs"
+    if not script.exists():
+        _fetch(npm, place)
+    return node, str(script)
+
+
+def _fetch(npm: str, place: Path) -> None:
+    CACHE.mkdir(exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix="openclaw-", dir=CACHE))
+    for name in MANIFESTS:
+        shutil.copy(HERE / name, draft)
+    argv = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(argv, cwd=draft, capture_output=True, text=True, timeout=INSTALL_S)
+    if done.returncode:
+        shutil.rmtree(draft)
+        pytest.skip(f"npm cannot fetch openclaw: {done.stderr.strip()[-500:]}")
+    try:
+        draft.rename(place)
+    except OSError:  # another worker was quicker
+        shutil.rmtree(draft)
