@@ -179,7 +179,9 @@ async def test_a_stranger_reaches_no_unit(first: str, auth: dict[str, str]) -> N
 
 async def converse(store: RecordingStore, door: Door, texts: list[str]) -> list[Any]:
     """What an upgraded client is sent until it is closed."""
-    gateway = Gateway(means_over(store), door, SystemClock(), max_sockets=10, loopback_only=True)
+    gateway = Gateway(
+        means_over(store), door, SystemClock(), max_sockets=lambda: 10, loopback_only=True
+    )
     heard: list[Any] = [{"type": "websocket.connect"}]
     heard += [{"type": "websocket.receive", "text": text} for text in texts]
     sent: list[Any] = []

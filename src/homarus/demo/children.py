@@ -29,6 +29,7 @@ class Ready:
 
     url: str
     token: str
+    gateway_token: str
     pid: int
     ready_ms: int
 
