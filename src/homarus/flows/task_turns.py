@@ -67,8 +67,12 @@ _PAID: Final = (
 
 def takers(rx: Rx) -> list[agents.Agent]:
     """Agents that turns of a model work for, that may hold more, and for which something waits."""
-    found = []
-    for company, agent in agents.run_here(rx, turn_inbound.LLM)[:MAX_LOOKED]:
+    waiting = lanes.companies(rx)
+    found: list[agents.Agent] = []
+    if not waiting:
+        return found
+    idle = [at for at in agents.run_here(rx, turn_inbound.LLM) if at[0] in waiting]
+    for company, agent in idle[:MAX_LOOKED]:
         row = agents.by_id(rx, company, agent)
         if row is not None and lanes.waits(rx, company, agent, row.role, frozenset(row.skills)):
             found.append(row)

@@ -121,6 +121,15 @@ def waits(rx: Rx, company: str, agent: str, role: str | None, skills: frozenset[
     )
 
 
+def companies(rx: Rx) -> frozenset[str]:
+    """Those where anything waits in a lane: the rest need not be asked for each of their agents."""
+    rows = rx.all(
+        "select distinct l.company from lane l where l.live=1 and l.is_open=1 and exists("
+        "select 1 from task x where x.lane=l.id and x.state='queued' and x.blocked=0)"
+    )
+    return frozenset(row[0] for row in rows)
+
+
 def occupy(tx: Tx, project: str, agent: str) -> None:
     """An agent has one more task in a capped project; the cap-th agent closes its lanes."""
     row = tx.one(

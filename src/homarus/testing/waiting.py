@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-SOON_S: Final = 10.0
+SOON_S: Final = 60.0
 LOOK_S: Final = 0.02
 
 
