@@ -16,7 +16,7 @@ from homarus.gateway.ws import signature
 from homarus.gateway.ws.signature import Signed
 from homarus.testing.daemon import Daemon
 
-SOON_S = 10.0
+SOON_S = 30.0
 CLI = {"id": "cli", "version": "1.0.0", "platform": "linux", "mode": "cli"}
 TEST = CLI | {"id": "test", "mode": "test"}
 ADMIN = ("operator.admin",)
