@@ -27,7 +27,7 @@ from homarus.kernel.preflighting import JUDGED
 from homarus.store.port import Store
 
 if TYPE_CHECKING:
-    from homarus.agents.loop import _Run
+    from homarus.agents.run import Run
     from homarus.agents.toolbox import Tools
 
 DIVERTED: Final = "divert.create_task"
@@ -39,7 +39,7 @@ MAX_TOOL_S: Final = 900.0
 class TurnHands:
     """For one call. `recorded`: its result stands already."""
 
-    def __init__(self, run: "_Run", work: str | None, call: ToolCall) -> None:
+    def __init__(self, run: "Run", work: str | None, call: ToolCall) -> None:
         self._run = run
         self._work = work
         self._digest = hashlib.sha256(canonical([call.tool, call.arguments])).digest()

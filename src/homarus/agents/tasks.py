@@ -24,7 +24,7 @@ from homarus.kernel.preflights import Preflight
 from homarus.store.port import Rx, Store
 
 if TYPE_CHECKING:
-    from homarus.agents.loop import _Run
+    from homarus.agents.run import Run
 
 log = structlog.get_logger("tasks")
 
@@ -96,13 +96,13 @@ class Taker:
 # -- ends of a turn that does a task -------------------------------------------------------
 
 
-async def finish(run: "_Run", text: str, outcome: dict[str, Any]) -> None:
+async def finish(run: "Run", text: str, outcome: dict[str, Any]) -> None:
     """The answer is the result. Raises CutOff at a STOP, and what keeps a result from counting."""
     turn = run.started.turn
     await run.write(_report(run), task_turns.finish, turn.id, turn.token, text, outcome)
 
 
-async def fail(run: "_Run", error: HomarusError) -> None:
+async def fail(run: "Run", error: HomarusError) -> None:
     """The task hears what went wrong: it failed, waits for money, or stays open for others."""
     turn = run.started.turn
     told = (turn.id, turn.token, error.code, error.message[:2_000], error.remedy[:2_000])
@@ -124,7 +124,7 @@ async def fail(run: "_Run", error: HomarusError) -> None:
             log.info("turn_left", turn=turn.id, why=error.code, code=lost.code)
 
 
-async def put_by(run: "_Run", reason: str) -> None:
+async def put_by(run: "Run", reason: str) -> None:
     """The turn goes on when its task is claimed again."""
     turn = run.started.turn
     await run.loop.store.write(
@@ -132,7 +132,7 @@ async def put_by(run: "_Run", reason: str) -> None:
     )
 
 
-def _report(run: "_Run", capability: str = "task.result") -> Action:
+def _report(run: "Run", capability: str = "task.result") -> Action:
     work = run.started.turn.work
     return run.action(capability, f"task:{work}", task=work, preflight=None)
 
@@ -140,7 +140,7 @@ def _report(run: "_Run", capability: str = "task.result") -> Action:
 # -- what a turn may do of its task --------------------------------------------------------
 
 
-async def preflight_for(run: "_Run", work: str, capability: str, target: str) -> str | None:
+async def preflight_for(run: "Run", work: str, capability: str, target: str) -> str | None:
     """The preflight for an act of a task's turn; None: the one of its claim, or none is needed.
 
     What the claim does not cover is thought about first, as an agent elsewhere has to by itself:
