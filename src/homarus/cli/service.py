@@ -67,7 +67,7 @@ class Service:
             program=(sys.executable, "-P", "-m", "homarus.cli.main", "--home", str(home), "up"),
             home=home,
             name=self.name,
-            environment={"PATH": _search_path(user, self.kind)},
+            environment={"PATH": _search_path(_home_of(run_as), self.kind)},
             user=user if self.system else None,
             drain_s=read(source(home)).settings.drain_s,
         )
@@ -139,9 +139,20 @@ class Service:
         return stop_s(self.need()) + 10.0
 
 
-def _search_path(user: str, kind: str) -> str:
+def _home_of(user: str | None) -> Path:
+    if user is None:
+        return Path.home()
+    try:
+        return Path(f"~{user}").expanduser()
+    except RuntimeError as error:
+        raise Invalid(
+            "service.value", f"there is no user {user!r}", "Make it first, see useradd(8)."
+        ) from error
+
+
+def _search_path(user_home: Path, kind: str) -> str:
     """Where executors find programs: beside this Python, the user's own, the system's."""
-    own = Path(f"~{user}").expanduser() / ".local" / "bin"
+    own = user_home / ".local" / "bin"
     found = [str(Path(sys.executable).parent), str(own), *PATH.split(":")]
     if kind == "launchd":
         found.insert(2, HOMEBREW)

@@ -8,7 +8,8 @@
 
 It honours Type=notify, NotifyAccess=main|none|all, Restart=, RestartSec=, SuccessExitStatus=,
 RestartPreventExitStatus=, StartLimitBurst=, StartLimitIntervalSec=, WatchdogSec=, TimeoutStartSec=,
-TimeoutStopSec= with EXTEND_TIMEOUT_USEC=, KillMode=mixed, Environment= and EnvironmentFile=
+TimeoutStopSec= with EXTEND_TIMEOUT_USEC=, TimeoutAbortSec=, KillMode=mixed, Environment= and
+EnvironmentFile=
 (systemd.service(5), sd_notify(3)). Linux only: it waits on a pidfd. `pace` multiplies RestartSec=.
 """
 
@@ -30,8 +31,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 LONG_S: Final = 60.0
-ABORT_S: Final = 5.0
-"""From SIGABRT to SIGKILL; TimeoutAbortSec= is long by default."""
 DATAGRAM_BYTES: Final = 4_096
 MAX_EVENTS: Final = 10_000
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -55,6 +54,7 @@ class Unit:
     watchdog_s: float
     start_s: float
     stop_s: float
+    abort_s: float
     access: str
 
 
@@ -87,6 +87,7 @@ def parse(text: str, environ: Mapping[str, str]) -> Unit:
         watchdog_s=_seconds(one("WatchdogSec", "0")),
         start_s=_seconds(one("TimeoutStartSec", "90")),
         stop_s=_seconds(one("TimeoutStopSec", "90")),
+        abort_s=_seconds(one("TimeoutAbortSec", one("TimeoutStopSec", "90"))),
         access=one("NotifyAccess", "main"),
     )
 
@@ -297,7 +298,7 @@ class _Life:
             self.is_silent = True
             self.manager._tell("watchdog", self.process.pid)
         self.process.send_signal(self.next_signal)
-        self._arm(ABORT_S, signal.SIGKILL)
+        self._arm(self.unit.abort_s, signal.SIGKILL)
 
     def _hear(self) -> None:
         space = socket.CMSG_SPACE(_CREDENTIALS.size)
