@@ -248,6 +248,19 @@ def test_a_configuration_with_mistakes_is_not_installed(machine: Machine) -> Non
     assert not machine.unit.exists()
 
 
+def test_secrets_that_the_configuration_refers_to_must_be_there_for_the_service(
+    machine: Machine,
+) -> None:
+    state = machine.folder / "state"
+    state.mkdir()
+    (state / "homarus.json").write_text('{store: "postgresql://h:${DB_PASSWORD}@db/h"}')
+    machine.env["DB_PASSWORD"] = "of-this-shell"
+    assert "DB_PASSWORD" in machine("install").err
+    (state / "service.env").write_text("# secrets\nDB_PASSWORD='of-the-service'\n")
+    assert machine("install").code == 0
+    assert "of-the-service" not in machine.unit.read_text()
+
+
 def test_a_system_unit(machine: Machine) -> None:
     text = machine(
         "install", "--system", "--run-as", "nobody", "--print", "--name", "homarus-x"

@@ -13,6 +13,10 @@ import pytest
 from homarus.service import notify
 from homarus.testing.supervisor import Supervisor, parse
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="abstract sockets, and the supervisor"
+)
+
 SOON_S = 20.0
 
 
@@ -35,7 +39,7 @@ def heard(manager: socket.socket) -> list[str]:
 def test_what_is_said(manager: socket.socket) -> None:
     notify.ready("http://127.0.0.1:1")
     assert heard(manager) == ["READY=1", "STATUS=http://127.0.0.1:1", f"MAINPID={os.getpid()}"]
-    notify.stopping(40.5)
+    notify.stopping(10.5)
     assert heard(manager) == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=40500000", "STATUS=draining"]
     notify.reloading("restarting\nREADY=1")
     reloading, at, status = heard(manager)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from homarus.testing.daemon import key
 from homarus.testing.model_server import Echo, Hold, ModelServer
 from homarus.testing.supervisor import Supervisor, parse
 from tests.support.commands import Terminal
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor waits on a pidfd")
 
 AGENTS = ("ada", "bob", "cy")
 LONG_S = 60.0

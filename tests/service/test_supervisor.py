@@ -8,6 +8,8 @@ import pytest
 
 from homarus.testing.supervisor import Supervisor, comes_again, parse
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor waits on a pidfd")
+
 TERM, KILL = -signal.SIGTERM, -signal.SIGKILL
 
 

@@ -13,7 +13,7 @@ import click
 from homarus.base.errors import Conflict, Invalid, NotFound, Unavailable
 from homarus.cli import logs
 from homarus.cli.command import Group
-from homarus.cli.context import Context, pass_context
+from homarus.cli.context import DEFAULT_HOME, Context, pass_context
 from homarus.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class Service:
         self.ctx = ctx
         self.name = name
         self.system = system
+        if os.name == "nt":
+            raise Unavailable(
+                "service.no_manager",
+                "there is neither systemd nor launchd on Windows",
+                "Have its task scheduler run `homarus up`.",
+            )
         self.kind = kind or ("launchd" if sys.platform == "darwin" else "systemd")
         if self.kind == "launchd" and system:
             raise Invalid(
@@ -56,21 +62,32 @@ class Service:
         )
 
     def description(self, run_as: str | None) -> "Description":
-        """Raises `service.root`, and what a daemon would refuse to start with."""
+        """Raises `service.root`, and what the daemon would refuse to start with: it will have the
+        variables of its service, not those of this shell."""
         from homarus.config.read import read
         from homarus.config.settings import source
-        from homarus.service.units import Description
+        from homarus.service.units import ENVIRONMENT_FILE, Description
 
-        home = self.ctx.home.absolute()
         user = self._user(run_as)
+        user_home = _home_of(run_as)
+        home = self._state(user_home if run_as else None).absolute()
+        variables = {"HOME": str(user_home), "PATH": _search_path(user_home, self.kind)}
+        if self.kind == "systemd":
+            variables |= _variables(home / ENVIRONMENT_FILE)
         return Description(
             program=(sys.executable, "-P", "-m", "homarus.cli.main", "--home", str(home), "up"),
             home=home,
             name=self.name,
-            environment={"PATH": _search_path(_home_of(run_as), self.kind)},
+            environment={"PATH": variables["PATH"]},
             user=user if self.system else None,
-            drain_s=read(source(home)).settings.drain_s,
+            drain_s=read(source(home, variables)).settings.drain_s,
         )
+
+    def _state(self, run_as_home: Path | None) -> Path:
+        """The home directory; by default that of the user whom the daemon runs as."""
+        if run_as_home is None or self.ctx.given_home or os.environ.get("HOMARUS_HOME"):
+            return self.ctx.home
+        return run_as_home / Path(DEFAULT_HOME).name
 
     def _user(self, run_as: str | None) -> str:
         if run_as is not None and not self.system:
@@ -148,6 +165,22 @@ def _home_of(user: str | None) -> Path:
         raise Invalid(
             "service.value", f"there is no user {user!r}", "Make it first, see useradd(8)."
         ) from error
+
+
+def _variables(file: Path) -> dict[str, str]:
+    """Of an environment file, as systemd reads the plain ones: NAME=value, quotes around it or
+    none."""
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for line in lines:
+        name, assigned, value = line.strip().partition("=")
+        if assigned and not name.startswith(("#", ";")):
+            is_quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
+            found[name] = value[1:-1] if is_quoted else value
+    return found
 
 
 def _search_path(user_home: Path, kind: str) -> str:

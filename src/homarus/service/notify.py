@@ -14,12 +14,16 @@ import os
 import socket
 import sys
 import time
-from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
 
 SEND_S: Final = 1.0
 """Longest wait for a manager that does not read."""
+STOP_EXTRA_S: Final = 30
+"""Beyond the drain: turns are handed back, the ledger is anchored, the store closed."""
 PINGS: Final = 2
 """In each period of the watchdog, as sd_watchdog_enabled(3) recommends."""
 
@@ -34,10 +38,11 @@ def reloading(status: str) -> None:
     say("RELOADING=1", f"MONOTONIC_USEC={now_us}", f"STATUS={status}")
 
 
-def stopping(within_s: float) -> None:
-    """The stop may take `within_s`, whatever the unit says: the drain may have been set longer
-    since it was written."""
-    say("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}", "STATUS=draining")
+def stopping(drain_s: float) -> None:
+    """The stop may take `drain_s` and STOP_EXTRA_S, whatever the unit says: the drain may have been
+    set longer since it was written."""
+    within_us = round((drain_s + STOP_EXTRA_S) * 1e6)
+    say("STOPPING=1", f"EXTEND_TIMEOUT_USEC={within_us}", "STATUS=draining")
 
 
 def say(*lines: str) -> bool:
@@ -66,7 +71,7 @@ def watchdog_s() -> float | None:
 
 
 @contextlib.contextmanager
-def watchdog(loop: AbstractEventLoop) -> Iterator[None]:
+def watchdog(loop: "AbstractEventLoop") -> Iterator[None]:
     """Ping while inside, if the manager asked for it."""
     period_s = watchdog_s()
     if period_s is None:

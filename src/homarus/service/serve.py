@@ -30,7 +30,6 @@ from homarus.flows import first_start
 from homarus.service import notify, restart
 from homarus.service.protocols import BoundedHttpProtocol, EventSocketProtocol
 from homarus.service.reloading import POLL_S, Reloader
-from homarus.service.units import STOP_EXTRA_S
 
 log = structlog.get_logger("serve")
 
@@ -264,7 +263,7 @@ async def _run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
             if restarts:
                 notify.reloading("restarting")
             else:
-                notify.stopping(service.app.settings.drain_s + STOP_EXTRA_S)
+                notify.stopping(service.app.settings.drain_s)
             address.unlink(missing_ok=True)
             signals.stop.clear()
             await _stop(service, signals.stop, restarts=restarts)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus.base.errors import Invalid
+from homarus.service.notify import STOP_EXTRA_S
 
 DEFAULT_NAME: Final = "homarus"
 NAME: Final = re.compile(r"homarus(-[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?)?")
@@ -32,8 +33,6 @@ START_LIMIT_S: Final = 300
 WATCHDOG_S: Final = 30
 START_S: Final = 300
 """An upgrade may have to migrate a large store."""
-STOP_EXTRA_S: Final = 30
-"""Beyond the drain: turns are handed back, the ledger is anchored, the store closed."""
 THROTTLE_S: Final = 10
 """The least launchd allows between two starts by default."""
 UMASK: Final = 0o077
