@@ -2,7 +2,6 @@
 
 import os
 import plistlib
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from homarus.service.units import (
     systemd_unit,
 )
 from homarus.testing.supervisor import parse
+from tests.support.requires import requires
 
 VERIFY_S = 60
 PROGRAM = ("/usr/bin/python3", "-P", "-m", "homarus.cli.main", "--home", "/h", "up")
@@ -88,10 +88,10 @@ def test_what_cannot_be_written(wrong: dict[str, object]) -> None:
     assert caught.value.code == "service.value"
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 @pytest.mark.parametrize("scope", ["user", "system"])
 def test_systemd_accepts_the_unit(tmp_path: Path, scope: str) -> None:
     """It looks the program up, so its path is read as it was meant."""
+    verify = [requires("systemd-analyze"), "verify", f"--{scope}", "--man=no"]
     folder = tmp_path / "a b %h $x"
     folder.mkdir()
     program = folder / "python"
@@ -100,19 +100,19 @@ def test_systemd_accepts_the_unit(tmp_path: Path, scope: str) -> None:
     text = systemd_unit(
         described(program=(str(program), *PROGRAM[1:], *ODD), home=folder, user=user)
     )
-    assert _verified(tmp_path, scope, text) == (0, "")
-    code, words = _verified(tmp_path, scope, text.replace("/python", "/absent"))
+    assert _verified(tmp_path, verify, text) == (0, "")
+    code, words = _verified(tmp_path, verify, text.replace("/python", "/absent"))
     assert code != 0
     assert "not executable" in words
-    _, words = _verified(tmp_path, scope, text.replace("WatchdogSec", "WatchdogSecs"))
+    _, words = _verified(tmp_path, verify, text.replace("WatchdogSec", "WatchdogSecs"))
     assert "'WatchdogSecs'" in words
 
 
-def _verified(folder: Path, scope: str, text: str) -> tuple[int, str]:
+def _verified(folder: Path, verify: list[str], text: str) -> tuple[int, str]:
     path = folder / "homarus.service"
     path.write_text(text)
     done = subprocess.run(
-        ["systemd-analyze", "verify", f"--{scope}", "--man=no", str(path)],
+        [*verify, str(path)],
         capture_output=True, text=True, timeout=VERIFY_S,
         env=os.environ | {"XDG_RUNTIME_DIR": str(folder)},
     )  # fmt: skip
