@@ -139,14 +139,14 @@ class Service:
             raise Unavailable(
                 "service.failed",
                 f"`{' '.join(last.argv)}` ended with {last.code}: {last.words or 'no words'}",
-                self._why(),
+                f"See {self._journal()} and `homarus logs`.",
             )
 
-    def _why(self) -> str:
+    def _journal(self) -> str:
+        """Where a start that fails early says why."""
         if self.kind == "launchd":
-            return "See `homarus logs`; `homarus up` in a terminal shows a start that fails."
-        option = "" if self.system else " --user"
-        return f"See `journalctl{option} -u {self.name}` and `homarus logs`."
+            return "`homarus up` in a terminal"
+        return f"`journalctl{'' if self.system else ' --user'} -u {self.name}`"
 
     @property
     def stop_s(self) -> float:

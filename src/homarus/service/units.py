@@ -65,7 +65,9 @@ class Description:
             _need_printable(what, value)
         for path in (self.program[0], str(self.home)):
             if not path.startswith("/"):
-                raise Invalid("service.value", f"{path!r} is no absolute path", "Give the whole.")
+                raise Invalid(
+                    "service.value", f"{path!r} is no absolute path", "Give the whole path."
+                )
         if set(self.program[0]) & set("\"'\\"):
             raise Invalid(
                 "service.value",
