@@ -41,6 +41,7 @@ SYSTEM_TOOLS = {
     "postgresql": ("postgresql", "the PostgreSQL engine"),
     "chromium": ("chromium", "the dashboard in a browser"),
     "nodejs": ("nodejs", "the launchers that clients download"),
+    "systemd-analyze": ("systemd", "the unit of the service, read by systemd"),
     "npm": ("npm", "the wires to models, against a stub by others"),
 }
 
@@ -239,6 +240,7 @@ def find_tool(name):
         return None
     names = {
         "bubblewrap": ("bwrap",),
+        "systemd-analyze": ("systemd-analyze",),
         "chromium": ("chromium", "chromium-browser"),
         "nodejs": ("node", "nodejs"),
         "npm": ("npm",),

@@ -220,6 +220,8 @@ STARTS_PROCESSES = {
     "homarus.demo.children": "the demo's own daemon and agents, in processes of their own",
     "homarus.demo.checks": "asks `homarus audit verify`",
     "homarus.demo.jobs.git_activity": "a job, inside the sandbox",
+    "homarus.service.managers": "asks systemctl or launchctl for a person at the command line",
+    "homarus.testing.supervisor": "a test's own service manager",
 }
 """Modules that can start a process, and why what they start has been judged or has no effect."""
 LIBRARIES = ("subprocess", "multiprocessing", "pty")

@@ -5,8 +5,6 @@ never the values of local variables: those hold secrets.
 """
 
 import logging
-import logging.handlers
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,24 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.redact import redact, redact_text
+from homarus.base.rotate import FILE, RotatingFile
 from homarus.base.structlog_alone import structlog
 
-MAX_LOG_BYTES: Final = 20 * 1024 * 1024
-KEPT_LOGS: Final = 3
 MAX_TRACE_CHARS: Final = 16_000
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
-
-
-class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """A rotating file that only its owner reads."""
-
-    def _open(self) -> Any:
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
-
-        return open(self.baseFilename, self.mode, encoding="utf-8", opener=private)
 
 
 def _trace(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -92,9 +79,7 @@ def configure(folder: Path | None, level: str = "info", stderr: bool = True) -> 
     handlers: list[logging.Handler] = []
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = _PrivateFile(
-            folder / "homarus.log", maxBytes=MAX_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8"
-        )
+        file = RotatingFile(folder / FILE)
         file.setFormatter(_formatter(shared, _as_json))
         handlers.append(file)
     if stderr:

@@ -16,6 +16,8 @@ SECTIONS: Final = {
         "doctor": ("doctor", "What this machine and this home can do."),
         "config": ("config", "The file homarus.json: look, change, check, explain."),
         "dashboard": ("dashboard", "Open the live page in a browser."),
+        "service": ("service", "Have systemd or launchd run the daemon."),
+        "logs": ("logs", "What the daemon wrote to its log; --follow."),
         "companion": ("companion", "Connect this machine to a control plane; see to it."),
     },
     "Work": {

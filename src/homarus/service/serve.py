@@ -27,7 +27,7 @@ from homarus.config import active
 from homarus.config.read import Loaded
 from homarus.config.schema import Settings
 from homarus.flows import first_start
-from homarus.service import restart
+from homarus.service import notify, restart
 from homarus.service.protocols import BoundedHttpProtocol, EventSocketProtocol
 from homarus.service.reloading import POLL_S, Reloader
 
@@ -238,6 +238,11 @@ async def run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
 
     While it is ready, `run/daemon.json` holds `{"url", "pid"}` for the command line.
     """
+    with notify.watchdog(asyncio.get_running_loop()):
+        return await _run(loaded, on_ready)
+
+
+async def _run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = loaded.settings
     service = Service(build(settings), loaded)
@@ -254,9 +259,14 @@ async def run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
             private.write(address, facts.decode())
             log.info("ready", url=ready.url, ms=ready.ready_ms)
             on_ready(ready)
+            notify.ready(ready.url)
             restarts = await _live(service, signals)
         finally:
             log.info("restarting" if restarts else "stopping")
+            if restarts:
+                notify.reloading("restarting")
+            else:
+                notify.stopping(service.app.settings.drain_s)
             address.unlink(missing_ok=True)
             signals.stop.clear()
             await _stop(service, signals.stop, restarts=restarts)
@@ -288,7 +298,9 @@ async def _live(service: Service, signals: _Signals) -> bool:
             if signals.is_hangup():
                 return False
             if service.reloader is not None:
+                notify.reloading("reading the configuration")
                 await service.reloader.check()
+                notify.ready(service.url)
 
 
 async def _may_restart(service: Service) -> bool:
