@@ -18,7 +18,7 @@ from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.base.failpoint import failpoint
 from homarus.base.waking import REST_S, Wake
 from homarus.company.agents import Agent
-from homarus.flows import task_turns, thinking
+from homarus.flows import taking, task_turns, thinking, turn_inbound
 from homarus.kernel import preflights
 from homarus.kernel.preflights import Preflight
 from homarus.store.port import Rx, Store
@@ -65,7 +65,7 @@ class Taker:
 
     async def _offer(self) -> None:
         """One task for each agent that may hold more; its commit brings the next look."""
-        for agent in await self._store.read(task_turns.takers):
+        for agent in await self._store.read(taking.ready, turn_inbound.LLM):
             if self._closing or await self._store.read(task_turns.under_way) >= self._limit():
                 return
             if not await self._has_model(agent):

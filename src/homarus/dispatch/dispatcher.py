@@ -26,7 +26,7 @@ from homarus.dispatch.executor import Executor
 from homarus.dispatch.halting import LiveRun, LiveRuns
 from homarus.dispatch.openresponses import Gateways
 from homarus.egress.proxy import Egress
-from homarus.flows import claiming, creating, leases, running
+from homarus.flows import claiming, creating, leases, running, taking
 from homarus.flows.reaching import Run
 from homarus.records.blobs import Blobs
 from homarus.store.port import Rx, Store, Tx
@@ -87,7 +87,8 @@ class Dispatcher:
 
     async def _offer(self, group: asyncio.TaskGroup) -> None:
         """Claim one task for each idle agent of ours; each claim that succeeds is a run."""
-        for company, agent in await self._store.read(agents.run_here, *self._executors):
+        for row in await self._store.read(taking.ready, *self._executors):
+            company, agent = row.company, row.id
             if agent in self._busy or self._slots.locked():
                 continue
             action = Action(company, "task.claim", "task:", acting=agent, system=WORKER)

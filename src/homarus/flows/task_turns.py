@@ -37,7 +37,7 @@ from homarus.flows import (
 )
 from homarus.records import artifacts
 from homarus.store.port import Rx, Tx
-from homarus.tasks import lanes, service, sql
+from homarus.tasks import service, sql
 from homarus.tasks.model import State as TaskState
 from homarus.tasks.model import Task
 
@@ -46,8 +46,6 @@ KIND: Final = "task"
 BUDGET: Final = "budget"
 """Why a task is blocked whose next request nobody can pay."""
 DAY_MS: Final = 86_400_000
-MAX_LOOKED: Final = 500
-"""Agents that are looked at for work in one go."""
 MAX_COMMENT: Final = 2_000
 MAX_ARTIFACTS: Final = 50
 
@@ -63,20 +61,6 @@ _PAID: Final = (
 
 
 # -- taking --------------------------------------------------------------------------------
-
-
-def takers(rx: Rx) -> list[agents.Agent]:
-    """Agents that turns of a model work for, that may hold more, and for which something waits."""
-    waiting = lanes.companies(rx)
-    found: list[agents.Agent] = []
-    if not waiting:
-        return found
-    idle = [at for at in agents.run_here(rx, turn_inbound.LLM) if at[0] in waiting]
-    for company, agent in idle[:MAX_LOOKED]:
-        row = agents.by_id(rx, company, agent)
-        if row is not None and lanes.waits(rx, company, agent, row.role, frozenset(row.skills)):
-            found.append(row)
-    return found
 
 
 def under_way(rx: Rx) -> int:
