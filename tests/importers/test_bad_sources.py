@@ -106,6 +106,7 @@ def test_the_newer_generations_database_is_named(made: Claw) -> None:
         (MAIN, "text", "is no object"),
         (MAIN, {}, "no usable sessionId"),
         (MAIN, {"sessionId": "../../x"}, "no usable sessionId"),
+        (MAIN, {"sessionId": "a", "sessionFile": "/x/.."}, "no usable sessionFile"),
         ("agent:other:main", {"sessionId": "a"}, "another agent's session"),
         ("agent:main:a b", {"sessionId": "a"}, "no session key"),
         ("agent:main:" + "x" * 400, {"sessionId": "a"}, "no session key"),
@@ -119,6 +120,23 @@ def test_entries_of_the_index(made: Claw, key: str, row: Any, why: str | None) -
     found, findings = sessions.read(made.root, "main", "main")
     assert len(found) == 1, "the other one is taken"
     assert (why or "another one has the key") in findings[0].why
+
+
+@pytest.mark.parametrize(
+    "file, name",
+    [("/home/mia/.openclaw/agents/main/sessions/s-topic-7.jsonl", "s-topic-7.jsonl"),
+     ("C:\\claw\\s.jsonl", "s.jsonl"), (None, "s.jsonl"), (7, "s.jsonl")],
+)  # fmt: skip
+def test_only_the_name_of_the_file_counts(made: Claw, file: Any, name: str) -> None:
+    row = {"sessionId": "s", "sessionFile": file}
+    made.write("agents/main/sessions/sessions.json", json.dumps({MAIN: row}))
+    (found,), _ = sessions.read(made.root, "main", "main")
+    assert found.file == f"agents/main/sessions/{name}"
+
+
+def test_credentials_of_a_broken_configuration_are_known_all_the_same(made: Claw) -> None:
+    made.write("openclaw.json", f"{{models: {{anthropic: {{apiKey: '{claw.KEY}',}}")
+    assert configuration.read(made.root).secrets == {claw.KEY}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{" * 5_000])

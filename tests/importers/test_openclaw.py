@@ -112,6 +112,13 @@ def test_no_credential_gets_anywhere(office: Office, tmp_path: Path) -> None:
     )
 
 
+def test_models_that_are_here_need_not_be_added(office: Office, tmp_path: Path) -> None:
+    root = claw.furnished(tmp_path / "claw").root
+    assert [row["name"] for row in office.look(root)["models"]] == ["default", "qwen3"]
+    office("model", "add", "--base-url", "http://127.0.0.1:1/v1", "--model", "m", "--no-key")
+    assert [row["name"] for row in office.look(root)["models"]] == ["qwen3"]
+
+
 def test_what_is_not_taken_is_named(office: Office, tmp_path: Path) -> None:
     made = claw.furnished(tmp_path / "claw")
     made.write("cron/jobs.json", "{}")

@@ -7,6 +7,7 @@ import click
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
+from homarus.cli.output import clean
 
 command = Group("import", help="Take over what other systems keep on disk.")
 
@@ -37,7 +38,7 @@ def openclaw(
         ctx.out.document(report.document(todo, None))
         ctx.out.line("" if dry_run or not todo.is_done else "Everything is there already.")
         return Exit.OK
-    done = doing.do(todo, ctx.api, home, lambda text: click.echo(text, err=True))
+    done = doing.do(todo, ctx.api, home, lambda text: click.echo(clean(text), err=True))
     ctx.out.document(report.document(todo, done))
     for line in report.finding_lines(done.findings):
         ctx.out.line(line)

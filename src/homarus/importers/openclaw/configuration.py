@@ -39,6 +39,7 @@ DIALECTS: Final = {"anthropic-messages": "anthropic", "openai-responses": "opena
                    "openai-completions": "openai"}  # fmt: skip
 KNOWN: Final = ("anthropic", "openai", "openrouter", "ollama", "vllm")
 _ASSIGNED: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+_WRITTEN: Final = re.compile(r"""["']?([\w-]+)["']?\s*:\s*["']([^"'\n]{8,})["']""")
 _NAMED: Final = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -72,9 +73,9 @@ class Configuration(msgspec.Struct, frozen=True):
 def read(root: Path) -> Configuration:
     """Whatever is wrong with the file is a finding."""
     found: list[Finding] = []
-    value = _value(root, found)
-    secrets, credentials = _credentials(root, value)
-    found += credentials
+    secrets: set[str] = set()
+    value = _value(root, found, secrets)
+    found += _credentials(root, value, secrets)
     found += [Finding(f"{FILE}: {part}", *why) for part, why in NOT_YET.items() if value.get(part)]
     found += [
         Finding(f"{FILE}: channels.{name}", "channels are not connected here yet")
@@ -84,12 +85,17 @@ def read(root: Path) -> Configuration:
     return Configuration(agents, _models(value, agents), tuple(found), frozenset(secrets))
 
 
-def _value(root: Path, found: list[Finding]) -> dict[str, Any]:
+def _value(root: Path, found: list[Finding], secrets: set[str]) -> dict[str, Any]:
+    """`secrets` gets those of a file that cannot be parsed too."""
     path = root / FILE
     try:
         files.check_plain(root, path)
         disk = config_files.read(path, FILE)
         text = "{}" if disk is None else disk.text
+        secrets |= {
+            pair[2] for pair in _WRITTEN.finditer(text)
+            if is_secret_key(pair[1]) and not pair[2].startswith("${")
+        }  # fmt: skip
         value = include.resolve(root, FILE, text, []).root.plain()
         return dict(value)
     except Unusable as error:
@@ -182,9 +188,8 @@ def _command(name: str, ref: str, providers: dict[str, Any]) -> str:
 # -- credentials -----------------------------------------------------------------------------
 
 
-def _credentials(root: Path, value: dict[str, Any]) -> tuple[set[str], list[Finding]]:
-    """Their values, and where they stand."""
-    secrets: set[str] = set()
+def _credentials(root: Path, value: dict[str, Any], secrets: set[str]) -> list[Finding]:
+    """Where they stand; `secrets` gets their values."""
     found = _in_value(value, FILE, "", secrets)
     for folder in files.folders(root, root / "agents"):
         place = f"agents/{folder}/agent/auth-profiles.json"
@@ -208,7 +213,7 @@ def _credentials(root: Path, value: dict[str, Any]) -> tuple[set[str], list[Find
         found.append(Finding("credentials/", "credentials are never copied",
                              "Log in again where they are needed."))  # fmt: skip
     found += _in_environment(root, secrets)
-    return secrets, found
+    return found
 
 
 def _in_value(value: Any, file: str, path: str, secrets: set[str], depth: int = 0) -> list[Finding]:

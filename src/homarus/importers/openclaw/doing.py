@@ -17,6 +17,7 @@ from homarus.base.failpoint import failpoint
 from homarus.client.errors import Unreachable
 from homarus.client.http import Client
 from homarus.client.paths import path_part
+from homarus.conversations import keys
 from homarus.flows.importing import MAX_LINES, session_id
 from homarus.importers.openclaw import lines, workspace
 from homarus.importers.openclaw.files import Finding, Unusable
@@ -44,6 +45,13 @@ class Daemon:
             rows = self._api.pages("/agents", "agents", limit=MAX_AGENTS)
             self._agents = {str(row["name"]): row for row in rows}
         return self._agents.get(name)
+
+    def has_model(self, name: str) -> bool:
+        try:
+            self._api.get(f"/models/{path_part(name)}")
+        except NotFound:
+            return False
+        return True
 
     def session(self, ref: str) -> dict[str, Any] | None:
         try:
@@ -114,7 +122,7 @@ def _send(api: Client, source: Source, step: SessionStep, agent: str) -> None:
     session, seen = step.session, step.outline
     found = lines.lines(
         source.root, source.root / session.file, seen, session_id(agent, step.source),
-        secrets=source.configuration.secrets, own=session.key.endswith(":main"),
+        secrets=source.configuration.secrets, own=session.key == keys.main_of(session.agent),
     )  # fmt: skip
     head = {"agentId": agent, "source": step.source, "sessionKey": session.key,
             "kind": session.kind}  # fmt: skip

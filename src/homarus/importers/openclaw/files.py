@@ -36,6 +36,25 @@ def inside(root: Path, path: Path) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether anything has that name. Raises Unusable where that cannot be seen."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise Unusable(why_not(error)) from error
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Links followed; what cannot be seen is none."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def check_plain(root: Path, path: Path) -> None:
     """Raises Unusable unless it is a plain file whose place is in the directory."""
     try:
@@ -51,7 +70,7 @@ def check_plain(root: Path, path: Path) -> None:
 
 def json_object(root: Path, path: Path) -> dict[str, Any]:
     """Raises FileNotFoundError, Unusable."""
-    if not path.exists() and not path.is_symlink():
+    if not is_there(path):
         raise FileNotFoundError(path)
     check_plain(root, path)
     try:

@@ -133,7 +133,7 @@ def lines(
 
 def _read(root: Path, path: Path) -> Iterator[_Read]:
     """Every line that is not blank. Raises Unusable."""
-    if not path.exists() and not path.is_symlink():
+    if not files.is_there(path):
         raise Unusable("its transcript is missing")
     files.check_plain(root, path)
     decode = msgspec.json.Decoder().decode

@@ -12,7 +12,7 @@ from homarus.agents.tools import space
 from homarus.conversations import transcript
 from homarus.flows.importing import session_id
 from homarus.importers.openclaw import lines, workspace
-from homarus.importers.openclaw.configuration import Agent, model_name
+from homarus.importers.openclaw.configuration import Agent, Model, model_name
 from homarus.importers.openclaw.files import Finding, Unusable
 from homarus.importers.openclaw.lines import Outline
 from homarus.importers.openclaw.sessions import Session
@@ -26,6 +26,8 @@ class Present(Protocol):
     home: Path | None
 
     def agent(self, name: str) -> dict[str, Any] | None: ...
+
+    def has_model(self, name: str) -> bool: ...
 
     def session(self, ref: str) -> dict[str, Any] | None:
         """By id, or the live one of a key."""
@@ -72,10 +74,13 @@ class FileStep(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
+    """`models`: those that are missing here, to be added by hand."""
+
     source: Source
     agents: tuple[AgentStep, ...]
     sessions: tuple[SessionStep, ...]
     files: tuple[FileStep, ...]
+    models: tuple[Model, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -100,7 +105,10 @@ def make(source: Source, present: Present) -> Plan:
     for each in sessions:
         findings += _of_session(each)
     files = [row for step in agents for row in _files(source, step, present, findings)]
-    return Plan(source, tuple(agents), tuple(sessions), tuple(files), tuple(findings))
+    models = [row for row in source.configuration.models if not present.has_model(row.name)]
+    return Plan(
+        source, tuple(agents), tuple(sessions), tuple(files), tuple(models), tuple(findings)
+    )
 
 
 def _agent(agent: Agent, present: Present, findings: list[Finding]) -> AgentStep:

@@ -13,7 +13,6 @@ MAX_FINDINGS_SHOWN: Final = 200
 
 def document(plan: Plan, done: Done | None) -> dict[str, Any]:
     """`made`: what was done; of a dry run None."""
-    configuration = plan.source.configuration
     findings = (*plan.findings, *(done.findings if done else ()))
     return {
         "dryRun": done is None,
@@ -21,8 +20,7 @@ def document(plan: Plan, done: Done | None) -> dict[str, Any]:
         **_steps(plan.agents, plan.sessions, plan.files),
         "made": None if done is None else _steps(done.agents, done.sessions, done.files),
         "models": [
-            {"name": row.name, "model": row.ref, "command": row.command}
-            for row in configuration.models
+            {"name": row.name, "model": row.ref, "command": row.command} for row in plan.models
         ],
         "notTaken": [
             {"what": row.what, "why": row.why, "remedy": row.remedy or None} for row in findings
@@ -80,11 +78,10 @@ def _of_agent(plan: Plan, agent: str) -> Iterator[str]:
 
 
 def _models(plan: Plan) -> Iterator[str]:
-    rows = plan.source.configuration.models
-    if rows:
+    if plan.models:
         yield ""
         yield "Models and their keys are added by hand:"
-        yield from (f"  {row.command}" for row in rows)
+        yield from (f"  {row.command}" for row in plan.models)
 
 
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """`sessions.json`: which session each key has, and what was set for it (gateway contract, 12.2)."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +21,8 @@ _THREAD: Final = re.compile(r":(thread|topic):")
 
 
 class Session(msgspec.Struct, frozen=True):
-    """`id` over there; `key` in full, as it is here; `file` below the source; tokens and times
-    (Unix ms) as they were counted over there, 0 where not."""
+    """`id`: its transcript's name over there; `key` in full, as it is here; `file` below the
+    source; tokens and times (Unix ms) as they were counted over there, 0 where not."""
 
     agent: str
     id: str
@@ -72,7 +72,7 @@ def read(root: Path, agent: str, folder: str) -> tuple[list[Session], list[Findi
 
 def _other_stores(root: Path, folder: str) -> list[Finding]:
     path = f"agents/{folder}/agent/{DATABASE}"
-    if not (root / path).exists():
+    if not files.is_folder((root / path).parent) or not (root / path).exists():
         return []
     return [Finding(path, "sessions of this newer generation lie in a database, which is not read",
                     "Only what still lies in sessions.json and *.jsonl is taken.")]  # fmt: skip
@@ -101,7 +101,12 @@ def _session(agent: str, place: str, key: str, row: Any) -> Session:
         raise Unusable("the entry has no usable sessionId")
     named = row.get("sessionFile")
     # Often an absolute path of the machine it was written on: only its name counts.
-    name = Path(named).name if isinstance(named, str) and named else f"{id}{SUFFIX}"
+    name = f"{id}{SUFFIX}"
+    if isinstance(named, str) and named:
+        name = PurePosixPath(named.replace("\\", "/")).name
+    id = name.removesuffix(SUFFIX)  # a topic's has one of its own
+    if not _ID.fullmatch(id):
+        raise Unusable("the entry has no usable sessionFile")
     try:
         full = keys.resolve(key, agent)
     except Invalid as error:

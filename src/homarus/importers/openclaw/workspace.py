@@ -24,11 +24,12 @@ from homarus.importers.openclaw.configuration import Agent
 from homarus.importers.openclaw.files import Finding, Unusable
 
 MAX_FILES: Final = 500
-"""Of one agent: what was copied is remembered in a small file."""
+"""Of one agent: what was copied is remembered in one small file."""
 MAX_FILE_BYTES: Final = space.MAX_WRITE_BYTES
 LEFT_OUT: Final = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 MARK: Final = ".from-openclaw"
 MEMORY: Final = "imported.json"
+MAX_MEMORY_BYTES: Final = 1_000_000
 
 
 class File(msgspec.Struct, frozen=True):
@@ -46,7 +47,7 @@ def find(root: Path, agent: Agent) -> tuple[Path | None, list[Finding]]:
     names += ["workspace"] if agent.default else []
     given = [] if agent.workspace is None else [Path(agent.workspace).expanduser()]
     for path in (*given, *(root / name for name in names)):
-        if path.is_dir() and files.inside(root, path):
+        if files.is_folder(path) and files.inside(root, path):
             return path, []
     if agent.workspace is not None:
         return None, [Finding(f"workspace of {agent.name}", f"{agent.workspace[:200]} is not in it",
@@ -161,7 +162,8 @@ def _hash(data: bytes) -> str:
 def _known(target: Path) -> dict[str, str]:
     """What was copied before: path over there -> hash."""
     try:
-        value = json.loads(private.read(target.parent / MEMORY) or "{}")
-    except ValueError:
+        with (target.parent / MEMORY).open("rb") as file:
+            value = json.loads(file.read(MAX_MEMORY_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return {str(name): str(text) for name, text in value.items()} if isinstance(value, dict) else {}
