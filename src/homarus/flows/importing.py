@@ -67,7 +67,8 @@ def session_id(agent: str, source: str) -> str:
 
 def take(tx: Tx, piece: Piece) -> Session:
     """Raises `agent.unknown`, `session.key`, `session.busy`, `session.entry_large`, `import.*`.
-    Emits `session_opened` with the first piece, `session_taken_over` with each."""
+    Emits `session_opened` with the first piece, `session_taken_over` with each, and
+    `session_changed` when it is live."""
     _check(piece)
     agent = agents.need(tx, tx.company, piece.agent)
     key = keys.resolve(piece.key, agent.name)
@@ -160,3 +161,5 @@ def _finish(tx: Tx, row: Session, end: End, added: int) -> None:
         created_ms=end.created_ms or row.created_ms, interaction_ms=end.interaction_ms,
         ended_ms=None if live else row.ended_ms,
     )  # fmt: skip
+    if live:
+        tx.emit("session_changed", row.id, {"fields": ["ended"]})
