@@ -165,9 +165,11 @@ OFFLINE = {
     "homarus.cli.explain": {"homarus.kernel.explained"},
     "homarus.cli.executing": {"homarus.backends"},
     "homarus.cli.mcp": {"homarus.mcp.stdio", "homarus.mcp.extra"},
+    "homarus.cli.importing": {"homarus.importers.openclaw"},
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
-daemon. `mcp` hands messages on to the daemon."""
+daemon. `mcp` hands messages on to the daemon. `import` sends rows to the daemon, and copies files
+into workspaces."""
 REMOTE = frozenset(
     {"base", "bridge", "client", "cli", "companion", "config", "demo", "app", "service"}
 )

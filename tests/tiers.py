@@ -56,6 +56,7 @@ SAME_TIER = frozenset(
         ("cli", "service"),
         ("cli", "bridge"),
         ("cli", "importers"),
+        ("importers", "client"),
         ("cli", "redteam"),
         ("__main__", "cli"),
         ("companion", "client"),

@@ -64,6 +64,7 @@ SECTIONS: Final = {
     "Keep": {
         "backup": ("backup", "Take an online backup of the running daemon."),
         "restore": ("restore", "Put a backup in place; the daemon must be stopped."),
+        "import": ("importing", "Take over what other systems keep on disk."),
         "completion": ("completion", "Print the completion script of a shell."),
     },
 }  # fmt: skip

@@ -28,6 +28,7 @@ from homarus.control_plane import (
     folders,
     gates,
     heartbeats,
+    imports,
     incidents,
     integrations,
     jobs,
@@ -110,6 +111,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     turns,
     heartbeats,
     session_policies,
+    imports,
     mcp_servers,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""

@@ -98,16 +98,53 @@ def newest(rx: Rx, session: str, limit: int, before: int | None = None) -> list[
     return [_entry(row) for row in reversed(rows)]
 
 
-def append(tx: Tx, session: Session, kind: str, body: dict[str, Any], turn: str | None) -> int:
-    """Add a line; its `seq`. Raises `session.entry_large`. Emits `session_entry`.
+class Line(msgspec.Struct, frozen=True):
+    """An entry that another system wrote. `hidden`: no model is shown it."""
 
-    The number is read anew: one unit may append several.
-    """
+    kind: str
+    body: dict[str, Any]
+    created_ms: int
+    hidden: bool = False
+
+
+def taken_over_id(session: str, seq: int) -> str:
+    """The id of an entry that was taken over: never that of one written here at the same place."""
+    return derived_id(session, -seq)
+
+
+def id_at(rx: Rx, session: str, seq: int) -> str | None:
+    row = rx.one("select id from entry where session=? and seq=?", (session, seq))
+    return None if row is None else str(row[0])
+
+
+def take_over(tx: Tx, session: str, first: int, lines: list[Line]) -> None:
+    """Add lines of another system, with the times they had there, as entries from `first` on, which
+    is the next free place. Raises `session.entry_large`."""
+    for seq, line in enumerate(lines, first):
+        text = _checked(line.body)
+        tx.run(
+            f"insert into entry({_COLUMNS}, quiet) values(?,?,?,?,?,?,?,?)",
+            (session, seq, taken_over_id(session, seq), None, line.kind, text, line.created_ms,
+             int(line.hidden)),
+        )  # fmt: skip
+    tx.run("update session set entries=? where id=?", (first + len(lines) - 1, session))
+
+
+def _checked(body: dict[str, Any]) -> str:
     text = _encode(body).decode()
     if len(text) > MAX_BODY_CHARS:
         raise TooLarge(
             "session.entry_large", "a line of the transcript is too long", f"{MAX_BODY_CHARS}."
         )
+    return text
+
+
+def append(tx: Tx, session: Session, kind: str, body: dict[str, Any], turn: str | None) -> int:
+    """Add a line; its `seq`. Raises `session.entry_large`. Emits `session_entry`.
+
+    The number is read anew: one unit may append several.
+    """
+    text = _checked(body)
     row = tx.one(
         "update session set entries=entries+1, updated_ms=? where id=? returning entries",
         (tx.now_ms, session.id),

@@ -28,20 +28,30 @@ def open_session(tx: Tx, agent: agents.Agent, key: str | None, kind: str) -> Ses
     found = sessions.by_key(tx, tx.company, full)
     if found is not None:
         return found
-    if full == keys.main_of(agent.name):
+    return begin(tx, agent, full, kind)
+
+
+def begin(tx: Tx, agent: agents.Agent, key: str, kind: str, ended_as: str | None = None) -> Session:
+    """A session with its conversation and standing task. `key` in its full form, which no live one
+    has; `ended_as`: the id of one that is not live from the start."""
+    if key == keys.main_of(agent.name):
         place = talk.direct(tx, agent.id)
     else:
-        place = talk.create(tx, "session", title=full)
-    return _begin(tx, agent.id, full, kind, place.id, _standing(tx, agent, full).id)
+        place = talk.create(tx, "session", title=key)
+    task = _standing(tx, agent, key).id
+    return _begin(tx, agent.id, key, kind, place.id, task, ended_as)
 
 
-def _begin(tx: Tx, agent: str, key: str, kind: str, conversation: str, task: str) -> Session:
+def _begin(
+    tx: Tx, agent: str, key: str, kind: str, conversation: str, task: str,
+    ended_as: str | None = None,
+) -> Session:  # fmt: skip
     row = Session(
-        id=tx.new_id(), company=tx.company, agent=agent, key=key, kind=kind,
+        id=ended_as or tx.new_id(), company=tx.company, agent=agent, key=key, kind=kind,
         conversation=conversation, task=task, label=None, model=None,
         thinking=None, queue_mode=None, entries=0, first_kept=1, compactions=0, input_tokens=0,
         output_tokens=0, context_tokens=0, created_ms=tx.now_ms, updated_ms=tx.now_ms,
-        interaction_ms=tx.now_ms, ended_ms=None,
+        interaction_ms=tx.now_ms, ended_ms=None if ended_as is None else tx.now_ms,
     )  # fmt: skip
     sessions.insert(tx, row)
     return row

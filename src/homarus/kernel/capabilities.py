@@ -163,6 +163,7 @@ BUILTIN: Final = _table(
     Builtin("turn.abort", "End a turn that waits or runs", agents=True, runtimes=True),
     Builtin("turn.run", "Go on with a turn", operator=None, agents=True, system=True),
     Builtin("session.policy", "Set when sessions begin anew by themselves"),
+    Builtin("import.session", "Take over a session from elsewhere", operator="owner"),
     Builtin("heartbeat.set", "Set an agent's heartbeat"),
     Builtin("heartbeat.wake", "Have an agent look now whether it is needed", runtimes=True),
     Builtin("heartbeat.run", "Look whether an agent is needed", operator=None, system=True),

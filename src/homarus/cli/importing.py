@@ -1,0 +1,56 @@
+"""homarus import"""
+
+from pathlib import Path
+
+import click
+
+from homarus.cli.command import Group
+from homarus.cli.context import Context, pass_context
+from homarus.cli.exit_codes import Exit
+from homarus.cli.output import clean
+
+command = Group("import", help="Take over what other systems keep on disk.")
+
+
+@command.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be made.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--agent", "agents", multiple=True, help="Only this agent; may be repeated.")
+@pass_context
+def openclaw(
+    ctx: Context, directory: Path, dry_run: bool, yes: bool, agents: tuple[str, ...]
+) -> int:
+    """Take over agents, sessions and workspaces of OpenClaw from its state DIRECTORY.
+
+    First it says what would be made and what cannot be taken, then it asks. The directory is only
+    read; stop OpenClaw before. Whoever runs it twice, or again after an interruption, gets
+    everything once.
+    """
+    from homarus.importers.openclaw import doing, plan, report, source
+
+    home = ctx.home if ctx.is_own_daemon() else None
+    found = source.read(directory.expanduser(), agents)
+    todo = plan.make(found, doing.Daemon(ctx.api, home))
+    for line in report.plan_lines(todo):
+        ctx.out.line(line)
+    if dry_run or todo.is_done or not _agreed(ctx, yes):
+        ctx.out.document(report.document(todo, None))
+        ctx.out.line("" if dry_run or not todo.is_done else "Everything is there already.")
+        return Exit.OK
+    done = doing.do(todo, ctx.api, home, lambda text: click.echo(clean(text), err=True))
+    ctx.out.document(report.document(todo, done))
+    for line in report.finding_lines(done.findings):
+        ctx.out.line(line)
+    ctx.out.line(report.done_line(done))
+    return Exit.FAILED if done.findings else Exit.OK
+
+
+def _agreed(ctx: Context, yes: bool) -> bool:
+    """Nobody is asked where nobody can answer, or where one document is wanted."""
+    if yes:
+        return True
+    if ctx.json:
+        return False
+    click.echo(err=True)
+    return click.confirm("Do this?", default=False, err=True)
