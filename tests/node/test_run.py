@@ -53,11 +53,16 @@ async def node(daemon: Daemon, home: Path, *more: str) -> AsyncIterator[Process]
             assert await host.end() == 0
 
 
-async def allow(home: Path, pattern: str) -> None:
+async def homarus(*words: str) -> Any:
+    """A command to its end: what it says as JSON."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "homarus.cli.main", "node", "allow", pattern, "--home", str(home)
-    )
-    assert await process.wait() == 0
+        sys.executable, "-m", "homarus.cli.main", "node", *words, "--json",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(SOON_S):
+        out, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(out)
 
 
 def run(owner: Client, node_id: str, key: str, *argv: str, **more: Any) -> Any:
@@ -70,7 +75,8 @@ def run(owner: Client, node_id: str, key: str, *argv: str, **more: Any) -> Any:
 
 async def test_a_machine_as_a_node(daemon: Daemon, tmp_path: Path) -> None:
     home = tmp_path / "machine"
-    await allow(home, "/usr/bin/printf")
+    said = await homarus("allow", "/usr/bin/printf", "--home", str(home))
+    assert said == {"allowlist": ["/usr/bin/printf"]}
     token = gateway_token(daemon)
     async with joined(daemon) as owner:
         async with node(daemon, home, "--token", token, "--trusted", "--name", "bench") as host:
@@ -98,3 +104,18 @@ async def test_a_machine_as_a_node(daemon: Daemon, tmp_path: Path) -> None:
             assert (await host.says("connected"))["nodeId"] == id_
             await owner.call("node.pair.remove", {"nodeId": id_})
             assert (await host.says("gone"))["code"]
+
+
+async def test_the_owner_by_the_command_line(daemon: Daemon, tmp_path: Path) -> None:
+    home, token = tmp_path / "machine", gateway_token(daemon)
+    own = ("--url", daemon.url, "--token", token)
+    await homarus("allow", "/usr/bin/printf", "--home", str(home))
+    async with node(daemon, home, "--token", token, "--trusted", "--name", "bench") as host:
+        await host.says("connected")
+        (row,) = (await homarus("list", *own))["nodes"]
+        await homarus("approve", row["pendingRequestId"], *own)
+        params = json.dumps({"command": ["printf", "hello"]})
+        reply = await homarus("invoke", "bench", "system.run", "--params", params, *own)
+        assert reply["payload"]["stdout"] == "hello"
+        assert (await homarus("remove", "bench", *own)) == {"nodeId": row["nodeId"]}
+        assert (await homarus("list", *own))["nodes"] == []
