@@ -80,10 +80,9 @@ def test_what_was_not_approved(bench: Bench) -> None:
     assert (done.code, "not allowed" in done.out) == (1, True), done.out
 
 
-def test_its_own_rules_hold_too(bench: Bench) -> None:
-    """A command that nobody allowed on that machine is not run; ours says what it said."""
+def test_a_command_runs_there(bench: Bench) -> None:
+    """As far as that machine's own rules let it, which are not ours."""
     call = {"nodeId": bench.node, "command": "system.run", "idempotencyKey": "a",
             "params": {"command": ["/bin/echo", "hello"], "runId": "r"}}  # fmt: skip
     done = bench.operator.run("gateway", "call", "node.invoke", "--params", json.dumps(call))
-    assert done.code in (0, 1)
-    assert "SYSTEM_RUN_DENIED" in done.out or '"exitCode": 0' in done.out, done.out
+    assert (done.code, '"stdout": "hello\\n"' in done.out) == (0, True), done.out

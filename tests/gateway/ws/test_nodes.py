@@ -15,6 +15,7 @@ from homarus.kernel import invokes, surfaces
 from homarus.testing.daemon import Daemon, running
 from homarus.testing.ground import ManualClock
 from tests.gateway.ws.client import CLI, SOON_S, Client, Device, dialled, gateway_token, joined
+from tests.gateway.ws.conftest import ONE_LOOP
 
 HOST = CLI | {"id": "node-host", "mode": "node", "displayName": "bench"}
 NODE, OTHER = Device(7), Device(8)
@@ -49,9 +50,10 @@ async def approve(owner: Client, device: Device = NODE) -> dict[str, Any]:
 
 @asynccontextmanager
 async def pair(daemon: Daemon) -> AsyncIterator[tuple[Client, Client]]:
-    """An owner, and a node that was approved."""
+    """An owner, and a node that is approved."""
     async with joined(daemon) as owner, node(daemon) as host:
-        await approve(owner)
+        if (await owner.call("node.pair.list"))["pending"]:
+            await approve(owner)
         yield owner, host
 
 
@@ -183,6 +185,7 @@ async def test_a_device_that_is_removed_is_no_node(daemon: Daemon) -> None:
         assert (await owner.call("node.list"))["nodes"] == []
 
 
+@ONE_LOOP
 @pytest.mark.parametrize(
     ("role", "name"),
     [
@@ -191,8 +194,8 @@ async def test_a_device_that_is_removed_is_no_node(daemon: Daemon) -> None:
         ("operator", "node.event"), ("operator", "skills.bins"),
     ],
 )  # fmt: skip
-async def test_roles_keep_to_their_methods(daemon: Daemon, role: str, name: str) -> None:
-    async with joined(daemon) as owner, node(daemon) as host:
+async def test_roles_keep_to_their_methods(shared: Daemon, role: str, name: str) -> None:
+    async with joined(shared) as owner, node(shared) as host:
         error = await (host if role == "node" else owner).error(name, {})
         assert error["message"] == f"unauthorized role: {role}"
 
@@ -219,6 +222,7 @@ async def test_an_invoke_is_a_row_before_the_node_hears_of_it(daemon: Daemon) ->
         assert await outcomes(daemon) == ["allow", "done"]
 
 
+@ONE_LOOP
 @pytest.mark.parametrize(
     ("change", "code", "word"),
     [
@@ -239,8 +243,8 @@ async def test_an_invoke_is_a_row_before_the_node_hears_of_it(daemon: Daemon) ->
         ),
     ],
 )  # fmt: skip
-async def test_refused(daemon: Daemon, change: dict[str, Any], code: str, word: str) -> None:
-    async with pair(daemon) as (owner, host):
+async def test_refused(shared: Daemon, change: dict[str, Any], code: str, word: str) -> None:
+    async with pair(shared) as (owner, host):
         error = await owner.error("node.invoke", RUN | {"idempotencyKey": "a"} | change)
         assert error["code"] == code
         assert word in json.dumps(error)
@@ -382,6 +386,7 @@ async def test_an_approval_is_for_one_command_on_one_node_once(daemon: Daemon) -
 # -- what nodes tell -----------------------------------------------------------------------------
 
 
+@ONE_LOOP
 @pytest.mark.parametrize(
     ("params", "handled"),
     [
@@ -391,8 +396,8 @@ async def test_an_approval_is_for_one_command_on_one_node_once(daemon: Daemon) -
         ({"event": "voice.transcript", "payload": {"text": "x"}}, False),
     ],
 )
-async def test_events(daemon: Daemon, params: dict[str, Any], handled: bool) -> None:
-    async with joined(daemon) as owner, node(daemon) as host:
+async def test_events(shared: Daemon, params: dict[str, Any], handled: bool) -> None:
+    async with joined(shared) as owner, node(shared) as host:
         reply = await host.call("node.event", params)
         assert (reply["ok"], reply["event"], reply["handled"]) == (True, params["event"], handled)
         assert handled or reply["reason"]
@@ -403,6 +408,7 @@ async def test_events(daemon: Daemon, params: dict[str, Any], handled: bool) -> 
             assert row["hostStats"] == {"cpuCount": 4}
 
 
+@ONE_LOOP
 @pytest.mark.parametrize(
     ("name", "params", "reply"),
     [
@@ -413,15 +419,24 @@ async def test_events(daemon: Daemon, params: dict[str, Any], handled: bool) -> 
     ],
 )
 async def test_what_nodes_offer_beside(
-    daemon: Daemon, name: str, params: dict[str, Any], reply: dict[str, Any]
+    shared: Daemon, name: str, params: dict[str, Any], reply: dict[str, Any]
 ) -> None:
-    async with node(daemon) as host:
+    async with node(shared) as host:
         assert await host.call(name, params) == reply
 
 
-async def test_a_node_needs_a_device(daemon: Daemon) -> None:
-    async with dialled(daemon) as client:
+@ONE_LOOP
+async def test_a_node_needs_a_device(shared: Daemon) -> None:
+    async with dialled(shared) as client:
         reply = await client.greet(
-            gateway_token(daemon), role="node", scopes=(), client=HOST, **PLAIN
+            gateway_token(shared), role="node", scopes=(), client=HOST, **PLAIN
         )
         assert reply["error"]["details"]["code"] == "DEVICE_IDENTITY_REQUIRED"
+
+
+async def test_the_newest_connection_of_a_node_is_asked(daemon: Daemon) -> None:
+    async with pair(daemon) as (owner, former), node(daemon) as host:
+        sent, heard = await asked(owner, host, "a")
+        await host.call("node.invoke.result", result(heard))
+        assert (await owner.reply(sent))["ok"]
+        assert not [e for e in former.events if e["event"] == "node.invoke.request"]
