@@ -171,6 +171,8 @@ def sample(info: Any) -> Any:
         return True
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
         return []
+    if isinstance(info, inspect.LiteralType):
+        return info.values[0]
     if isinstance(info, inspect.EnumType):
         return next(iter(info.cls)).value
     return {}

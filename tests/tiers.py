@@ -24,7 +24,7 @@ TIER = {
     "agents": 5, "channels": 5, "egress": 5, "mainspace": 5,
     "control_plane": 6, "gateway": 6, "runtime": 6, "mcp": 6, "web": 6, "openapi": 6,
     "client": 7, "app": 7, "cli": 7, "service": 7, "bridge": 7, "demo": 7,
-    "importers": 7, "redteam": 7, "testing": 7, "__main__": 7, "companion": 7,
+    "importers": 7, "redteam": 7, "testing": 7, "__main__": 7, "companion": 7, "node": 7,
 }
 # fmt: on
 DOMAIN_TIER = 3
@@ -61,6 +61,7 @@ SAME_TIER = frozenset(
         ("__main__", "cli"),
         ("companion", "client"),
         ("cli", "companion"),
+        ("cli", "node"),
         ("gateway", "control_plane"),  # the same door, store and parsing as the API
     }
 )

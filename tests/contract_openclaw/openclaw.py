@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,16 +55,32 @@ class OpenClaw:
         config = {"gateway": {"mode": "remote", "remote": remote}}
         (self._state / "openclaw.json").write_text(json.dumps(config))
 
-    def run(self, *arguments: str) -> Done:
-        environ = {
+    def _environ(self) -> dict[str, str]:
+        return {
             "PATH": os.environ.get("PATH", ""), "HOME": str(self._home), "NO_COLOR": "1",
             "OPENCLAW_STATE_DIR": str(self._state), "TMPDIR": str(self._home),
         }  # fmt: skip
+
+    def run(self, *arguments: str) -> Done:
         done = subprocess.run(
-            [*self._program, *arguments], env=environ, cwd=self._home, capture_output=True,
-            text=True, timeout=COMMAND_S,
+            [*self._program, *arguments], env=self._environ(), cwd=self._home,
+            capture_output=True, text=True, timeout=COMMAND_S,
         )  # fmt: skip
         return Done(done.returncode, done.stdout + done.stderr)
+
+    @contextmanager
+    def beside(self, secret: str, *arguments: str) -> Iterator[None]:
+        """A command that lives until this is left; `secret`: the gateway's."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        process = subprocess.Popen(
+            [*self._program, *arguments], cwd=self._home, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env=self._environ() | {"OPENCLAW_GATEWAY_TOKEN": secret},
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(COMMAND_S)
 
 
 def program() -> tuple[str, str]:

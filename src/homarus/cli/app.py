@@ -40,6 +40,7 @@ SECTIONS: Final = {
         "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
         "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),
         "bridge": ("bridge", "Connect programs of this machine to a company."),
+        "node": ("node", "Machines that a gateway has do things: be one, ask them."),
     },
     "Control": {
         "token": ("token", "Access tokens."),

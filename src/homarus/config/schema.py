@@ -264,7 +264,7 @@ UNUSED: Final[dict[str, str]] = {
     "gateway.http": "The endpoints are always there.",
     "gateway.remote": "Commands take --url and --token.",
     "gateway.controlUi": "The page is always there: `homarus dashboard`.",
-    "gateway.nodes": "There are no nodes.",
+    "gateway.nodes": "What a node may do is what an owner approved of it.",
     "gateway.roles": "Roles of tokens: `homarus token`.",
     "agents.list": f"{_ROWS} `homarus agent`.",
     "agents.entries": f"{_ROWS} `homarus agent`.",

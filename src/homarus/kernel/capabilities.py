@@ -187,6 +187,13 @@ BUILTIN: Final = _table(
     ),
     Builtin("device.decide", "Let a device in, or not", operator="owner"),
     Builtin("device.change", "Rename or remove a device, end or renew its token", operator="owner"),
+    # nodes: devices that offer commands
+    Builtin("node.declare", "Say as a node what it offers", operator=None, runtimes=True),
+    Builtin("node.decide", "Approve what a node offers, or not", operator="owner"),
+    Builtin("node.change", "Rename or remove a node", operator="owner"),
+    Builtin("node.invoke", "Have a node do what it was approved for", effect=Effect.EXEC),
+    Builtin("node.result", "Answer as a node what it was asked", operator=None, runtimes=True),
+    Builtin("node.settle", "Record that a node did not answer", operator=None, system=True),
     # approvals
     Builtin("approval.request", "Ask for an approval", agents=True, runtimes=True),
     Builtin("approval.decide", "Approve or reject", operator="approver", agents=True),

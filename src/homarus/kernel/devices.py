@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from homarus.base.errors import Busy, Conflict, NotFound, Refused
-from homarus.kernel import scopes, tokens
+from homarus.kernel import scopes, surfaces, tokens
 from homarus.kernel.tokens import Token
 from homarus.store.port import Row, Rx, Tx
 
@@ -395,7 +395,8 @@ def rotate(tx: Tx, device: str, role: str, wanted: tuple[str, ...] | None, secre
 
 
 def revoke(tx: Tx, device: str, role: str) -> int:
-    """End a grant; when, in Unix ms. Raises `device.unknown`, `device.role`."""
+    """End a grant; when, in Unix ms. A node's surface has to be approved anew.
+    Raises `device.unknown`, `device.role`."""
     held = _held(tx, device, role)
     if held.token is not None:
         _end(tx, held.token)
@@ -403,6 +404,8 @@ def revoke(tx: Tx, device: str, role: str) -> int:
         "update device_grant set revoked_ms=? where company=? and device=? and role=?",
         (tx.now_ms, tx.company, device, role),
     )
+    if role == NODE:
+        surfaces.forget(tx, device)
     tx.emit("device_changed", tx.new_id(), {"device": device, "role": role})
     return tx.now_ms
 
@@ -422,6 +425,7 @@ def remove(tx: Tx, device: str) -> Device:
     for held in grants_of(tx, tx.company, device):
         if held.token is not None:
             _end(tx, held.token)
+    surfaces.forget(tx, device)
     tx.run("delete from device_grant where company=? and device=?", (tx.company, device))
     tx.run("delete from device where company=? and id=?", (tx.company, device))
     tx.emit("device_removed", tx.new_id(), {"device": device})

@@ -20,18 +20,19 @@ from homarus.control_plane.socket import Wire
 from homarus.gateway.ws import frames, handshake, signature
 from homarus.gateway.ws.frames import Fault, NotAFrame, Request
 from homarus.gateway.ws.handshake import Admit, Ask, Connect, Deny
-from homarus.gateway.ws.hub import EVENTS, Hub
+from homarus.gateway.ws.hub import DIRECT, EVENTS, Hub
 from homarus.gateway.ws.limiter import Limiter
 from homarus.gateway.ws.link import Link
 from homarus.gateway.ws.method import Method
 from homarus.gateway.ws.methods import health
 from homarus.gateway.ws.peer import Peer
 from homarus.gateway.ws.secret import NONCE_BYTES, secret_of
-from homarus.kernel import devices, tokens
-from homarus.kernel.devices import Claim, Device, Grant, Secret
+from homarus.kernel import devices, surfaces, tokens
+from homarus.kernel.devices import NODE, Claim, Device, Grant, Secret
 from homarus.kernel.tokens import Token
 from homarus.store.port import Rx
 
+MAX_PATH_ENV: Final = 4_096
 CAPABILITIES: Final = ("published-model-catalog",)
 _connect = msgspec.json.Decoder(Connect).decode
 
@@ -150,6 +151,8 @@ class Greeting:
         assert isinstance(decided, Admit)
         grant = await self._let_in(connect, peer, decided, known)
         peer.scopes = decided.scopes
+        if peer.role == NODE:
+            await self._declare(connect, peer)
         speaks = spoken if isinstance(spoken, int) else frames.PROTOCOL
         hello = await self._hello_ok(peer, decided, grant, speaks)
         self._take(self._hub.policy.max_payload_bytes)
@@ -221,6 +224,15 @@ class Greeting:
             peer.token, peer.proof = token, Proof.DEVICE
         return grant
 
+    async def _declare(self, connect: Connect, peer: Peer) -> None:
+        """What the node offers, as a row, before it can be asked for any of it."""
+        surface = surfaces.surface_of(connect.caps, connect.commands, connect.permissions)
+        path_env = None if connect.path_env is None else connect.path_env[:MAX_PATH_ENV]
+        await self._hub.means.store.write(
+            peer.action("node.declare", f"node:{peer.device}"), surfaces.declare, peer.device,
+            surface, connect.client.version, path_env,
+        )  # fmt: skip
+
     async def _hello_ok(
         self, peer: Peer, decided: Admit, grant: Grant | None, speaks: int
     ) -> dict[str, Any]:
@@ -239,7 +251,7 @@ class Greeting:
             "server": {"version": __version__, "bootId": hub.boot_id, "connId": peer.id},
             "features": {
                 "methods": sorted(m.name for m in self._methods.values() if m.advertised),
-                "events": sorted(EVENTS),
+                "events": sorted((*EVENTS, *DIRECT)),
                 "capabilities": list(CAPABILITIES),
             },
             "snapshot": snapshot,

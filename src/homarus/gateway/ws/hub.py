@@ -19,6 +19,7 @@ from homarus.agents.live import Live
 from homarus.control_plane.stream import Means
 from homarus.gateway.ws import frames
 from homarus.gateway.ws.handshake import EPHEMERAL
+from homarus.gateway.ws.invokes import Invokes
 from homarus.gateway.ws.peer import Peer
 from homarus.gateway.ws.runs import Run, Runs, Told
 from homarus.kernel.devices import NODE
@@ -38,10 +39,12 @@ EVENTS: Final = {
     "session.message": READ,
     "device.pair.requested": PAIRING, "device.pair.resolved": PAIRING,
     "device.pair.changed": PAIRING,
+    "node.pair.requested": PAIRING, "node.pair.resolved": PAIRING, "node.hostStats": READ,
     "exec.approval.requested": APPROVALS, "exec.approval.resolved": APPROVALS,
 }  # fmt: skip
 """Event -> scope that one needs to be told ("": none). What is not here is told to nobody."""
-DIRECT: Final = frozenset({"connect.challenge"})
+DIRECT: Final = ("node.invoke.request", "node.invoke.cancel")
+"""Events for one node alone; they have no number."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -69,6 +72,7 @@ class Hub:
         self.boot_id = os.urandom(8).hex()
         self.peers: dict[str, Peer] = {}
         self.runs = Runs(live, means.store.read, now_ms, self.tell_run)
+        self.invokes = Invokes(means.store, self.boot_id, self._cancel)
         self.presence_version = 1
         self.health_version = 1
         self.health: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -118,6 +122,7 @@ class Hub:
             self.presence_changed(peer.company)
 
     def leave(self, peer: Peer) -> None:
+        self.invokes.left(peer.id)
         if self.peers.pop(peer.id, None) is None or not tracked(peer):
             return
         entry = entry_of(peer, "disconnect", self.now_ms()) | {"company": peer.company}
@@ -162,6 +167,26 @@ class Hub:
             versions = frames.encoded(self.versions())
         for peer in to:
             peer.link.event(name, raw, versions, droppable=droppable)
+
+    # -- nodes -----------------------------------------------------------------------------------
+
+    def node(self, company: str, device: str) -> Peer | None:
+        """The connection of a node: its newest; None: it is not here."""
+        here = [
+            peer
+            for peer in self.peers.values()
+            if peer.role == NODE and (peer.company, peer.device) == (company, device)
+        ]
+        return here[-1] if here else None
+
+    def tell_node(self, peer: Peer, name: str, payload: dict[str, Any]) -> None:
+        peer.link.send(frames.event(name, frames.encoded(payload)))
+
+    def _cancel(self, peer_id: str, invoke: str) -> None:
+        peer = self.peers.get(peer_id)
+        if peer is not None:
+            payload = {"id": invoke, "invokeId": invoke, "nodeId": peer.device}
+            self.tell_node(peer, "node.invoke.cancel", payload)
 
     def tell_run(self, run: Run, events: list[Told]) -> None:
         for name, payload in events:

@@ -95,9 +95,14 @@ class Desk:
             judged, means.admit, self.peer.action("read", self._method.target), fn, *args
         )
 
-    async def write(self, fn: Callable[..., Any], *args: Any, target: str = "") -> Any:
+    async def write(
+        self, fn: Callable[..., Any], *args: Any, target: str = "",
+        arguments: bytes | None = None, what: str = "",
+    ) -> Any:  # fmt: skip
         """One unit of the method's capability."""
-        action = self.peer.action(self._method.capability, target or self._method.target)
+        action = self.peer.action(
+            self._method.capability, target or self._method.target, arguments=arguments, what=what
+        )
         return await self.hub.means.store.write(action, fn, *args)
 
     def instance_only(self) -> None:

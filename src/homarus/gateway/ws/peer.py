@@ -1,5 +1,7 @@
 """One client after its hello: who it is, what it may, what it follows."""
 
+from typing import Any
+
 import msgspec
 
 from homarus.base.action import Action, Proof
@@ -32,6 +34,8 @@ class Peer(msgspec.Struct):
     since_ms: int
     sessions: set[str] = msgspec.field(default_factory=set)
     every: bool = False
+    stats: dict[str, Any] | None = None
+    """What a node said last of its machine."""
 
     @property
     def companies(self) -> tuple[str, ...]:

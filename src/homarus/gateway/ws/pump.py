@@ -10,7 +10,7 @@ from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
 from homarus.gateway.ws import shapes
 from homarus.jobs import service as jobs
-from homarus.kernel import approvals, devices
+from homarus.kernel import approvals, devices, surfaces
 from homarus.store.port import Event, Rx
 
 PAGE: Final = 100
@@ -32,13 +32,21 @@ class Follow(msgspec.Struct, frozen=True):
     key: str
 
 
+class ToNode(msgspec.Struct, frozen=True):
+    """An event for one node."""
+
+    device: str
+    name: str
+    payload: Doc
+
+
 class Gone(msgspec.Struct, frozen=True):
     """A token that was revoked."""
 
     token: str
 
 
-Told = News | Follow | Gone
+Told = News | Follow | Gone | ToNode
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -124,6 +132,19 @@ def _device_changed(rx: Rx, company: str, event: Event) -> list[Told]:
     return [News("device.pair.changed", {"deviceId": event.data["device"], "ts": event.at_ms})]
 
 
+def _node_requested(rx: Rx, company: str, event: Event) -> list[Told]:
+    row = surfaces.request(rx, company, event.subject)
+    return [] if row is None else [News("node.pair.requested", shapes.node_request(rx, row))]
+
+
+def _node_resolved(rx: Rx, company: str, event: Event) -> list[Told]:
+    _ = rx, company
+    device, name = event.data["device"], "node.pair.resolved"
+    payload = {"requestId": event.subject, "nodeId": device, "decision": event.data["decision"],
+               "ts": event.at_ms}  # fmt: skip
+    return [News(name, payload), ToNode(device, name, payload)]
+
+
 def _approval(rx: Rx, company: str, event: Event) -> list[Told]:
     row = approvals.by_id(rx, company, event.subject)
     if row is None:
@@ -163,6 +184,8 @@ KINDS: Final[dict[str, Callable[[Rx, str, Event], list[Told]]]] = {
     "device_paired": _device_changed,
     "device_changed": _device_changed,
     "device_removed": _device_changed,
+    "node_pair_requested": _node_requested,
+    "node_pair_resolved": _node_resolved,
     "approval_created": _approval,
     "approval_updated": _approval,
     jobs.CREATED: _job("added"),

@@ -29,7 +29,7 @@ from homarus.gateway.ws.limiter import Limiter
 from homarus.gateway.ws.method import Method
 from homarus.gateway.ws.methods import health
 from homarus.gateway.ws.methods.table import methods
-from homarus.gateway.ws.pump import Follow, Gone, News
+from homarus.gateway.ws.pump import Follow, Gone, News, ToNode
 from homarus.gateway.ws.schema import Schema
 
 log = structlog.get_logger("gateway")
@@ -143,6 +143,7 @@ class Gateway:
         """The worker: until cancelled."""
         async with asyncio.TaskGroup() as group:
             self.hub.runs.start(group)
+            group.create_task(self.hub.invokes.run())
             try:
                 await self._pump()
             finally:
@@ -210,6 +211,10 @@ class Gateway:
                 self.hub.tell(company, name, payload)
             case News(name, payload, str(key)):
                 self.hub.tell_session(company, key, name, payload)
+            case ToNode(device, name, payload):
+                node = self.hub.node(company, device)
+                if node is not None:
+                    self.hub.tell_node(node, name, payload)
             case Gone(token):
                 self._door.forget(token)
                 self.hub.end_token(token, "token revoked")

@@ -10,9 +10,10 @@ from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 from homarus.conversations.turns import State
 from homarus.flows import chatting
 from homarus.jobs.model import Job
-from homarus.kernel import approvals, devices, tokens
+from homarus.kernel import approvals, devices, surfaces, tokens
 from homarus.kernel.approvals import Approval, Status
 from homarus.kernel.devices import Device, Pairing
+from homarus.kernel.scopes import ADMIN, PAIRING, WRITE
 from homarus.store.port import Rx
 
 Doc = dict[str, Any]
@@ -132,6 +133,58 @@ def device(rx: Rx, row: Device, connected: bool) -> Doc:
                 )
                 for grant in grants
             ],
+        }
+    )  # fmt: skip
+
+
+# -- nodes ---------------------------------------------------------------------------------
+
+
+def node_request(rx: Rx, row: surfaces.Request) -> Doc:
+    """What a node wants to be approved for."""
+    scope = ADMIN if surfaces.needs_admin(row.surface) else WRITE
+    known = surfaces.by_id(rx, row.company, row.device)
+    return _machine(rx, row.company, row.device) | {
+        "requestId": row.id, "caps": list(row.surface.caps),
+        "commands": list(row.surface.commands),
+        "permissions": dict.fromkeys(row.surface.permissions, True),
+        "requiredApproveScopes": [PAIRING, scope], "silent": False,
+        "isRepair": known is not None and known.approved is not None,
+        "ts": row.created_ms, "expiresAtMs": row.expires_ms,
+    }  # fmt: skip
+
+
+def node(rx: Rx, row: surfaces.Node) -> Doc:
+    """`commands`: those that it may be asked for now."""
+    waiting = surfaces.waiting(rx, row.company, row.device)
+    asked: Doc = {}
+    if waiting is not None and waiting.open(rx.now_ms):
+        asked = {
+            "pendingRequestId": waiting.id, "pendingDeclaredCaps": list(waiting.surface.caps),
+            "pendingDeclaredCommands": list(waiting.surface.commands),
+        }  # fmt: skip
+    found = {
+        "version": row.version, "caps": list(row.offers.caps),
+        "commands": list(row.offers.commands),
+        "permissions": dict.fromkeys(row.offers.permissions, True),
+        "pathEnv": row.path_env,
+        "approvalState": "pending-approval" if row.approved is None else "approved",
+        "paired": row.approved is not None, "approvedAtMs": row.approved_ms,
+        "lastSeenAtMs": row.connected_ms, "lastSeenReason": "connect",
+    }  # fmt: skip
+    return without_none(_machine(rx, row.company, row.device) | found | asked)
+
+
+def _machine(rx: Rx, company: str, device: str) -> Doc:
+    known = devices.by_id(rx, company, device)
+    if known is None:
+        return {"nodeId": device}
+    return without_none(
+        {
+            "nodeId": device, "displayName": known.label or known.name,
+            "platform": known.platform, "deviceFamily": known.family,
+            "clientId": known.client_id, "clientMode": known.client_mode,
+            "remoteIp": known.remote_ip,
         }
     )  # fmt: skip
 

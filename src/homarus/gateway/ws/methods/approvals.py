@@ -5,6 +5,7 @@ asked never answers (governance contract), whatever its scopes are.
 """
 
 import hashlib
+import shlex
 from typing import Any, Final
 
 from homarus.base.canonical import canonical
@@ -13,7 +14,7 @@ from homarus.flows import answering, approving
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, Later, Nothing, read, work
-from homarus.kernel import approvals, registry
+from homarus.kernel import approvals, invokes, registry
 from homarus.kernel.approvals import Approval
 from homarus.kernel.scopes import ADMIN, APPROVALS
 from homarus.store.port import Rx, Tx
@@ -22,7 +23,7 @@ LIMIT: Final = 200
 WAIT_MS: Final = 120_000
 MAX_WAIT_MS: Final = 3_600_000
 DECISIONS: Final = ("allow-once", "allow-always", "deny")
-COMMAND: Final = "exec.command"
+COMMAND: Final = invokes.EXEC_COMMAND
 MAX_COMMAND: Final = 4_000
 Doc = dict[str, Any]
 
@@ -61,22 +62,39 @@ class Wait(Params):
 
 def ask_for(tx: Tx, params: NewRequest) -> Approval:
     """The question as a row, bound to the very command."""
+    what, target, payload = _on_node(params) or _here(params)
+    agent = None
+    if params.agent_id is not None or params.session_key is not None:
+        named = params.agent_id or keys.agent_of(params.session_key or "")
+        agent = answering.target(tx, tx.company, named).id
+    return approvals.request(
+        tx, capability=COMMAND, target=target, payload=payload, task=None, agent=agent,
+        reason="" if params.cwd is None else f"in {params.cwd}", kind="custom",
+        what=what[:MAX_COMMAND], expires_ms=tx.now_ms + _timeout_ms(params.timeout_ms),
+    )  # fmt: skip
+
+
+def _on_node(params: NewRequest) -> tuple[str, str, bytes] | None:
+    """What is asked in words, its target and payload, as `node.invoke` looks for them. The words
+    are made of what will run: nobody approves one thing and lets another pass."""
+    plan = params.system_run_plan if isinstance(params.system_run_plan, dict) else {}
+    argv = plan.get("argv") or params.command_argv
+    if params.node_id is None or not isinstance(argv, list):
+        return None
+    words = tuple(str(word) for word in argv)
+    cwd = plan.get("cwd") or params.cwd
+    payload = invokes.payload_of(params.node_id, words, cwd, params.env or {})
+    return shlex.join(words), f"node:{params.node_id[:200]}", payload
+
+
+def _here(params: NewRequest) -> tuple[str, str, bytes]:
     what = params.command or " ".join(params.command_argv or ())
     about = {
         "command": what, "argv": params.command_argv, "cwd": params.cwd, "host": params.host,
         "node": params.node_id, "plan": params.system_run_plan, "nonce": params.id,
     }  # fmt: skip
-    agent = None
-    if params.agent_id is not None or params.session_key is not None:
-        named = params.agent_id or keys.agent_of(params.session_key or "")
-        agent = answering.target(tx, tx.company, named).id
     host = params.node_id or params.host or "gateway"
-    return approvals.request(
-        tx, capability=COMMAND, target=f"host:{host[:200]}",
-        payload=hashlib.sha256(canonical(about)).digest(), task=None, agent=agent,
-        reason="" if params.cwd is None else f"in {params.cwd}", kind="custom",
-        what=what[:MAX_COMMAND], expires_ms=tx.now_ms + _timeout_ms(params.timeout_ms),
-    )  # fmt: skip
+    return what, f"host:{host[:200]}", hashlib.sha256(canonical(about)).digest()
 
 
 def _timeout_ms(asked: int | None) -> int:

@@ -9,7 +9,7 @@ from homarus.gateway.ws.method import Ask, Desk, Nothing, work, write
 from homarus.gateway.ws.secret import NONCE_BYTES, secret_of
 from homarus.kernel import devices
 from homarus.kernel.devices import Grant
-from homarus.kernel.scopes import PAIRING, READ
+from homarus.kernel.scopes import PAIRING
 from homarus.store.port import Rx, Tx
 
 Doc = dict[str, Any]
@@ -98,17 +98,6 @@ def revoke(tx: Tx, ask: Ask) -> Doc:
     return {"deviceId": ask.params.device_id, "role": ask.params.role, "revokedAtMs": at_ms}
 
 
-async def nodes(desk: Desk, params: Nothing) -> Doc:
-    """None: no node can be let in yet."""
-    _ = params
-    return {"ts": desk.hub.now_ms(), "nodes": []}
-
-
-async def node_pairing(desk: Desk, params: Nothing) -> Doc:
-    _ = desk, params
-    return {"pending": [], "paired": []}
-
-
 _CHANGE: Final = "device.change"
 METHODS: Final = (
     work("device.pair.list", PAIRING, Nothing, listed, "Devices that want in, and those that are",
@@ -126,7 +115,4 @@ METHODS: Final = (
          target="device:"),
     write("device.token.revoke", PAIRING, OfRole, _CHANGE, revoke,
           "End what a device may in a role", "revokedAtMs", target="device:"),
-    work("node.list", READ, Nothing, nodes, "Nodes; there are none yet", "ts, nodes"),
-    work("node.pair.list", PAIRING, Nothing, node_pairing, "Nodes that want in; there are none",
-         "pending, paired"),
 )  # fmt: skip

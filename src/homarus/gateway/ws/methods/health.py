@@ -243,11 +243,6 @@ async def note(desk: Desk, params: Note) -> Doc:
     return {"ok": True}
 
 
-def last_heartbeat(rx: Rx, ask: Ask) -> None:
-    """No agent has had one: heartbeats are not run yet."""
-    _ = rx, ask
-
-
 async def system_info(desk: Desk, params: Nothing) -> Doc:
     _ = params
     load = os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0, 0.0)
@@ -326,8 +321,6 @@ METHODS: Final = (
     work("system-presence", READ, Nothing, presence, "Who is connected, the gateway itself first",
          "list of presence entries"),
     work("system-event", ADMIN, Note, note, "Tell of a machine, for presence alone", "ok"),
-    read("last-heartbeat", READ, Nothing, last_heartbeat, "The last heartbeat of an agent",
-         "a record, or null"),
     work("system.info", READ, Nothing, system_info, "The machine that the gateway runs on",
          "hostname, platform, version, load"),
     work("diagnostics.lanes", READ, Nothing, lanes, "Sessions that have something to do", "lanes"),

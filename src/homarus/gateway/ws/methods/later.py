@@ -34,14 +34,12 @@ REASONS: Final = {
         (ADMIN, "agents.create", "agents.update", "agents.delete", "agents.files.set"),
         (READ, "agents.files.list", "agents.files.get"),
     ),
-    "heartbeats are not run yet": ((ADMIN, "set-heartbeats"), (WRITE, "wake")),
-    "no node can be paired yet": (
-        (READ, "node.describe"), (WRITE, "node.invoke", "node.pending.enqueue"),
-        (PAIRING, "node.pair.approve", "node.pair.reject", "node.pair.remove",
-         "node.rename"),
-        (NODE, "node.event", "node.invoke.result", "node.invoke.progress", "node.pending.drain",
-         "node.pending.pull", "node.pending.ack", "skills.bins", "node.skills.update",
-         "node.pluginTools.update", "node.pluginSurface.refresh", "node.runnerInventory.update"),
+    "no work is kept for a node that sleeps": (
+        (WRITE, "node.pending.enqueue"),
+        (NODE, "node.pending.drain", "node.pending.pull", "node.pending.ack"),
+    ),
+    "nodes offer nothing that streams": (
+        (NODE, "node.invoke.progress", "node.pluginSurface.refresh"),
     ),
     "tools are called by agents, or by `POST /tools/invoke`": (
         (WRITE, "tools.invoke"), (READ, "tools.effective"),

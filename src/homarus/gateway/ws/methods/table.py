@@ -11,8 +11,10 @@ from homarus.gateway.ws.methods import (
     cron,
     devices,
     health,
+    heartbeats,
     history,
     later,
+    nodes,
     session_lists,
     sessions,
 )
@@ -23,9 +25,11 @@ FAMILIES: Final = {
     "chat and runs": (*chat.METHODS, *history.METHODS),
     "sessions": (*session_lists.METHODS, *sessions.METHODS),
     "devices": devices.METHODS,
+    "nodes": nodes.METHODS,
     "approvals": approvals.METHODS,
     "configuration": config.METHODS,
     "jobs and channels": cron.METHODS,
+    "heartbeats": heartbeats.METHODS,
     "not built": later.METHODS,
 }
 
