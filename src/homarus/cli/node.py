@@ -82,12 +82,10 @@ async def _until_ended(host: "Host") -> None:
 
 def _address(ctx: Context) -> tuple[str, str]:
     """The home's gateway token goes to the home's own daemon and nowhere else."""
-    if ctx.is_own_daemon():
+    if ctx.url is None or ctx.is_own_daemon():
         kept = ctx.home / GATEWAY_TOKEN
         own = kept.read_text("ascii").strip() if kept.exists() else ""
         return ctx.daemon_url(), ctx.token or own
-    if ctx.url is None:
-        raise Invalid("node.no_gateway", "no gateway is named", "Give --url.")
     return ctx.url, ctx.token or ""
 
 
