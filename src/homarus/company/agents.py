@@ -301,13 +301,13 @@ def delete(tx: Tx, agent: str) -> Agent:
     return msgspec.structs.replace(row, deleted_ms=tx.now_ms, status="offline")
 
 
-def run_here(rx: Rx, *executors: str) -> list[tuple[str, str]]:
+def run_here(rx: Rx, *names: str) -> list[tuple[str, str]]:
     """`(company, agent)` of all agents whose work these executors do and who may take more."""
     rows = rx.all(
         "select company, id from agent where deleted_ms is null and suspended=0 and trust>=? "  # noqa: S608
-        f"and active<concurrency_limit and executor in ({','.join('?' * len(executors))}) "
+        f"and active<concurrency_limit and executor in ({','.join('?' * len(names))}) "
         "order by active, id",
-        (LOW, *executors),
+        (LOW, *names),
     )
     return [(company, agent) for company, agent in rows]
 
