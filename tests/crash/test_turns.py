@@ -1,5 +1,5 @@
 """A daemon killed in the middle of turns with tools and an approval: each message is answered once,
-no effect happens twice, the transcript stays readable (issue 5, Must show 2)."""
+no effect happens twice, the transcript stays readable."""
 
 import asyncio
 import json

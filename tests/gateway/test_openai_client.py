@@ -1,4 +1,4 @@
-"""OpenAI's own client against a daemon: it is told nothing but address and token (Must show 1)."""
+"""OpenAI's own client against a daemon: it is told nothing but address and token."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The runner: STOP, budgets, the end of a daemon, approvals and real work (issue 5, Must show)."""
+"""The runner: STOP, budgets, the end of a daemon, approvals and real work."""
 
 import time
 from typing import Any
