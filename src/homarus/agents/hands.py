@@ -188,7 +188,11 @@ class TurnHands:
             return
         request = claiming.ClaimRequest(owner=self.started.agent.id, task=work)
         action = self._run.action("task.claim", f"task:{work}", task=work, preflight=None)
-        await self._run.write(action, claiming.claim, request)
+        try:
+            await self._run.write(action, claiming.claim, request)
+        except Conflict:  # a worker may have claimed it for this very agent in between
+            if not await self.store.read(turn_work.held, self.started.turn.company, work):
+                raise
 
 
 def _within(tx: Any, fn: Callable[..., Result], *args: Any) -> Result:

@@ -52,7 +52,7 @@ MODES: Final = ("steer", "followup", "collect", "interrupt")
 HEARTBEAT: Final = "heartbeat"
 ORIGINS: Final = ("chat", "http", "task", HEARTBEAT, "spawn")
 MAX_KEY: Final = 256
-MAX_QUEUED: Final = 200
+MAX_QUEUED: Final = 50
 """Turns that wait in one session; the next one is refused."""
 MAX_ATTEMPTS: Final = 5
 """Starts of one turn when each time its worker died."""

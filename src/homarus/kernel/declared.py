@@ -29,7 +29,7 @@ from homarus.kernel.registry import Capability
 from homarus.store.port import Rx, Tx
 
 FILE: Final = "capabilities.yaml"
-MAX_ENTRIES: Final = 500
+MAX_ENTRIES: Final = 250
 MAX_PROBLEMS: Final = 50
 MAX_KEPT: Final = 8
 MAX_AGENTS: Final = 10_000
