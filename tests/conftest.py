@@ -13,7 +13,7 @@ pytest_plugins = [
     "tests.support.engines",
 ]
 
-EXAMPLES = {"ci": 50, "full": 2_000}
+EXAMPLES = {"ci": 30, "full": 2_000}
 
 for name, examples in EXAMPLES.items():
     settings.register_profile(

@@ -211,7 +211,7 @@ def test_each_task_is_done_once_and_no_message_is_answered_twice(
         scene.close()
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", PROFILE.pick(ci=POINTS[::3], full=POINTS))
 def test_killed_at(tmp_path: Path, point: str) -> None:
     """Each step alone: the next life finishes what the one before began."""
     scene = Scene(tmp_path, 0, idempotent=True)

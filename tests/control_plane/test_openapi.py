@@ -18,7 +18,7 @@ from homarus.control_plane import openapi, table
 from homarus.testing.daemon import Address, Daemon, beside
 from tests.support.profile import chosen_profile
 
-EXAMPLES = chosen_profile().pick(ci=8, full=300)
+EXAMPLES = chosen_profile().pick(ci=5, full=300)
 CHECKS = (
     not_a_server_error,
     status_code_conformance,

@@ -13,7 +13,7 @@ import pytest
 from tests.crash.lives import Fact, Home
 from tests.support.profile import chosen_profile
 
-SEEDS = chosen_profile().pick(ci=20, full=300)
+SEEDS = chosen_profile().pick(ci=12, full=300)
 POSTGRES_SEEDS = chosen_profile().pick(ci=2, full=50)
 FROM_OUTSIDE = 4
 """Every so many seeds the kill comes from outside instead of at a failpoint."""

@@ -134,8 +134,7 @@ def test_one_click_unsticks(company: Company, screen: Screen) -> None:
     assert reply.json()["task"]["canonicalState"] == "queued"
 
 
-@pytest.mark.parametrize("script", [True, False])
-@pytest.mark.parametrize("phone", [True, False])
+@pytest.mark.parametrize(("script", "phone"), [(True, True), (False, False)])
 def test_two_clicks_stop_from_each_page(
     company: Company, open_screen: Opener, script: bool, phone: bool
 ) -> None:
