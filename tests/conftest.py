@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.support.studio",
     "tests.support.postgres",
     "tests.support.engines",
+    "tests.support.sampling",
 ]
 
 EXAMPLES = {"ci": 30, "full": 2_000}

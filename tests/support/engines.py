@@ -7,7 +7,6 @@ A folder whose tests all run on both has an `opener` of its own, with `params=EN
 database is a copy of one that was migrated once: a tenth of the time that migrating takes.
 """
 
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,33 +17,11 @@ import pytest
 
 from homarus.testing.stores import Opener, postgres_store, sqlite_store
 from tests.support.postgres import PostgresServer
-from tests.support.profile import chosen_profile
 
 ENGINES = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
 BOTH = pytest.mark.parametrize("opener", ENGINES, indirect=True)
 
 TEMPLATE = "homarus_template"
-WHOLE = 5_000
-"""Cases of a run of everything; who runs a part has all of it."""
-SHARE = 4
-"""Of the unit tests on PostgreSQL one in so many runs then in profile `ci`, always the same: the
-store's contract runs there whole, and each statement is parsed there (`contract_store`)."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if chosen_profile().name != "ci" or len(items) < WHOLE:
-        return
-    left = [item for item in items if _for_full(item)]
-    items[:] = [item for item in items if not _for_full(item)]
-    config.hook.pytest_deselected(items=left)
-
-
-def _for_full(item: pytest.Item) -> bool:
-    return (
-        item.nodeid.startswith("tests/unit/")
-        and item.get_closest_marker("postgres") is not None
-        and zlib.crc32(item.nodeid.encode()) % SHARE != 0
-    )
 
 
 @pytest.fixture(scope="session")
