@@ -1,5 +1,5 @@
-"""What a run of everything in profile `ci` leaves to profile `full`: a share of cases that differ in
-one thing only, always the same ones. Who runs a part of the tests has all of that part."""
+"""What a run of everything in profile `ci` leaves to profile `full`: a share of cases that differ
+in one thing only, always the same ones. Who runs a part of the tests has all of that part."""
 
 import zlib
 
@@ -13,7 +13,7 @@ POSTGRES_SHARE = 4
 """Of the unit tests on PostgreSQL one in so many: the store's contract runs there whole, and each
 statement is parsed there (`contract_store`)."""
 OPERATIONS_SHARE = 3
-"""Of the operations that get generated requests one in so many: each has cases of its own besides."""
+"""Of the operations that get generated requests one in so many: each has cases of its own, too."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
