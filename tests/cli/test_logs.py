@@ -59,15 +59,27 @@ def test_a_number_of_lines_that_is_none(homarus: Terminal, lines: str) -> None:
     assert homarus("logs", "-n", lines).code == 2
 
 
+FOLLOW = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from homarus.cli.main import main
+main()
+"""
+"""The command where SIGINT counts, also when whoever started the tests has it ignored."""
+
+
 def test_follow_over_a_rotation_until_interrupted(tmp_path: Path, log: Path) -> None:
-    argv = [sys.executable, "-m", "homarus.cli.main", "--home", str(tmp_path), "logs", "-f", "-n1"]
+    argv = [sys.executable, "-c", FOLLOW, "--home", str(tmp_path), "logs", "-f", "-n1"]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
     ) as reader:
-        assert reader.stdout is not None
-        assert reader.stdout.readline() == f"{WORDS[-1]}\n"
-        log.rename(log.with_name("homarus.log.1"))
-        log.write_text('{"event":"after"}\n')
-        assert reader.stdout.readline() == "after\n"
-        reader.send_signal(signal.SIGINT)
-        assert reader.wait(20) == 130
+        try:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == f"{WORDS[-1]}\n"
+            log.rename(log.with_name("homarus.log.1"))
+            log.write_text('{"event":"after"}\n')
+            assert reader.stdout.readline() == "after\n"
+            reader.send_signal(signal.SIGINT)
+            assert reader.wait(20) == 130
+        finally:
+            reader.kill()
