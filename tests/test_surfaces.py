@@ -166,10 +166,11 @@ OFFLINE = {
     "homarus.cli.executing": {"homarus.backends"},
     "homarus.cli.mcp": {"homarus.mcp.stdio", "homarus.mcp.extra"},
     "homarus.cli.importing": {"homarus.importers.openclaw"},
+    "homarus.cli.node": {"homarus.node", "homarus.backends.layers", "homarus.gateway.ws.frames"},
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon. `mcp` hands messages on to the daemon. `import` sends rows to the daemon, and copies files
-into workspaces."""
+into workspaces. `node run` is a client of a gateway, with files of its own."""
 REMOTE = frozenset(
     {"base", "bridge", "client", "cli", "companion", "config", "demo", "app", "service"}
 )
@@ -241,6 +242,7 @@ JUDGED_RUNNERS = {
     "homarus.dispatch.by_command",
     "homarus.dispatch.claude_code",
     "homarus.agents.mcp.link",  # servers that an owner registered; each call is judged before
+    "homarus.node.commands",  # another machine: what its owner allowed, for an invoke with a row
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed
 }
 """Modules that hand commands to the backend: each writes the intent through the door first."""

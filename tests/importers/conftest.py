@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from homarus.demo.children import environment
 from homarus.testing.daemon import beside
@@ -69,14 +68,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Scrip
     home = tmp_path_factory.mktemp("importing") / "home"
     model = ScriptedModel("Petrel.")
     home.parent.mkdir(exist_ok=True)
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory((home.parent / "log").open("w"))
-    )
     with beside(home, turns=model.turns()) as daemon:
         address = {"url": daemon.url, "pid": os.getpid()}
         (home / "run" / "daemon.json").write_text(json.dumps(address))
         yield home, model
-    structlog.reset_defaults()
 
 
 @pytest.fixture
