@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from homarus.demo.children import environment
 from homarus.testing.daemon import beside
@@ -63,15 +64,20 @@ class Office:
         return self.home / "agents" / id / "workspace"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ScriptedModel]]:
     home = tmp_path_factory.mktemp("importing") / "home"
     model = ScriptedModel("Petrel.")
     home.parent.mkdir(exist_ok=True)
+    structlog.reset_defaults()  # whole, whatever a test before has left
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory((home.parent / "log").open("w"))
+    )
     with beside(home, turns=model.turns()) as daemon:
         address = {"url": daemon.url, "pid": os.getpid()}
         (home / "run" / "daemon.json").write_text(json.dumps(address))
         yield home, model
+    structlog.reset_defaults()
 
 
 @pytest.fixture
