@@ -367,7 +367,9 @@ def test_two_agents_who_answer_each_other_come_to_an_end(company: Attacked) -> N
 
     company.provider.reset(worm, Obedient())
     company.ask(pair[0], "Begin.")
-    waiting(lambda: not company.owner.get("/turns", open="true")["turns"])
+    waiting(lambda: not any(
+        company.owner.get("/turns", open="true", agentId=one)["turns"] for one in pair
+    ))  # fmt: skip
     company.provider.reset(Obedient())
     turns = [row for one in pair for row in company.owner.get("/turns", agentId=one)["turns"]]
     assert len(turns) == 1 + MOST
