@@ -9,10 +9,10 @@ from tests.support.profile import chosen_profile
 
 WHOLE = 5_000
 """Cases of a run of everything."""
-POSTGRES_SHARE = 4
+POSTGRES_SHARE = 6
 """Of the unit tests on PostgreSQL one in so many: the store's contract runs there whole, and each
 statement is parsed there (`contract_store`)."""
-OPERATIONS_SHARE = 3
+OPERATIONS_SHARE = 5
 """Of the operations that get generated requests one in so many: each has cases of its own, too."""
 
 
