@@ -1,16 +1,12 @@
 """The command line `openclaw` by others, fetched once, as a remote client of a daemon of ours.
 
 Its version and hashes are in `npm/package-lock.json`; it needs Node 24 or newer, and several
-hundred megabytes: `nox -s openclaw` gets both and names the node in HOMARUS_OPENCLAW_NODE. What is
-fetched stays in `.nox/`, under the hash of the lock; its install scripts are not run.
+hundred megabytes: `nox -s openclaw` gets both and names the node in HOMARUS_OPENCLAW_NODE.
 """
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.requires import requires
+from tests.support.npm import fetched
 
 NODE = "HOMARUS_OPENCLAW_NODE"
 HERE = Path(__file__).parent / "npm"
-CACHE = Path(__file__).parents[2] / ".nox"
-MANIFESTS = ("package.json", "package-lock.json")
-INSTALL_S = 600
 COMMAND_S = 120
 
 
@@ -88,26 +81,4 @@ def program() -> tuple[str, str]:
     node = os.environ.get(NODE)
     if not node:
         pytest.skip("a client of several hundred megabytes: `nox -s openclaw` fetches and runs it")
-    npm = requires("npm")
-    lock = b"".join((HERE / name).read_bytes() for name in MANIFESTS)
-    place = CACHE / f"openclaw-{hashlib.sha256(lock).hexdigest()[:16]}"
-    script = place / "node_modules" / "openclaw" / "openclaw.mjs"
-    if not script.exists():
-        _fetch(npm, place)
-    return node, str(script)
-
-
-def _fetch(npm: str, place: Path) -> None:
-    CACHE.mkdir(exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix="openclaw-", dir=CACHE))
-    for name in MANIFESTS:
-        shutil.copy(HERE / name, draft)
-    argv = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(argv, cwd=draft, capture_output=True, text=True, timeout=INSTALL_S)
-    if done.returncode:
-        shutil.rmtree(draft)
-        pytest.skip(f"npm cannot fetch openclaw: {done.stderr.strip()[-500:]}")
-    try:
-        draft.rename(place)
-    except OSError:  # another worker was quicker
-        shutil.rmtree(draft)
+    return node, str(fetched(HERE, "openclaw") / "openclaw" / "openclaw.mjs")

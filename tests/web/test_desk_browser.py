@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from homarus.testing.daemon import key
 from tests.support.browser import Company, Screen
+from tests.support.profile import chosen_profile
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -134,7 +135,13 @@ def test_one_click_unsticks(company: Company, screen: Screen) -> None:
     assert reply.json()["task"]["canonicalState"] == "queued"
 
 
-@pytest.mark.parametrize(("script", "phone"), [(True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("script", "phone"),
+    chosen_profile().pick(
+        ci=[(True, True), (False, False)],
+        full=[(True, True), (True, False), (False, True), (False, False)],
+    ),
+)
 def test_two_clicks_stop_from_each_page(
     company: Company, open_screen: Opener, script: bool, phone: bool
 ) -> None:

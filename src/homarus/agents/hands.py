@@ -184,14 +184,15 @@ class TurnHands:
     async def _take(self, work: str) -> None:
         """Hold the task, again where the answer to an approval queued it. Raises what a claim
         raises."""
-        if await self.store.read(turn_work.held, self.started.turn.company, work):
+        company, agent = self.started.turn.company, self.started.agent.id
+        if await self.store.read(turn_work.held, company, work, agent):
             return
-        request = claiming.ClaimRequest(owner=self.started.agent.id, task=work)
+        request = claiming.ClaimRequest(owner=agent, task=work)
         action = self._run.action("task.claim", f"task:{work}", task=work, preflight=None)
         try:
             await self._run.write(action, claiming.claim, request)
         except Conflict:  # a worker may have claimed it for this very agent in between
-            if not await self.store.read(turn_work.held, self.started.turn.company, work):
+            if not await self.store.read(turn_work.held, company, work, agent):
                 raise
 
 

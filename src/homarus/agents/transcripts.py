@@ -139,7 +139,10 @@ class Transcripts:
     async def _write(self, row: Session) -> None:
         path = self._folder(row.agent) / f"{row.id}.jsonl"
         if row.ended_ms is not None:
-            await asyncio.to_thread(_put_away, path, row.ended_ms)
+            put = _away(path, row.ended_ms)
+            if await asyncio.to_thread(_is_missing, path, put):  # it ended before its first look
+                await self._rebuild(row, path)
+            await asyncio.to_thread(_put_away, path, put)
             self._files.pop(row.id, None)
             return
         size, seq = self._files.get(row.id, (-1, 0))
@@ -305,10 +308,18 @@ def _is_whole(path: Path, entry: str, lines: int) -> bool:
     return isinstance(line, dict) and line.get("id") == entry
 
 
-def _put_away(path: Path, ended_ms: int) -> None:
-    """Under the name of transcripts whose session is over; nothing is erased."""
-    stamp = iso_ms(ended_ms).replace(":", "-")
+def _away(path: Path, ended_ms: int) -> Path:
+    """The name of a transcript whose session is over."""
+    return path.with_name(f"{path.name}.deleted.{iso_ms(ended_ms).replace(':', '-')}")
+
+
+def _is_missing(path: Path, put: Path) -> bool:
+    return not path.exists() and not put.exists()
+
+
+def _put_away(path: Path, put: Path) -> None:
+    """Nothing is erased."""
     try:
-        path.replace(path.with_name(f"{path.name}.deleted.{stamp}"))
+        path.replace(put)
     except FileNotFoundError:
         return

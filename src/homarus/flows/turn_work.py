@@ -22,16 +22,17 @@ ASKED: Final = "task.create"
 MAX_WHAT: Final = 1_000
 
 
-def held(rx: Rx, company: str, task: str) -> bool:
+def held(rx: Rx, company: str, task: str, agent: str) -> bool:
+    """Whether this agent has the task in hand."""
     row = tasks.by_id(rx, company, task)
-    return row is not None and row.state is State.IN_PROGRESS
+    return row is not None and row.state is State.IN_PROGRESS and row.agent == agent
 
 
 def held_by_turn(rx: Rx, turn: Turn) -> str | None:
     """The real task of a turn, while its agent holds it."""
     row = rx.one("select work from turn where id=?", (turn.id,))
     work = None if row is None else row[0]
-    return work if work is not None and held(rx, turn.company, work) else None
+    return work if work is not None and held(rx, turn.company, work, turn.agent) else None
 
 
 def make(tx: Tx, turn: str, token: int, title: str, why: str, capability: str) -> str:

@@ -84,15 +84,20 @@ async def test_what_is_harmed_is_made_anew(talk: Any, harm: str) -> None:
     ]  # fmt: skip
 
 
-async def test_a_reset_puts_the_file_away(talk: Any) -> None:
+@pytest.mark.parametrize("harm", ["none", "missing"])
+async def test_a_reset_puts_the_file_away(talk: Any, harm: str) -> None:
+    """Also one that was not there when the session ended: it is made, and kept like any other."""
     import asyncio
 
     chat = await talk("one")
     await chat.answer("first")
     old = await written(chat, 3)
+    if harm == "missing":
+        old.unlink()
     await chat.post("/sessions/agent:ada:main/reset", {})
-    await asyncio.to_thread(seen, lambda: not old.exists())
+    await asyncio.to_thread(seen, lambda: list(old.parent.glob(f"{old.name}.deleted.*")))
     (kept,) = old.parent.glob(f"{old.name}.deleted.*")
+    assert not old.exists()
     assert len(lines(kept)) == 3
     await chat.answer("again")
     fresh = await written(chat, 3)

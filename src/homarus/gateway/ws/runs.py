@@ -290,11 +290,9 @@ class Runs:
             answer = await self._tells(run)
             if not end.done():
                 end.set_result(answer)
-        except HomarusError as error:
-            if not end.done():
-                end.set_exception(error)
-        except Exception as error:
-            log.error("run_not_followed", turn=run.turn, exc_info=error)
+        except Exception as error:  # goes to whoever waits for the answer
+            if not isinstance(error, HomarusError):
+                log.error("run_not_followed", turn=run.turn, exc_info=error)
             if not end.done():
                 end.set_exception(error)
         finally:

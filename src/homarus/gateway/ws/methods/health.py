@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus import __version__
+from homarus.base.rotate import FILE
 from homarus.company import models
 from homarus.conversations import keys, sessions
 from homarus.flows import answering
@@ -23,7 +24,7 @@ from homarus.tasks.model import State
 
 RECENT: Final = 10
 MAX_COUNT: Final = 1_000
-LOG: Final = Path("logs") / "homarus.log"
+LOG: Final = Path("logs") / FILE
 MAX_LINES: Final = 5_000
 MAX_LOG_BYTES: Final = 1_000_000
 LOG_LINES: Final = 200
