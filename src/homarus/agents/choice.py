@@ -2,8 +2,7 @@
 
     resolve(company, agent, session) -> Choice      raises `model.none` where none is configured
 
-The daemon is given one `Resolve`: `configured`, over the models of its companies. `scripted_only`
-knows the scripted model alone.
+The daemon is given one `Resolve`: `configured`, over the models of its companies.
 """
 
 from collections.abc import Awaitable, Callable
@@ -59,14 +58,6 @@ def no_model(agent: str) -> Conflict:
         "Add one: `homarus model add`. Or try without: "
         f"`homarus agent update {agent} --model scripted`.",
     )
-
-
-async def scripted_only(company: str, agent: Agent, session: Session) -> Choice:
-    """The `Resolve` of a daemon without configured models."""
-    _ = company
-    if NAME in (session.model, agent.llm_model, agent.llm_provider):
-        return _SCRIPTED
-    raise no_model(agent.name)
 
 
 def configured(providers: Providers) -> Resolve:

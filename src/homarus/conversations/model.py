@@ -84,12 +84,3 @@ class Draft(msgspec.Struct, frozen=True):
     target_agent: str | None = None
     metadata: dict[str, Any] = {}
     platform_message: str | None = None
-
-
-class Participant(msgspec.Struct, frozen=True, gc=False):
-    conversation: str
-    kind: str
-    ref: str
-    last_read_ms: int | None
-    last_sent_seq: int
-    typing_until_ms: int | None

@@ -82,16 +82,6 @@ def need(rx: Rx, company: str, ref: str) -> Session:
     return found
 
 
-def of_conversation(rx: Rx, company: str, conversation: str, agent: str) -> Session | None:
-    """The live session in which this agent follows a conversation."""
-    row = rx.one(
-        f"select {_COLUMNS} from session where conversation=? and company=? and agent=? "  # noqa: S608
-        "and ended_ms is null",
-        (conversation, company, agent),
-    )
-    return None if row is None else _session(row)
-
-
 def at(rx: Rx, company: str, conversation: str) -> Session | None:
     """The live session that has this conversation."""
     row = rx.one(

@@ -6,7 +6,6 @@ from typing import Any, Final
 from homarus.conversations.model import (
     Conversation,
     Message,
-    Participant,
     SenderType,
 )
 from homarus.store.port import Row, Rx, Tx
@@ -138,15 +137,6 @@ def mark(
         "last_read_ms=coalesce(excluded.last_read_ms, participant.last_read_ms)",
         (conversation, ref, tx.now_ms, typing_until_ms, read_ms),
     )
-
-
-def participant(rx: Rx, conversation: str, kind: str, ref: str) -> Participant | None:
-    row = rx.one(
-        "select conversation, kind, ref, last_read_ms, last_sent_seq, typing_until_ms "
-        "from participant where conversation=? and kind=? and ref=?",
-        (conversation, kind, ref),
-    )
-    return None if row is None else Participant(*row)
 
 
 def message(rx: Rx, company: str, ref: str) -> Message | None:

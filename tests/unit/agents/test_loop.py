@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from homarus.agents.choice import configured
 from homarus.agents.port import Fault, Stop, Text, ToolResult, UserMessage
 from homarus.agents.scripted import Say
 from homarus.agents.toolbox import BASIC, Tool, ToolSpec
@@ -106,9 +107,7 @@ async def test_a_refusal_and_silence(talk: Any) -> None:
 
 async def test_without_a_model_the_turn_says_so(talk: Any) -> None:
     chat = await talk()
-    from homarus.agents.choice import scripted_only
-
-    chat.daemon.app.runner._loop.resolve = scripted_only
+    chat.daemon.app.runner._loop.resolve = configured(chat.daemon.app.models)
     turn = await chat.answer("hello")
     assert turn["outcome"]["error"] == "model.none"
     assert "homarus model add" in turn["outcome"]["remedy"]

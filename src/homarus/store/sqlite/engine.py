@@ -318,10 +318,6 @@ class SqliteStore(Engine):
 
         await asyncio.to_thread(files.copy_store, self.path, target)
 
-    def wal_bytes(self) -> int:
-        wal = files.wal_of(self.path)
-        return wal.stat().st_size if wal.exists() else 0
-
 
 def _set_apart(raised: Exception, batch: list[Unit]) -> bool:
     """Mark the one unit whose fault it was; False: no such unit, or it was marked already."""
