@@ -129,7 +129,9 @@ def _check(new: Inbound) -> None:
     if new.mode and new.mode not in turns.MODES:
         raise Invalid("turn.mode", f"no mode {new.mode[:40]!r}", f"One of {list(turns.MODES)}.")
     if new.origin not in turns.ORIGINS:
-        raise Invalid("turn.origin", f"no origin {new.origin[:40]!r}", "")
+        raise Invalid(
+            "turn.origin", f"no origin {new.origin[:40]!r}", f"One of {list(turns.ORIGINS)}."
+        )
     if len(msgspec.json.encode(new.options)) > MAX_OPTIONS:
         raise Invalid("turn.options", "the options are too large", f"At most {MAX_OPTIONS}.")
     if new.given is not None and len(msgspec.json.encode(new.given)) > MAX_GIVEN:
