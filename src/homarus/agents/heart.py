@@ -16,6 +16,7 @@ from homarus.base.action import Action
 from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError
 from homarus.base.failpoint import failpoint
+from homarus.base.waking import Wake
 from homarus.company import heartbeats as rows
 from homarus.flows import heartbeats
 from homarus.flows.heartbeats import Seen
@@ -41,21 +42,20 @@ class Heart:
         self._store = store
         self._clock = clock
         self._home = home
-        self._wake = asyncio.Event()
+        self._wake = Wake(GAP_S)
 
     async def run(self) -> None:
         """A failure is logged and tried again: it never ends the daemon."""
-        undo = self._store.listen(lambda _: self._wake.set())
+        undo = self._store.listen(self._wake.set)
         try:
             while True:
-                self._wake.clear()
                 wait_s: float | None = RETRY_S
                 try:
                     await self.beat()
                     wait_s = await self._rest_s()
                 except HomarusError as error:
                     log.warning("heartbeat_failed", code=error.code)
-                await self._woken(wait_s)
+                await self._wake.wait(wait_s)
         finally:
             undo()
 
@@ -97,14 +97,6 @@ class Heart:
             return None
         left_ms = at_ms - self._clock.now_ms()
         return min(MAX_SLEEP_S, left_ms / 1000) if left_ms > 0 else RETRY_S
-
-    async def _woken(self, wait_s: float | None) -> None:
-        try:
-            async with asyncio.timeout(wait_s):  # `wait_for` may lose a cancellation (Python 3.11)
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        await asyncio.sleep(GAP_S)
 
 
 def _due(rx: Rx) -> list[tuple[str, str]]:
