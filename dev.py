@@ -320,6 +320,8 @@ def demo(arguments):
 
 
 def test(arguments):
+    # Tests start the program some hundred times: it is compiled once.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if os.environ.get("HOMARUS_REQUIRE_SYSTEM") == "1":
         install_system_tools()
     ensure("test")

@@ -17,14 +17,14 @@ import cProfile, signal, sys
 from homarus.cli.main import main
 figures = sys.argv.pop(1)
 profiler = cProfile.Profile()
-signal.signal(signal.SIGUSR1, lambda *_: profiler.enable())
+signal.signal(signal.SIGWINCH, lambda *_: profiler.enable())
 try:
     main()
 finally:
     profiler.disable()
     profiler.dump_stats(figures)
 """
-"""Profiles the event loop's thread from SIGUSR1 on."""
+"""Profiles the event loop's thread from SIGWINCH on: SIGUSR1 and SIGUSR2 restart a daemon."""
 
 COMMAND = [sys.executable, "-c", "from homarus.cli.main import main; main()"]
 START_S = 60.0
@@ -46,7 +46,7 @@ def daemon(
 ) -> Iterator[Daemon]:
     """A daemon on `home`, stopped afterwards. `settings`: more of its environment.
 
-    `profile`: a file for the figures of its event loop, from SIGUSR1 on (`profile_from_now`).
+    `profile`: a file for the figures of its event loop, from SIGWINCH on (`profile_from_now`).
     """
     command = COMMAND if profile is None else [sys.executable, "-c", PROFILED, str(profile)]
     began = time.perf_counter()
@@ -71,7 +71,7 @@ def daemon(
 
 
 def profile_from_now(running: Daemon) -> None:
-    os.kill(running.pid, signal.SIGUSR1)
+    os.kill(running.pid, signal.SIGWINCH)
 
 
 def environment() -> dict[str, str]:

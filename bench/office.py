@@ -17,6 +17,7 @@ from homarus.base.ids import new_id
 from homarus.company import agents, projects
 from homarus.flows import consequences, creating
 from homarus.flows.facts import SqlFacts
+from homarus.flows.mirroring import Mirroring
 from homarus.kernel import tokens
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
@@ -51,7 +52,12 @@ class Office(msgspec.Struct, frozen=True):
 
 
 def kernel(home: Path) -> Kernel:
-    return Kernel(SqlFacts(), MasterKey.from_file(home / "run" / "master.key"), consequences.apply)
+    return Kernel(
+        SqlFacts(),
+        MasterKey.from_file(home / "run" / "master.key"),
+        consequences.apply,
+        Mirroring(),
+    )
 
 
 def store(home: Path, engine: type[S] = SqliteStore) -> S:  # type: ignore[assignment]

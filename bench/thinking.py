@@ -1,9 +1,11 @@
-"""A preflight at 1,000 capabilities: what thinking before acting costs an agent.
+"""A preflight at 1,000 capabilities: what thinking before acting costs an agent. And the search
+alone, at 10,000.
 
 Who, how, where, whether: read and ranked outside the writer, as the surface does it, then kept.
 """
 
 import asyncio
+import random
 import time
 from statistics import median
 
@@ -13,10 +15,12 @@ from bench.office import Office
 from bench.scratch import scratch
 from homarus.base.action import Action
 from homarus.flows import thinking
-from homarus.kernel import registry
+from homarus.kernel import registry, search
 from homarus.store.port import Rx, Tx
 
 CAPABILITIES = 1_000
+INDEXED = 10_000
+INTENTS = 20
 A_UNIT = 20
 ROUNDS, QUICK_ROUNDS = 200, 40
 VERBS = ("count", "publish", "modify", "inspect", "archive", "translate", "deploy", "measure")
@@ -28,7 +32,27 @@ def measure(quick: bool) -> Outcome:
     with scratch() as folder:
         seed = office.found(folder / "home", 10, 2)
         took_ms = asyncio.run(_thought(seed, QUICK_ROUNDS if quick else ROUNDS))
-    return Outcome({"preflight": median(took_ms)}, [f"{CAPABILITIES} capabilities, 10 agents"])
+    built_ms, ranked_ms = _searched()
+    return Outcome(
+        {"preflight": median(took_ms), "search": ranked_ms},
+        [f"{CAPABILITIES} capabilities, 10 agents; an index of {INDEXED:,}: {built_ms:,.0f} ms"],
+    )
+
+
+def _searched() -> tuple[float, float]:
+    """CPU in ms: for the index of INDEXED texts, and for one intent, median."""
+    pick = random.Random(7)
+    vocabulary = [f"word{n}" for n in range(2_000)]
+    texts = [(f"c.{n}", " ".join(pick.choices(vocabulary, k=25))) for n in range(INDEXED)]
+    began = time.process_time()
+    index = search.build(texts)
+    built = time.process_time()
+    took_ms = []
+    for _ in range(INTENTS):
+        intent, began_one = " ".join(pick.choices(vocabulary, k=6)), time.process_time()
+        search.rank(index, intent, limit=10, floor=1.0)
+        took_ms.append((time.process_time() - began_one) * 1_000)
+    return (built - began) * 1_000, median(took_ms)
 
 
 async def _thought(seed: Office, rounds: int) -> list[float]:

@@ -65,6 +65,7 @@ RUN_TIME: dict[str, str] = {
     "egress.{word}": "host, address",
     "divert.{route}": "the road named by the verdict; no rule diverts yet",
     "identity.{word}": "revoked, expired",
+    "event.{field}": "title, location, attendees",
     "oauth.{word}": "invalid_request, invalid_scope, invalid_grant, invalid_target, "
     "invalid_redirect_uri, invalid_client_metadata, unsupported_response_type, "
     "unsupported_grant_type",
@@ -122,8 +123,20 @@ def codes(source: Path) -> Iterator[Code]:
         for path, tree in zip(paths, trees, strict=True)
     }
     for tree, known in zip(trees, modules.values(), strict=True):
-        for item in codes_of(tree, statuses):
+        others = answers(tree)
+        own = {name: status for name, status in statuses.items() if name not in others}
+        for item in codes_of(tree, own):
             yield Code(item.code, item.status, with_values(item.remedy, tree, known, modules))
+
+
+def answers(tree: ast.Module) -> set[str]:
+    """Names that are answers of a mirror's target here, and no errors."""
+    return {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "homarus.outbox.port"
+        for alias in node.names
+    }
 
 
 def codes_of(tree: ast.Module, statuses: dict[str, int]) -> Iterator[Code]:

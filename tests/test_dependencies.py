@@ -142,9 +142,9 @@ def test_every_dependency_has_a_floor(requirement: str) -> None:
         ("store/postgres/engine.py", "from homarus.store.postgres import sql", None),
         ("store/open.py", "def f():\n    from homarus.store.postgres import engine", None),
         ("store/open.py", "from homarus.store.postgres import engine", "inside the function"),
-        ("agents/library.py", "import pydantic_ai\nfrom openai import AsyncOpenAI", None),
+        ("agents/library/line.py", "import pydantic_ai\nfrom openai import AsyncOpenAI", None),
         ("agents/wires.py", "import pydantic_ai", "pydantic_ai is no core dependency"),
-        ("agents/wires.py", "from homarus.agents import library", "inside the function"),
+        ("agents/wires.py", "from homarus.agents.library import line", "inside the function"),
     ],
 )
 def test_the_walk(tmp_path: Path, path: str, code: str, expected: str | None) -> None:

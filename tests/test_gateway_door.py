@@ -16,6 +16,10 @@ from homarus.agents.live import Live
 from homarus.base.action import Action, Actor, ActorKind, Allow, Proof
 from homarus.base.clock import SystemClock
 from homarus.base.errors import HomarusError
+from homarus.channels.switch import Switch
+from homarus.channels.worker import Channels
+from homarus.config.channels import Account, ChannelConfig
+from homarus.config.schema import Settings
 from homarus.control_plane.auth import Door
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.stream import Means
@@ -30,12 +34,24 @@ from homarus.gateway.ws.peer import Peer
 from homarus.gateway.ws.server import Gateway
 from homarus.kernel.capabilities import BUILTIN
 from homarus.records.blobs import Blobs
+from homarus.testing.fake_channel import FakeChannel
 from tests.test_one_door import COMPANY, OWNER, RecordingStore, Sealer, least
 from tests.test_surfaces import frame_effects
 
 CALL_S = 10.0
-WORDS = {"exec.approval.request": {"command": "a"}, "sessions.abort": {"key": "a"}}
+WORDS = {
+    "exec.approval.request": {"command": "a"},
+    "sessions.abort": {"key": "a"},
+    "cron.add": {"schedule": {"kind": "every", "everyMs": 3_600_000}},
+    "message.action": {"action": "send", "params": {"to": "a", "message": "a"}},
+}
 """What a method needs beyond its schema to come as far as its unit."""
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home of `means_over` is the working directory: some methods keep a file in it."""
+    monkeypatch.chdir(tmp_path)
 
 
 def means_over(store: RecordingStore) -> Means:
@@ -47,7 +63,16 @@ def means_over(store: RecordingStore) -> Means:
         Sealer(),
         Path(),
         live=Live(store),  # type: ignore[arg-type]
+        channels=one_channel(store),
     )
+
+
+def one_channel(store: RecordingStore) -> Switch:
+    settings = Settings(home=Path(), channels={"a": ChannelConfig(accounts={"a": Account()})})
+    adapters = {"a": FakeChannel("a")}
+    switch = Switch(store, adapters, lambda: settings, lambda: COMPANY, lambda: 0)  # type: ignore[arg-type]
+    switch.channels = Channels(store, adapters, lambda: settings, lambda: COMPANY, lambda: 0)  # type: ignore[arg-type]
+    return switch
 
 
 def peer() -> Peer:
@@ -104,7 +129,9 @@ async def test_every_method_is_behind_the_door() -> None:
 
 
 REACHED = ("chat.send", "agent", "chat.abort", "sessions.patch", "sessions.create",
-           "device.token.rotate", "device.pair.approve", "exec.approval.request")  # fmt: skip
+           "device.token.rotate", "device.pair.approve", "exec.approval.request", "send",
+           "message.action", "poll", "channels.start", "channels.stop",
+           "channels.pairing.approve")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REACHED)
@@ -180,7 +207,7 @@ async def test_a_stranger_reaches_no_unit(first: str, auth: dict[str, str]) -> N
 async def converse(store: RecordingStore, door: Door, texts: list[str]) -> list[Any]:
     """What an upgraded client is sent until it is closed."""
     gateway = Gateway(
-        means_over(store), door, SystemClock(), max_sockets=lambda: 10, loopback_only=True
+        means_over(store), door, SystemClock(), lambda: Settings(Path(), max_sockets=10)
     )
     heard: list[Any] = [{"type": "websocket.connect"}]
     heard += [{"type": "websocket.receive", "text": text} for text in texts]

@@ -170,7 +170,7 @@ def sample(info: Any) -> Any:
     if isinstance(info, inspect.BoolType):
         return True
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return []
+        return [sample(info.item_type)] * (info.min_length or 0)
     if isinstance(info, inspect.LiteralType):
         return info.values[0]
     if isinstance(info, inspect.EnumType):

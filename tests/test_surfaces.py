@@ -165,14 +165,26 @@ OFFLINE = {
     "homarus.cli.explain": {"homarus.kernel.explained"},
     "homarus.cli.executing": {"homarus.backends"},
     "homarus.cli.mcp": {"homarus.mcp.stdio", "homarus.mcp.extra"},
-    "homarus.cli.importing": {"homarus.importers.openclaw"},
-    "homarus.cli.node": {"homarus.node", "homarus.backends.layers", "homarus.gateway.ws.frames"},
+    "homarus.cli.importing": {"homarus.importers"},
+    "homarus.cli.cron": {"homarus.importers", "homarus.jobs.timing"},
+    "homarus.cli.node": {"homarus.node", "homarus.backends.layers"},
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon. `mcp` hands messages on to the daemon. `import` sends rows to the daemon, and copies files
 into workspaces. `node run` is a client of a gateway, with files of its own."""
 REMOTE = frozenset(
-    {"base", "bridge", "client", "cli", "companion", "config", "demo", "app", "service"}
+    {
+        "base",
+        "bridge",
+        "client",
+        "cli",
+        "companion",
+        "config",
+        "demo",
+        "app",
+        "service",
+        "gateway_client",
+    }
 )
 """What any command may use: it asks the daemon, or is the daemon."""
 
@@ -216,6 +228,7 @@ STARTS_PROCESSES = {
     "homarus.backends.local": "runs a command of `dispatch`, whose intent was judged and committed",
     "homarus.backends.layers": "asks this machine what its sandbox can do; argv is our own",
     "homarus.backends.relay": "inside the sandbox: makes way for the command that was judged",
+    "homarus.backends.supervise": "stands before a command that was judged, to end what it leaves",
     "homarus.backends.talking": "runs an MCP server that an owner registered, in the sandbox",
     "homarus.mainspace.git": "runs git on a company's folder; argv and environment are our own",
     "homarus.service.restart": "becomes the same daemon anew, in its own process; argv is our own",
@@ -241,6 +254,8 @@ JUDGED_RUNNERS = {
     "homarus.dispatch.calls",
     "homarus.dispatch.by_command",
     "homarus.dispatch.claude_code",
+    "homarus.scheduler.works",
+    "homarus.scheduler.command",  # the bounds of what `works` runs
     "homarus.agents.mcp.link",  # servers that an owner registered; each call is judged before
     "homarus.node.commands",  # another machine: what its owner allowed, for an invoke with a row
     "homarus.demo.work",  # an outside agent, in a process of its own, for a task that it claimed

@@ -1,13 +1,15 @@
 """The daemon, constructed in reading order: `build(settings)`, then `start`, `stop`.
 
-    home -> keys -> kernel -> store -> door -> feed -> edge -> dashboard, mcp -> front -> workers
+    home -> keys -> kernel -> store -> what all share -> surfaces -> front -> workers
 
 No globals: each part gets what it needs by constructor. The process around it is `service/`.
 """
 
 import asyncio
+import hmac
 import time
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -27,15 +29,22 @@ from homarus.agents.tools.all import kit
 from homarus.agents.transcripts import Transcripts
 from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Invalid
+from homarus.channels.switch import Switch
+from homarus.config.channels import WEBCHAT
+from homarus.config.home import make_home
 from homarus.config.settings import Settings, is_loopback
 from homarus.control_plane import table
+from homarus.control_plane.answers import Scope
 from homarus.control_plane.auth import Door
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.front import SOCKET_PATHS, Front
 from homarus.control_plane.front import App as Mounted
+from homarus.control_plane.limiter import Limiter
+from homarus.control_plane.lockout import Lockout
 from homarus.control_plane.oauth import OAuth
+from homarus.control_plane.proxies import Came, came
 from homarus.control_plane.sockets import Sockets
 from homarus.control_plane.stream import Means
 from homarus.dispatch.calls import Calls
@@ -46,6 +55,9 @@ from homarus.egress.proxy import Egress
 from homarus.egress.secrets import Secrets
 from homarus.flows import consequences, first_start
 from homarus.flows.facts import SqlFacts
+from homarus.flows.mirroring import Mirroring
+from homarus.gateway.http.page import HOME as CONTROL
+from homarus.gateway.http.page import Page
 from homarus.gateway.http.surface import Surface
 from homarus.gateway.ws import schema
 from homarus.gateway.ws.server import Gateway
@@ -55,14 +67,27 @@ from homarus.kernel.uses import Uses
 from homarus.mainspace.guard import Guard
 from homarus.mainspace.guard import Periods as GuardPeriods
 from homarus.mcp.mount import Mount
+from homarus.outbox.credentials import Credentials
+from homarus.outbox.worker import Outbox
 from homarus.records.blobs import Blobs
+from homarus.scheduler.duties import Duties
+from homarus.scheduler.log import CronLog
+from homarus.scheduler.ticker import Ticker
+from homarus.scheduler.works import Works
 from homarus.store.port import Store
 from homarus.web import site
+from homarus.web.site import Site
+
+if TYPE_CHECKING:
+    from homarus.channels.port import Channel
 
 log = structlog.get_logger("app")
 
-FOLDERS: Final = ("run", "local-ssot", "blobs", "company", "agents", "shadow", "backups", "logs")
 CHECK_DELAY_S: Final = 1.0
+WORKERS_END_S: Final = 15.0
+"""For the workers to let go once they are cancelled. The stop goes on without one that does not."""
+WORKER: Final = "worker "
+"""What the names of their tasks begin with."""
 MASTER_KEY: Final = "master.key"
 
 
@@ -78,115 +103,185 @@ class Turns(msgspec.Struct, frozen=True):
 class App:
     """One daemon's parts. `asgi` is what the server serves; `home_facts` is set by `start`.
 
-    Parts that heed an edit of the configuration were given functions that look at `settings`.
+    Each part gets what it needs of those above it, so the order below is the order of need:
+    what all share, then the surfaces, then the workers. Parts that heed an edit of the
+    configuration were given functions that look at `settings`.
     """
 
     def __init__(
         self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey,
-        turns: "Turns | None",
+        turns: "Turns | None", channels: "Iterable[Channel]" = (),
     ) -> None:  # fmt: skip
+        home, turns = settings.home, turns or Turns()
         self.settings = settings
         self.clock = clock
         self.kernel = kernel
         self.store = store
-        run_folder = settings.home / "run"
-        uses = Uses()
-        self.door = Door(store, clock, uses=uses)
+        self.home_facts = first_start.Home("", {})
+        self.url = ""  # known once it is served
+        self.broken = asyncio.Event()
+        self.workers_end_s = WORKERS_END_S
+        self._home = home
+        self._master = master
+        self._uses = Uses()
+        self._limiter = Limiter()
+        self._workers: asyncio.Task[None] | None = None
+        self._began = time.monotonic()
+        self._ready = False
+
+        # What surfaces and workers share: who calls, what changed, and what reaches outside.
+        self.door = self._door()
         self.feed = Feed(store)
         self.live = Live(store)
-        self.blobs = Blobs(settings.home / "blobs")
+        self.blobs = Blobs(home / "blobs")
         self.models = Providers(store, master)
-        routes = table.routes()
-        means = Means(
-            store, kernel.admit, self.feed, self.blobs, master, settings.home,
-            models=self.models, live=self.live,
-        )  # fmt: skip
-        self.edge = Edge(means, self.door, routes)
-        self.sockets = Sockets(
-            store,
-            kernel.admit,
-            self.door,
-            self.feed,
-            clock,
-            table.frames(),
-            max_sockets=lambda: self.settings.max_sockets,
-            loopback_only=is_loopback(settings.host),
-            public_url=settings.public_url,
-        )
-        self.site = site.build(
-            store, kernel.admit, master.link_key, settings.host, settings.public_url
-        )
+        self.outbox = Outbox(store, clock, home, Credentials(store, master))
+        self.channels = self._switch(channels)
+        self.egress = Egress(store, Secrets(store, master), home / "run")
+        self.mcp_servers = Servers(store, home, self.egress)
+        self.tools = kit(store, home, self.egress, self.mcp_servers, self.blobs)
+        self._offered = turns.tools or self.tools
+        self._resolve = turns.resolve or configured(self.models)
+        self._means = self._surface_means()
+
+        # Surfaces: each parses and answers; `asgi` chooses among them by path.
+        self.edge = Edge(self._means, self.door, table.routes())
+        self.sockets = self._sockets()
+        self.site = self._site()
         self.oauth = OAuth(store, settings.public_url)
-        self.mcp = Mount(
-            self.edge,
-            self.door,
-            routes,
-            loopback_only=is_loopback(settings.host),
-            public_url=settings.public_url,
+        self.mcp = self._mcp()
+        self.gateway = self._gateway()
+        self.talk = self._talk()
+        self.asgi = self._front()
+
+        # Workers: each acts on rows that are committed, so none calls another but the ticker,
+        # whose duties are the others' checks.
+        self.maintenance = self._maintenance()
+        self.dispatcher = Dispatcher(store, self.blobs, home, self.egress)
+        self.calls = Calls(store, home, self.egress)
+        self.runner = self._runner(turns.retry)
+        self.heart = Heart(store, clock, home)
+        self.taker = Taker(store, self._resolve, lambda: self.settings.max_task_turns)
+        self.transcripts = Transcripts(store, home)
+        self.guard = self._guard()
+        self.cron = self._ticker()
+        self.notices = Notices(store, master.link_key, master.hook_key, lambda: self.url)
+
+    # -- parts that take more than a line --------------------------------------------------------
+
+    def _door(self) -> Door:
+        door = Door(self.store, self.clock, uses=self._uses)
+        door.stands_for = self._stands_for
+        return door
+
+    def _switch(self, channels: "Iterable[Channel]") -> Switch:
+        return Switch(
+            self.store,
+            {each.id: each for each in channels},
+            lambda: self.settings,
+            lambda: self.home_facts.company,
+            self.clock.now_ms,
         )
-        self.gateway = Surface(
-            means,
+
+    def _surface_means(self) -> Means:
+        return Means(
+            self.store, self.kernel.admit, self.feed, self.blobs, self._master, self._home,
+            models=self.models, live=self.live, channels=self.channels, outbox=self.outbox,
+            queue_mode=lambda: self.settings.mode_for(),
+        )  # fmt: skip
+
+    def _sockets(self) -> Sockets:
+        return Sockets(
+            self.store, self.kernel.admit, self.door, self.feed, self.clock, table.frames(),
+            max_sockets=lambda: self.settings.max_sockets,
+            loopback_only=is_loopback(self.settings.host), public_url=self.settings.public_url,
+        )  # fmt: skip
+
+    def _site(self) -> Site:
+        return site.build(
+            self.store, self.kernel.admit, self._master.link_key, self.settings.host,
+            self.settings.public_url, lambda: self.settings.mode_for(WEBCHAT),
+        )  # fmt: skip
+
+    def _mcp(self) -> Mount:
+        return Mount(
+            self.edge, self.door, table.routes(),
+            loopback_only=is_loopback(self.settings.host), public_url=self.settings.public_url,
+        )  # fmt: skip
+
+    def _gateway(self) -> Surface:
+        return Surface(
+            self._means,
             self.door,
             lambda: self.settings.http_tools_allow,
             lambda: self.settings.http_tools_deny,
         )
-        self.talk = Gateway(
-            means,
-            self.door,
-            clock,
-            max_sockets=lambda: self.settings.max_sockets,
-            loopback_only=is_loopback(settings.host),
-            public_url=settings.public_url,
-        )
+
+    def _talk(self) -> Gateway:
+        talk = Gateway(self._means, self.door, self.clock, lambda: self.settings, self._limiter)
+        talk.hub.tools = self._offered
+        talk.hub.refuses_tool = self.gateway.refuses
+        return talk
+
+    def _front(self) -> Front:
+        page = Page(self.door, lambda: self.settings.control_root)
+        sockets: dict[str, Mounted] = {
+            **dict.fromkeys(SOCKET_PATHS, self.sockets),
+            **dict.fromkeys(("/", CONTROL, f"{CONTROL}/"), self.talk),
+        }
         mounts: dict[str, Mounted] = {
             "app": self.site, "mcp": self.mcp, "v1": self.gateway, "tools": self.gateway,
+            "control": page,
         }  # fmt: skip
-        self.asgi = Front(
-            self.edge,
-            {**dict.fromkeys(SOCKET_PATHS, self.sockets), "/": self.talk},
-            self.health,
-            Documents(routes),
-            mounts,
-            {**dict.fromkeys(self.oauth.paths(), self.oauth), schema.PATH: self.talk.schema},
-        )
-        self.maintenance = Maintenance(
-            store,
-            kernel,
-            clock,
-            run_folder,
-            Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s),
-            self.blobs,
-            uses,
-        )
-        self.egress = Egress(store, Secrets(store, master), run_folder)
-        self.dispatcher = Dispatcher(store, self.blobs, settings.home, self.egress)
-        self.calls = Calls(store, settings.home, self.egress)
-        self.mcp_servers = Servers(store, settings.home, self.egress)
-        self.tools = kit(store, settings.home, self.egress, self.mcp_servers, self.blobs)
-        turns = turns or Turns()
-        resolve = turns.resolve or configured(self.models)
-        self.runner = Runner(
-            store,
-            Loop(store, resolve, turns.tools or self.tools, self.live, retry=turns.retry),
-            clock.now_ms,
-            lambda: self.settings.max_turns,
-        )
-        self.heart = Heart(store, clock, settings.home)
-        self.taker = Taker(store, resolve, lambda: self.settings.max_task_turns)
-        self.transcripts = Transcripts(store, settings.home)
-        self.guard = Guard(
-            store,
-            clock,
-            settings.home,
-            GuardPeriods(settings.document_watch_s, settings.document_hash_s),
-        )
-        self.url = ""  # known once it is served
-        self.notices = Notices(store, master.link_key, master.hook_key, lambda: self.url)
-        self.home_facts = first_start.Home("", {})
-        self.broken = asyncio.Event()
-        self._workers: asyncio.Task[None] | None = None
-        self._began = time.monotonic()
-        self._ready = False
+        exact: dict[str, Mounted] = {
+            **dict.fromkeys(self.oauth.paths(), self.oauth),
+            schema.PATH: self.talk.schema,
+            "/": page.home,
+        }
+        documents = Documents(table.routes())
+        lockout = Lockout(self._limiter, self._whence)
+        return Front(self.edge, sockets, self.health, documents, mounts, exact, lockout)
+
+    def _maintenance(self) -> Maintenance:
+        settings = self.settings
+        periods = Periods(settings.anchor_s, settings.lease_watch_s, settings.session_watch_s)
+        return Maintenance(
+            self.store, self.kernel, self.clock, self._home / "run", periods, self.blobs,
+            self._uses,
+        )  # fmt: skip
+
+    def _runner(self, retry: Retry) -> Runner:
+        loop = Loop(self.store, self._resolve, self._offered, self.live, retry=retry)
+        return Runner(self.store, loop, self.clock.now_ms, lambda: self.settings.max_turns)
+
+    def _guard(self) -> Guard:
+        periods = GuardPeriods(self.settings.document_watch_s, self.settings.document_hash_s)
+        return Guard(self.store, self.clock, self._home, periods)
+
+    def _ticker(self) -> Ticker:
+        duties = Duties(self.store, self.clock, self._home, self.maintenance, self.guard.check)
+        works = Works(self.store, self._home, self.egress, duties.by_name())
+        return Ticker(self.store, self.clock, works, CronLog(self._home / "logs", self.clock))
+
+    # -- what the parts ask of it ----------------------------------------------------------------
+
+    def _gateway_secret(self) -> str:
+        return self.home_facts.secrets[first_start.GATEWAY.file]
+
+    def _stands_for(self, secret: str) -> str:
+        """The gateway's password is its token, by another word."""
+        password = self.settings.auth_password
+        if self.settings.auth_mode != "password" or not password:
+            return secret
+        same = hmac.compare_digest(secret.encode(), password.encode())
+        return self._gateway_secret() if same else secret
+
+    def _whence(self, scope: Scope) -> Came:
+        peer = str((scope.get("client") or ("", 0))[0])
+        settings = self.settings
+        return came(peer, dict(scope["headers"]), settings.trusted_proxies, settings.public_url)
+
+    # -- its life --------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Open the store, make what a first start makes, take up the workers.
@@ -216,12 +311,14 @@ class App:
         """From now on these are the settings; only keys that count at once may differ."""
         self.settings = settings
         self.runner.look()
+        self.channels.changed()
 
     def leave_waiters(self, *, restarts: bool = False) -> None:
         """No longer ready: end long polls and sockets, so that the server can drain. `restarts`:
         sockets are told that the daemon comes back."""
         self._ready = False
         self.taker.leave()
+        self.cron.leave()
         self.runner.leave()
         self.feed.stop()
         self.live.stop()
@@ -235,10 +332,11 @@ class App:
         workers, self._workers = self._workers, None
         if workers is None:
             return
-        await self.runner.drain()
+        await asyncio.gather(
+            self.runner.drain(), self.channels.drain(), self.cron.drain(), self.outbox.drain()
+        )
         await self.transcripts.finish()
-        workers.cancel()
-        await asyncio.gather(workers, return_exceptions=True)
+        await self._end(workers)
         await self.models.close()
         await self.egress.stop()
         try:
@@ -246,6 +344,14 @@ class App:
             await self.maintenance.anchor()
         finally:
             await self.store.stop()
+
+    async def _end(self, workers: asyncio.Task[None]) -> None:
+        """One that does not end when it is cancelled is a mistake of ours, no reason to stay."""
+        workers.cancel()
+        _, late = await asyncio.wait({workers}, timeout=self.workers_end_s)
+        if late:
+            names = [task.get_name() for task in asyncio.all_tasks()]
+            log.critical("workers_stay", who=[n for n in names if n.startswith(WORKER)])
 
     async def _let_out(self) -> None:
         """Where the egress proxy cannot listen, nothing of an agent's reaches the network."""
@@ -258,19 +364,13 @@ class App:
         """The one owner of every worker. A failing one sets `broken`: the process then ends."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.maintenance.run())
-                group.create_task(self.sockets.run())
-                group.create_task(self.talk.run())
-                group.create_task(self.dispatcher.run())
-                group.create_task(self.notices.run())
-                group.create_task(self.calls.run())
-                group.create_task(self.runner.run())
-                group.create_task(self.heart.run())
-                group.create_task(self.taker.run())
-                group.create_task(self.transcripts.run())
-                group.create_task(self.mcp_servers.run())
-                group.create_task(self.guard.run())
-                group.create_task(self._check_store())
+                for run in (
+                    self.maintenance.run, self.sockets.run, self.talk.run, self.dispatcher.run,
+                    self.notices.run, self.calls.run, self.runner.run, self.heart.run,
+                    self.cron.run, self.taker.run, self.transcripts.run, self.mcp_servers.run,
+                    self.guard.run, self.channels.run, self.outbox.run, self._check_store,
+                ):  # fmt: skip
+                    group.create_task(run(), name=f"{WORKER}{run.__qualname__}")
         except* Exception as failed:
             log.critical("workers_failed", exc_info=failed)
             self.broken.set()
@@ -301,28 +401,19 @@ class App:
         }
 
 
-def build(settings: Settings, clock: Clock | None = None, turns: Turns | None = None) -> App:
+def build(
+    settings: Settings, clock: Clock | None = None, turns: Turns | None = None,
+    channels: "Iterable[Channel]" = (),
+) -> App:  # fmt: skip
     """All parts of a daemon on `settings.home`. `turns`: what its agents' turns run with, where not
-    with the configured models. Raises `settings.*`, `keys.master`, `home.*`."""
+    with the configured models; `channels`: adapters of messaging platforms. Raises `settings.*`,
+    `keys.master`, `home.*`."""
     make_home(settings)
     clock = clock or SystemClock()
     master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
-    kernel = Kernel(SqlFacts(), master, consequences.apply)
+    kernel = Kernel(SqlFacts(), master, consequences.apply, Mirroring())
     store = open_store(settings, kernel, clock)
-    return App(settings, clock, kernel, store, master, turns)
-
-
-def make_home(settings: Settings) -> None:
-    """The state directory and its folders, for their owner alone. Raises `home.unwritable`."""
-    try:
-        for folder in (settings.home, *(settings.home / name for name in FOLDERS)):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise Invalid(
-            "home.unwritable",
-            f"{error.filename or settings.home} cannot be made: {error.strerror}",
-            "Make the place writable for this user, or name another with --home.",
-        ) from error
+    return App(settings, clock, kernel, store, master, turns, channels)
 
 
 def open_store(settings: Settings, kernel: Kernel, clock: Clock) -> Store:

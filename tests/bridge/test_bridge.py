@@ -1,8 +1,10 @@
 """`homarus bridge` against a daemon: tasks, messages, STOP, the end (contract, 13)."""
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from homarus.base.ids import new_id
 from homarus.bridge.bridge import Bridge
 from homarus.testing.daemon import Daemon
 from tests.governance.test_ordinary_clients import said
-from tests.support.bridged import ANSWERS, Place, Recorder, place
+from tests.support.bridged import ANSWERS, WAIT_S, Place, Recorder, place
 from tests.support.front import front
 
 REPLY = (sys.executable, "-c", ANSWERS)
@@ -23,23 +25,64 @@ async def here(daemon: Daemon, tmp_path: Path) -> AsyncIterator[Place]:
     yield await place(daemon, tmp_path)
 
 
-def sleeper(folder: Path) -> tuple[str, ...]:
-    """Tells its process id by a file, then sleeps; it ends by a signal alone."""
+def telling(folder: Path, then: str) -> tuple[str, ...]:
+    """A program that has read its input tells its process id by a pipe, and goes on."""
+    pipe = folder / "pid"
+    os.mkfifo(pipe)
     code = (
-        "import os, sys, time; sys.stdin.read(); "
-        f"open({str(folder / 'pid')!r} + '.new', 'w').write(str(os.getpid())); "
-        f"os.rename({str(folder / 'pid')!r} + '.new', {str(folder / 'pid')!r}); time.sleep(60)"
+        f"import os, sys, time; sys.stdin.read(); told = open({str(pipe)!r}, 'r+b', 0); "
+        f"told.write(str(os.getpid()).encode()); {then}"
     )
     return (sys.executable, "-c", code)
 
 
+def sleeper(folder: Path) -> tuple[str, ...]:
+    """It ends by a signal alone."""
+    return telling(folder, "import signal; signal.pause()")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[tuple[str, int]]:
+    """`(code, pipe)`: a program's code waits there until a byte is written to the pipe."""
+    path = folder / "go"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR)
+    try:
+        yield f"open({str(path)!r}).read(1)", pipe
+    finally:
+        os.close(pipe)
+
+
 async def runs(folder: Path) -> int:
-    """The process id of the sleeper, once it runs."""
-    path = folder / "pid"
-    async with asyncio.timeout(20):
-        while not path.exists():  # noqa: ASYNC110 - another process's file tells nobody
-            await asyncio.sleep(0.02)
-    return int(path.read_text())
+    """The process id of the program, once it runs."""
+    pipe = os.open(folder / "pid", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        await readable(pipe)
+        return int(os.read(pipe, 32))
+    finally:
+        os.close(pipe)
+
+
+async def ends(pid: int) -> None:
+    """Wait for the end of a process."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await readable(process)
+    finally:
+        os.close(process)
+
+
+async def readable(descriptor: int) -> None:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, told.set)
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await told.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def alive(pid: int) -> bool:
@@ -215,9 +258,7 @@ async def test_stop_ends_the_program_for_replies(here: Place) -> None:
         await here.say("hello")
         pid = await runs(here.folder)
         stop = await here.call("POST", "/stops", {"scope": "agent", "subject": "tally"})
-        async with asyncio.timeout(10):
-            while alive(pid):  # noqa: ASYNC110 - another process tells nobody
-                await asyncio.sleep(0.02)
+        await ends(pid)
         assert tell.count("answered") == 0
         await here.call("DELETE", f"/stops/{stop['stop']['id']}")
         (text,) = await here.replies(1)
@@ -236,9 +277,7 @@ async def test_stop_ends_the_program(here: Place, scope: str) -> None:
         }[scope]  # fmt: skip
         stop = await here.call("POST", "/stops", {"scope": scope, "subject": subject})
         await tell.until("stopped")
-        async with asyncio.timeout(10):
-            while alive(pid):  # noqa: ASYNC110 - another process tells nobody
-                await asyncio.sleep(0.02)
+        await ends(pid)
         await here.call("DELETE", f"/stops/{stop['stop']['id']}")
         await here.becomes(task, "review")
     assert tell.count("reported", state="done") == 0
@@ -265,15 +304,13 @@ async def test_an_idempotent_program_is_handed_back_to_the_queue(here: Place) ->
 
 
 async def test_the_end_waits_for_a_program_that_finishes(here: Place) -> None:
-    code = (
-        "import json, sys, time; json.load(sys.stdin); open('started', 'w').close(); "
-        "time.sleep(0.5); print('{}')"
-    )
+    """It is let go when the bridge first waits on its way out."""
     task = await here.task()
-    async with here.bridge(exec=(sys.executable, "-c", code), workdir=here.folder, drain_s=20.0):
-        async with asyncio.timeout(20):
-            while not (here.folder / "started").exists():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+    with held(here.folder) as (waits, pipe):
+        slow = telling(here.folder, waits + "; print('{}')")
+        async with here.bridge(exec=slow, drain_s=20.0):
+            await runs(here.folder)
+            asyncio.get_running_loop().call_soon(os.write, pipe, b"x")
     assert (await here.seen(task))["canonicalState"] == "done"
 
 
@@ -325,16 +362,23 @@ async def test_resources_are_leased_for_their_task_and_given_back(here: Place) -
         "/leases/lease-1/renew": (200, {"lease": {"id": "lease-1"}}),
         "/leases/lease-1/release": (200, {"ok": True}),
     }
-    code = (
-        "import json, sys, time; given = json.load(sys.stdin)['resources']; time.sleep(0.7); "
-        "print(json.dumps({'output': given}))"
-    )
     task = await here.task(inputJson={"resourceIds": ids})
-    with front(here.daemon.url, answers) as made:
-        settings = here.settings(
-            url=made.url, exec=(sys.executable, "-c", code), heartbeat_s=0.2, once=True
+    with held(here.folder) as (waits, pipe):
+
+        def heard(path: str) -> None:
+            """The program goes on once its lease was renewed."""
+            if path.endswith("/renew"):
+                os.write(pipe, b"x")
+
+        code = (
+            f"import json, sys; given = json.load(sys.stdin)['resources']; {waits}; "
+            "print(json.dumps({'output': given}))"
         )
-        await Bridge(settings, Recorder()).run()
+        with front(here.daemon.url, answers, heard) as made:
+            settings = here.settings(
+                url=made.url, exec=(sys.executable, "-c", code), heartbeat_s=0.2, once=True
+            )
+            await Bridge(settings, Recorder()).run()
     first, second = (await here.seen(task))["outputJson"]
     assert (first["configText"], first["secretText"]) == ("host", "s3cr3t")
     assert second == {"id": ids[1], "refused": "resource.scope"}

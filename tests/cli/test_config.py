@@ -69,7 +69,7 @@ def test_comments_and_form_stay(homarus: Terminal, file: Path) -> None:
         (("set", "gateway.bind", "lan"), 78, "settings.bind", "gateway.allowRemote"),
         (("set", "level", "observe"), 2, "settings.governed", "change propose --setting level"),
         (("get", "redlines.x"), 2, "settings.governed", "change propose"),
-        (("set", "channels.x", "1"), 2, "settings.unused", "no channels"),
+        (("set", "hooks.x", "1"), 2, "settings.unused", "no hooks"),
         (("explain", "gateway.prot"), 3, "settings.unknown", "gateway.port"),
         (("set", "store", URL), 78, "settings.secret", "${NAME}"),
         (("set", "gateway.port", "1", "--base", "abc"), 5, "settings.changed", "(none)"),
@@ -105,13 +105,13 @@ def test_the_hash_keeps_two_writers_apart(homarus: Terminal, file: Path) -> None
 
 def test_validate_lists_mistakes_and_what_is_not_used(homarus: Terminal, file: Path) -> None:
     assert "all defaults" in homarus("config", "validate").out
-    file.write_text("{gateway: {mode: 'local', port: 1}, channels: {}, port: 2}")
+    file.write_text("{gateway: {mode: 'local', port: 1}, hooks: {}, port: 2}")
     done = homarus("config", "validate")
     assert (done.code, done.error) == (78, "settings.twice")
-    file.write_text("{gateway: {mode: 'local'}, channels: {}, port: 2}")
+    file.write_text("{gateway: {mode: 'local'}, hooks: {}, port: 2}")
     notes = homarus.json("config", "validate")["notes"]
     assert [(n["path"], n["line"], n["column"]) for n in notes] == [
-        ("gateway.mode", 1, 12), ("channels", 1, 28), ("port", 1, 42),
+        ("gateway.mode", 1, 12), ("hooks", 1, 28), ("port", 1, 39),
     ]  # fmt: skip
     other = homarus.home / "other.json5"
     other.write_text("{logging: {level: 'loud'}, store: 5}")

@@ -255,6 +255,48 @@ def test_dashboard(running: Running) -> None:
     assert running.json("dashboard")["url"] != link
 
 
+def test_calendar(at: Any, running: Running, company: str) -> None:
+    made = at("event", "add", "Review", "--start", "2099-11-20T09:30", "--zone", "Europe/Berlin",
+              "--attendee", "ada", "--attendee", "bob")["event"]  # fmt: skip
+    assert (made["number"], made["end"]) == ("E-1", "2099-11-20T10:30:00")
+    at("event", "add", "Gone by", "--start", "2020-01-01", "--all-day")
+    assert [row["title"] for row in at("event", "list")["events"]] == ["Review"]
+    assert len(at("event", "list", "--all", "--to", "2099-12-01")["events"]) == 2
+    assert at("event", "update", "E-1", "--title", "Retro")["event"]["title"] == "Retro"
+    assert at("event", "show", "e-1")["event"]["attendees"] == ["ada", "bob"]
+    query = "select number, title, start_time, zone, all_day from calendar_event order by 1"
+    assert at("sql", query)["rows"] == [
+        ["E-1", "Retro", "2099-11-20 08:30:00", "Europe/Berlin", 0],
+        ["E-2", "Gone by", "2020-01-01 00:00:00", "UTC", 1],
+    ]
+    at("event", "delete", "E-1")
+    assert at("event", "list")["events"] == []
+    here = ("--company", company, "event")
+    assert running(*here, "add", "x", "--start", "soon").code == 2
+    assert running(*here, "add", "x").code == 2
+    assert running(*here, "show", "E-9").code == 3
+
+
+def test_wiki(at: Any, running: Running, company: str, tmp_path: Path) -> None:
+    text = tmp_path / "house.md"
+    text.write_text("# House\n", "utf-8")
+    assert at("wiki", "add", "House", str(text))["doc"]["number"] == "W-1"
+    at("wiki", "add", "Door", "--parent", "W-1")
+    assert [row["number"] for row in at("wiki", "list", "--parent", "w-1")["docs"]] == ["W-2"]
+    assert [row["number"] for row in at("wiki", "list", "--search", "# HOUSE")["docs"]] == ["W-1"]
+    text.write_text("# House of ours\n", "utf-8")
+    assert at("wiki", "edit", "W-1", str(text), "--base", "1")["doc"]["version"] == 2
+    here = ("--company", company, "wiki")
+    assert running(*here, "edit", "W-1", str(text), "--base", "1").code == 5
+    assert running(*here, "show", "W-1", "--text").out == "# House of ours\n"
+    assert at("wiki", "show", "W-1", "--version", "1")["doc"]["body"] == "# House\n"
+    assert at("wiki", "edit", "W-2", "--parent", "root")["doc"]["parentId"] is None
+    assert [row["version"] for row in at("wiki", "versions", "W-1")["versions"]] == [2, 1]
+    assert at("sql", "select number, version from wiki_doc order by 1")["rows"][0] == ["W-1", 2]
+    at("wiki", "delete", "W-1")
+    assert running(*here, "show", "W-1").code == 3
+
+
 def test_sql(at: Any, running: Running, company: str) -> None:
     at("task", "create", "Count", "--project", "P-1", *SPEC)
     query = "select number, title, status from tasks where status = 'pending'"

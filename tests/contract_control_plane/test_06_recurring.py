@@ -265,8 +265,8 @@ def test_schedules_and_recurring_tasks_are_rows_of_one_table(wire: Wire) -> None
     [seen] = [s for s in wire.get("/schedules?limit=500")["schedules"] if s["id"] == row["id"]]
     assert (seen["cronExpression"], seen["targetProjectId"]) == ("0 9 * * 1", row["projectId"])
     [job] = [j for j in wire.get("/jobs?limit=500")["jobs"] if j["id"] == row["id"]]
-    assert job == row
-    assert wire.get(f"/jobs/{row['number']}")["job"] == row
+    assert job | row == job, "and what a job has besides"
+    assert wire.get(f"/jobs/{row['number']}")["job"] == job
     ran = wire.post(f"/jobs/{row['number']}/run")
     assert ran.status == 201 and ran["task"]["recurringTaskDefinitionId"] == row["id"]
 

@@ -17,7 +17,7 @@ from homarus.agents.port import (
     ToolSpec,
     UserMessage,
 )
-from homarus.agents.wires import Wire
+from homarus.agents.wires import Bounds, Wire
 
 QUESTION = "What is 6 x 7?"
 KEY = "sk-planted-5f1c0a9e77d1"
@@ -82,11 +82,18 @@ async def ask(wire: Wire, request: ModelRequest) -> Came:
     return came
 
 
+async def warm(dialect: Dialect, base_url: str) -> None:
+    """One answer to a wire of its own: what is loaded for it the first time is no silence of the
+    provider."""
+    async with wired(dialect, base_url) as wire:
+        await ask(wire, asking())
+
+
 @asynccontextmanager
 async def wired(
-    dialect: Dialect, base_url: str, key: str | None = KEY, **silences: float
+    dialect: Dialect, base_url: str, key: str | None = KEY, **bounds: Any
 ) -> AsyncIterator[Wire]:
-    wire = Wire(Endpoint(dialect, base_url, key), **silences)
+    wire = Wire(Endpoint(dialect, base_url, key), Bounds(**bounds))
     try:
         yield wire
     finally:

@@ -21,7 +21,7 @@ from homarus.testing.model_server import (
     Say,
     Stall,
 )
-from tests.contract_model.talk import KEY, ask, asking, wired
+from tests.contract_model.talk import KEY, ask, asking, warm, wired
 from tests.support.scripted_http import Answer as Http
 from tests.support.scripted_http import scripted
 
@@ -90,9 +90,8 @@ async def test_silence_ends_the_stream_and_the_connection(
 ) -> None:
     server.add(Say("warm"), reply)
     url = server.base_url(dialect.value)
-    async with wired(dialect, url, first_event_s=5, next_event_s=5) as wire:
-        await ask(wire, asking())  # what it loads the first time is no silence of the provider
-        wire._first_event_s = wire._next_event_s = 0.2
+    await warm(dialect, url)
+    async with wired(dialect, url, first_event_s=0.2, next_event_s=0.2) as wire:
         came = await ask(wire, asking())
     assert came.failure is not None
     assert (came.failure.fault, came.text) == (Fault.STALLED, text)

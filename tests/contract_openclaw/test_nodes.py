@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -86,3 +87,31 @@ def test_a_command_runs_there(bench: Bench) -> None:
             "params": {"command": ["/bin/echo", "hello"], "runId": "r"}}  # fmt: skip
     done = bench.operator.run("gateway", "call", "node.invoke", "--params", json.dumps(call))
     assert (done.code, '"stdout": "hello\\n"' in done.out) == (0, True), done.out
+
+
+def test_it_comes_in_by_a_set_up_code(tmp_path: Path) -> None:
+    """Minted by its own command line, read by its own node."""
+    found = program()
+    with beside(tmp_path / "homarus") as daemon:
+        token = (tmp_path / "homarus" / "run" / first_start.GATEWAY.file).read_text().strip()
+        operator = OpenClaw(found, tmp_path / "operator")
+        operator.point_at(daemon.url, token)
+        made = _called(operator, "device.pair.setupCode", bootstrapProfile="node")
+        run = ("node", "run", "--pair", made["setupCode"], "--display-name", "bench")
+        with OpenClaw(found, tmp_path / "host").beside("", *run):
+            done = _completion(operator, made["setupId"])
+        assert (done["deviceName"], done["access"]) == ("bench", "node")
+
+
+def _called(operator: OpenClaw, method: str, **params: Any) -> dict[str, Any]:
+    done = operator.run("gateway", "call", method, "--params", json.dumps(params), "--json")
+    assert done.code == 0, done.out
+    return dict(done.data)
+
+
+def _completion(operator: OpenClaw, setup: str) -> dict[str, Any]:
+    for _ in range(LOOKS):
+        known = _called(operator, "device.pair.setupStatus", setupId=setup)
+        if "completion" in known:
+            return dict(known["completion"])
+    raise AssertionError("the node did not come in")

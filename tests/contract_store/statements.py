@@ -1,8 +1,8 @@
 """The SQL texts of the source, as the modules themselves would build them.
 
-A statement is the first argument of `.one(…)`, `.all(…)` or `.run(…)` of an rx or tx. It is taken
-when it can be worked out from the module's own constants; texts that depend on arguments are
-counted only.
+A statement is the first argument of `.one(…)`, `.all(…)` or `.run(…)` of an rx or tx, or what is
+named `select` for `paging.newest`. It is taken when it can be worked out from the module's own
+constants; texts that depend on arguments are counted only.
 """
 
 import ast
@@ -41,15 +41,23 @@ def statements() -> list[Statement]:
 def _of_module(module: ModuleType) -> Iterator[Statement]:
     path = Path(module.__file__ or "")
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        said = _said(node)
+        if said is None:
             continue
-        receiver = ast.unparse(node.func.value).rpartition(".")[2]
-        if node.func.attr not in METHODS or receiver not in RECEIVERS or not node.args:
-            continue
-        text = _value(node.args[0], module)
-        place = f"{module.__name__}:{node.lineno}"
+        text = _value(said, module)
         if text is None or text.lstrip().lower().startswith(VERBS):
-            yield Statement(place, text)
+            yield Statement(f"{module.__name__}:{said.lineno}", text)
+
+
+def _said(node: ast.AST) -> ast.expr | None:
+    """The expression of the statement that this node says, where it says one."""
+    if isinstance(node, ast.Assign):
+        return node.value if ast.unparse(node.targets[0]) == "select" else None
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    receiver = ast.unparse(node.func.value).rpartition(".")[2]
+    asks = node.func.attr in METHODS and receiver in RECEIVERS
+    return node.args[0] if asks and node.args else None
 
 
 def _value(node: ast.expr, module: ModuleType) -> str | None:

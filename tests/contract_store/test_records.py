@@ -10,7 +10,7 @@ from homarus.base.errors import TooLarge
 from homarus.kernel import anchors, audit, trail
 from homarus.kernel.verify import Report, Verifier
 from homarus.records import artifacts, incidents, quota
-from homarus.records.artifacts import NewArtifact
+from homarus.records.artifact_fields import NewArtifact
 from homarus.store.port import Rx, Tx
 from homarus.testing.stores import OpenStore
 

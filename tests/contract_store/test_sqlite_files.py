@@ -14,7 +14,7 @@ from homarus.kernel.keys import MasterKey
 from homarus.store.migrations import OLDEST_CODE
 from homarus.store.port import Tx
 from homarus.store.sqlite.engine import SqliteStore
-from homarus.testing.stores import OpenStore, opened, sqlite_store
+from homarus.testing.stores import OpenStore, opened
 from tests.contract_store import units
 
 pytestmark = pytest.mark.contract
@@ -32,7 +32,7 @@ def names(folder: Path) -> list[str]:
 
 async def made(home: Path, writes: int = 1) -> Path:
     """A store that was stopped in order."""
-    async with opened(sqlite_store, home) as store:
+    async with opened(SqliteStore, home) as store:
         for n in range(writes):
             await store.store.write(store.action(), units.put, "x", n)
     return file_of(home)
@@ -40,7 +40,7 @@ async def made(home: Path, writes: int = 1) -> Path:
 
 async def refusal(home: Path) -> HomarusError:
     with pytest.raises(HomarusError) as caught:
-        async with opened(sqlite_store, home):
+        async with opened(SqliteStore, home):
             pass
     return caught.value
 
@@ -114,7 +114,7 @@ async def test_a_checkpoint_cut_short_is_not_a_truncated_file(tmp_path: Path) ->
     path = await made(tmp_path)
     old_bytes = path.stat().st_size
     home = tmp_path / "killed"
-    async with opened(sqlite_store, tmp_path) as store:
+    async with opened(SqliteStore, tmp_path) as store:
         for n in range(60):
             await store.store.write(store.action(), units.put, f"{n:04}" * 200, n)
         file_of(home).parent.mkdir(parents=True)
@@ -124,7 +124,7 @@ async def test_a_checkpoint_cut_short_is_not_a_truncated_file(tmp_path: Path) ->
     finished = path.read_bytes()
     assert len(finished) > old_bytes
     edit(file_of(home), 0, finished[:4096])
-    async with opened(sqlite_store, home) as store:
+    async with opened(SqliteStore, home) as store:
         assert await store.store.read(units.value, store.company, "0059" * 200) == 59
         assert await store.store.check() == "ok"
 
@@ -138,19 +138,19 @@ async def test_the_same_without_its_log_is_truncated(tmp_path: Path) -> None:
 async def test_a_second_start_applies_nothing(tmp_path: Path) -> None:
     path = await made(tmp_path)
     before = path.read_bytes()
-    async with opened(sqlite_store, tmp_path):
+    async with opened(SqliteStore, tmp_path):
         pass
     assert path.read_bytes() == before
 
 
 async def test_a_second_daemon_on_one_home_is_refused_naming_the_first(tmp_path: Path) -> None:
-    async with opened(sqlite_store, tmp_path) as store:
+    async with opened(SqliteStore, tmp_path) as store:
         error = await refusal(tmp_path)
         assert error.code == "store.locked"
         assert error.details["pid"] == str(os.getpid())
         assert str(os.getpid()) in error.message
         assert await store.store.write(store.action(), units.put, "x") == 1
-    async with opened(sqlite_store, tmp_path) as store:
+    async with opened(SqliteStore, tmp_path) as store:
         assert await store.store.read(units.value, store.company, "x") == 1
 
 
@@ -160,7 +160,7 @@ async def test_damage_inside_is_found_in_the_background(tmp_path: Path) -> None:
     [(root,)] = rows.execute("select rootpage from sqlite_schema where name='receipt'").fetchall()
     rows.close()
     edit(path, (root - 1) * 4096, b"\xee" * 4096)
-    async with opened(sqlite_store, tmp_path) as store:
+    async with opened(SqliteStore, tmp_path) as store:
         assert await store.store.check() != "ok"
         assert store.store.health()["error"] == "store.corrupt"
         with pytest.raises(HomarusError) as caught:
@@ -205,7 +205,7 @@ async def full_and_back(store: OpenStore, make_room: Callable[[], None]) -> None
 
 
 async def test_a_store_that_may_not_grow_says_so_and_goes_on_later(tmp_path: Path) -> None:
-    async with opened(sqlite_store, tmp_path) as store:
+    async with opened(SqliteStore, tmp_path) as store:
         await store.store.write(store.action(), limit_pages, None)
         error, acknowledged = await fill(store)
         assert error.code == "store.disk_full"
@@ -237,7 +237,7 @@ def read_only(place: Path) -> None:
 async def test_a_full_disk_is_named_and_survived(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"\0" * 300_000)
-    async with opened(sqlite_store, small_disk / "home") as store:
+    async with opened(SqliteStore, small_disk / "home") as store:
         await full_and_back(store, ballast.unlink)
 
 
@@ -257,7 +257,7 @@ async def test_no_store_is_begun_on_a_full_disk(small_disk: Path) -> None:
     assert (await refusal(home)).code == "store.disk_full"
     assert not file_of(home).exists()
     (small_disk / "ballast").unlink()
-    async with opened(sqlite_store, home) as store:
+    async with opened(SqliteStore, home) as store:
         assert await store.store.write(store.action(), units.put, "x") == 1
 
 
@@ -288,7 +288,7 @@ async def test_a_folder_without_write_permission_is_named(tmp_path: Path) -> Non
 async def test_a_copy_taken_while_writes_go_on_is_a_whole_store(tmp_path: Path) -> None:
     other = tmp_path / "other"
     file_of(other).parent.mkdir(parents=True)
-    async with opened(sqlite_store, tmp_path) as store:
+    async with opened(SqliteStore, tmp_path) as store:
         for n in range(30):
             await store.store.write(store.action(), units.put, "x", n)
         assert isinstance(store.store, SqliteStore)
@@ -301,13 +301,13 @@ async def test_a_copy_taken_while_writes_go_on_is_a_whole_store(tmp_path: Path) 
         assert caught.value.code == "backup.exists"
     assert file_of(other).stat().st_mode & 0o777 == 0o600
     shutil.copytree(tmp_path / "run", other / "run")
-    async with opened(sqlite_store, other) as store:
+    async with opened(SqliteStore, other) as store:
         assert await store.store.read(units.value, store.company, "x") == 29
         assert await store.store.check() == "ok"
 
 
 async def test_a_copy_that_does_not_fit_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
-    async with opened(sqlite_store, tmp_path / "home") as store:
+    async with opened(SqliteStore, tmp_path / "home") as store:
         for n in range(1_000):
             await store.store.write(store.action(), units.put, f"{n:05}" * 1_000, n)
         assert isinstance(store.store, SqliteStore)

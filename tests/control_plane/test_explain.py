@@ -148,6 +148,59 @@ async def test_a_removed_incident_is_listed_again(daemon):
     assert code(await undo(daemon, receipt)) == (409, "undo.superseded")
 
 
+async def test_an_event_that_was_taken_out_is_in_the_calendar_again(daemon):
+    body = {"title": "Fair", "start": "2026-05-01T09:00", "end": "2026-05-01T10:00"}
+    event = await made(daemon, "/calendar/events", body, "event")
+    await daemon.owner.delete(f"/api/v1/calendar/events/{event['id']}", headers=key())
+    receipt = (await last(daemon, "event.delete"))["id"]
+    assert (await undo(daemon, receipt)).status_code == 200
+    reply = await daemon.owner.get(f"/api/v1/calendar/events/{event['number']}")
+    assert reply.json()["event"]["title"] == "Fair"
+    assert code(await undo(daemon, receipt)) == (409, "undo.superseded")
+
+
+async def test_a_removed_wiki_document_is_there_again_with_its_versions(daemon):
+    """Where it lay; at the top where what it lay below is gone."""
+    folder = await made(daemon, "/wiki/docs", {"title": "Folder"}, "doc")
+    doc = await made(daemon, "/wiki/docs", {"title": "Way", "parentId": folder["id"]}, "doc")
+    for parent in (folder["id"], None):
+        await daemon.owner.delete(f"/api/v1/wiki/docs/{doc['number']}", headers=key())
+        receipt = (await last(daemon, "wiki.delete"))["id"]
+        if parent is None:
+            await daemon.owner.delete(f"/api/v1/wiki/docs/{folder['id']}", headers=key())
+        assert (await undo(daemon, receipt)).status_code == 200
+        reply = await daemon.owner.get(f"/api/v1/wiki/docs/{doc['id']}")
+        assert reply.json()["doc"]["parentId"] == parent
+        assert code(await undo(daemon, receipt)) == (409, "undo.superseded")
+
+
+async def test_an_edit_of_a_wiki_document_is_undone_by_a_new_version(daemon):
+    doc = await made(daemon, "/wiki/docs", {"title": "Way", "body": "one"}, "doc")
+    place = f"/api/v1/wiki/docs/{doc['id']}"
+    for base, change in ((1, {"body": "two"}), (2, {"title": "Road", "body": "three"})):
+        await daemon.owner.patch(place, json={"baseVersion": base} | change, headers=key())
+    receipt = (await last(daemon, "wiki.update"))["id"]
+    assert (await undo(daemon, receipt)).status_code == 200
+    shown = (await daemon.owner.get(place)).json()["doc"]
+    assert (shown["title"], shown["body"], shown["version"]) == ("Way", "two", 4)
+    assert code(await undo(daemon, receipt)) == (409, "undo.superseded")
+
+
+async def test_where_a_wiki_document_lay_is_not_kept(daemon):
+    folder = await made(daemon, "/wiki/docs", {"title": "Folder"}, "doc")
+    doc = await made(daemon, "/wiki/docs", {"title": "Way"}, "doc")
+    change = {"baseVersion": 1, "parentId": folder["id"]}
+    await daemon.owner.patch(f"/api/v1/wiki/docs/{doc['id']}", json=change, headers=key())
+    receipt = (await last(daemon, "wiki.update"))["id"]
+    assert code(await undo(daemon, receipt)) == (409, "undo.impossible")
+
+
+async def made(daemon, path, body, name):
+    reply = await daemon.owner.post(f"/api/v1{path}", json=body, headers=key())
+    assert reply.status_code == 201, reply.text
+    return reply.json()[name]
+
+
 @pytest.mark.parametrize("capability", ["agent.create", "task.create", "project.create"])
 async def test_what_keeps_no_former_version_says_what_to_do_instead(daemon, capability):
     await daemon.agent("ada")

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from homarus.base.action import Action
-from homarus.dispatch.notices import SIGNATURE, TIMESTAMP, wrong_url
+from homarus.egress.hooks import SIGNATURE, TIMESTAMP, wrong_url
 from homarus.kernel import links, notices, settings, tokens
 from homarus.store.port import Rx, Tx
 from homarus.testing.daemon import Daemon, key, running

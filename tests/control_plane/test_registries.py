@@ -2,7 +2,7 @@
 
 import pytest
 
-from homarus.control_plane import actions, jobs, legacy, people, pipelines, profiles
+from homarus.control_plane import actions, cron, jobs, legacy, people, pipelines, profiles
 from homarus.jobs import service
 from homarus.jobs.model import SCHEDULE, JobChange
 from tests.support.engines import BOTH
@@ -10,8 +10,8 @@ from tests.support.surface import surface
 
 pytestmark = BOTH
 ROUTES = (
-    *profiles.ROUTES, *jobs.ROUTES, *pipelines.ROUTES, *actions.ROUTES, *legacy.ROUTES,
-    *people.ROUTES,
+    *profiles.ROUTES, *jobs.ROUTES, *cron.ROUTES, *pipelines.ROUTES, *actions.ROUTES,
+    *legacy.ROUTES, *people.ROUTES,
 )  # fmt: skip
 
 

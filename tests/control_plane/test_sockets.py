@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket as sockets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ async def test_refused_handshakes(
             pass
     assert refused.value.response.status_code == status
     assert json.loads(refused.value.response.body)["code"] == code
+
+
+async def test_a_page_that_the_gateway_lets_in_is_not_let_in_here(daemon: Daemon) -> None:
+    """A browser adds the dashboard's cookie by itself; the gateway asks for a secret."""
+    daemon.app.apply(replace(daemon.app.settings, allowed_origins=("https://desk.example",)))
+    with pytest.raises(InvalidStatus) as refused:
+        async with dial(daemon, headers={"Origin": "https://desk.example"}):
+            pass
+    assert refused.value.response.status_code == 403
 
 
 async def test_the_daemons_own_page_may_connect(daemon: Daemon) -> None:

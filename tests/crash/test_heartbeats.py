@@ -15,6 +15,7 @@ from homarus.config.settings import load
 from homarus.conversations import turns
 from homarus.conversations.turns import State
 from homarus.store.port import Rx
+from homarus.testing import blank
 from homarus.testing.heartbeats import ANSWER, REQUESTS
 from tests.support.profile import chosen_profile
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.crash
 
 
 def life(home: Path, point: str = "") -> None:
+    blank.lay(home)
     child = subprocess.run(
         [sys.executable, "-m", "homarus.testing.heartbeats", str(home)],
         env=os.environ | {"HOMARUS_FAILPOINT": point}, capture_output=True, timeout=CHILD_S,

@@ -19,6 +19,7 @@ from homarus.records import artifacts
 from homarus.store.port import Rx
 from homarus.tasks import sql
 from homarus.tasks.model import State
+from homarus.testing import blank
 from homarus.testing.recount import recount, verify
 from homarus.testing.task_turns import DEPLOYS, TASKS, answer_to, title_of
 from homarus.testing.turns import EFFECTS
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.crash
 
 
 def life(home: Path, *, point: str = "") -> None:
+    blank.lay(home)
     child = subprocess.run(
         [sys.executable, "-m", "homarus.testing.task_turns", str(home)],
         env=environ | {"HOMARUS_FAILPOINT": point}, capture_output=True, timeout=CHILD_S,

@@ -19,6 +19,7 @@ from homarus.config.settings import load
 from homarus.conversations import sessions, transcript
 from homarus.conversations.turns import State
 from homarus.store.port import Rx
+from homarus.testing import blank
 from homarus.testing.recount import recount, verify
 from homarus.testing.turns import (
     AGENT,
@@ -43,6 +44,7 @@ pytestmark = pytest.mark.crash
 
 
 def start(home: Path, *arguments: str, point: str = "") -> "subprocess.Popen[bytes]":
+    blank.lay(home)
     return subprocess.Popen(
         [sys.executable, "-m", "homarus.testing.turns", str(home), *arguments],
         env=os.environ | {"HOMARUS_FAILPOINT": point},

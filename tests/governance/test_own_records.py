@@ -109,7 +109,7 @@ async def test_r2_scans(
 
 async def test_r2_every_scan_answers_with_no_mirror_at_all(acme: Studio) -> None:
     """No mirror is connected, none is asked: lists come from the rows."""
-    for path in ("/tasks", "/projects", "/agents", "/incidents"):
+    for path in ("/tasks", "/projects", "/agents", "/incidents", "/calendar/events", "/wiki/docs"):
         reply = await acme.clients["ada"].get(f"/api/v1{path}")
         assert reply.status_code == 200, reply.text
 

@@ -69,6 +69,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Scrip
     home = tmp_path_factory.mktemp("importing") / "home"
     model = ScriptedModel("Petrel.")
     home.parent.mkdir(exist_ok=True)
+    before = structlog.get_config()
     structlog.reset_defaults()  # whole, whatever a test before has left
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory((home.parent / "log").open("w"))
@@ -77,7 +78,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Scrip
         address = {"url": daemon.url, "pid": os.getpid()}
         (home / "run" / "daemon.json").write_text(json.dumps(address))
         yield home, model
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`homarus import openclaw`: what is taken, once, whatever happens on the way."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,34 @@ def test_models_that_are_here_need_not_be_added(office: Office, tmp_path: Path) 
 
 def test_what_is_not_taken_is_named(office: Office, tmp_path: Path) -> None:
     made = claw.furnished(tmp_path / "claw")
-    made.write("cron/jobs.json", "{}")
     found = not_taken(office.look(made.root))
-    for what in ("openclaw.json: bindings", "openclaw.json: channels.telegram", "cron/"):
+    for what in ("openclaw.json: bindings", "openclaw.json: channels.telegram"):
         assert found[what], what
+
+
+def test_jobs_of_its_clock_are_taken_with_the_agents(office: Office, tmp_path: Path) -> None:
+    made = claw.furnished(tmp_path / "claw")
+    rows = [
+        {"id": "j1", "name": "Digest", "agentId": "scout", "enabled": False,
+         "schedule": {"kind": "cron", "expr": "0 8 * * *", "tz": "Europe/Paris"},
+         "sessionTarget": "isolated", "payload": {"kind": "agentTurn", "message": "Sum up."}},
+        {"id": "j2", "name": "Beat", "payload": {"kind": "heartbeat"},
+         "schedule": {"kind": "every", "everyMs": 60_000}},
+    ]  # fmt: skip
+    made.write("cron/jobs.json", json.dumps({"version": 1, "jobs": rows}))
+    looked = office.look(made.root)["cron"]
+    assert [job["name"] for job in looked["jobs"]] == ["Digest"]
+    assert [left["what"] for left in looked["left"]] == ["Beat"]
+    taken = office.take(made.root)["cron"]
+    assert [job["outcome"] for job in taken["jobs"]] == ["made"]
+    assert "cron.scout.j1" in office("cron", "list").out
+    assert office.look(made.root)["cron"]["jobs"] == []
+
+
+def test_a_cron_file_that_cannot_be_read_is_a_finding(office: Office, tmp_path: Path) -> None:
+    made = claw.furnished(tmp_path / "claw")
+    made.write("cron/jobs.json", "{")
+    assert [left["what"] for left in office.look(made.root)["cron"]["left"]] == ["cron/jobs.json"]
 
 
 def test_killed_in_between_it_goes_on(office: Office, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homarus.base.errors import Conflict
-from homarus.kernel import approvals
-from homarus.kernel.approvals import Approval, Ask, Status
+from homarus.kernel import approval_queries, approval_rules, approvals
+from homarus.kernel.approval_rows import Approval, Status
+from homarus.kernel.approval_rules import Ask
 from homarus.store.port import Tx
 from homarus.testing.ground import Ground, ManualClock, ground
 
@@ -37,26 +38,26 @@ def _ask(tx: Tx, payload: bytes) -> Approval:
 
 
 def _decide(tx: Tx, no: int, how: str) -> Approval:
-    return approvals.move(tx, approvals.need(tx, tx.company, f"A-{no}"), how)
+    return approvals.move(tx, approval_queries.need(tx, tx.company, f"A-{no}"), how)
 
 
 def _act(tx: Tx, payload: bytes) -> bool:
     """What the kernel does with an act: use what permits it, or nothing."""
     ask = Ask("x.y", "t", payload, "a", None)
-    row = approvals.standing(tx, tx.company, ask)
-    if row is None or not approvals.permits(row, ask, tx.now_ms):
+    row = approval_queries.standing(tx, tx.company, ask)
+    if row is None or not approval_rules.permits(row, ask, tx.now_ms):
         return False
     approvals.use(tx, row.id)
     return True
 
 
 def _sweep(tx: Tx) -> None:
-    for row in approvals.overdue(tx, tx.company, 100):
+    for row in approval_queries.overdue(tx, tx.company, 100):
         approvals.move(tx, row, "expire")
 
 
 async def _rows(g: Ground) -> dict[int, Approval]:
-    found = await g.read(lambda rx: approvals.listed(rx, g.company, limit=100))
+    found = await g.read(lambda rx: approval_queries.listed(rx, g.company, limit=100))
     return {row.no: row for row in found}
 
 

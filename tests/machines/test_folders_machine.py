@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homarus.base.errors import HomarusError
 from homarus.records import artifacts, emptying, folders
-from homarus.records.artifacts import ArtifactChange, Content, NewArtifact
+from homarus.records.artifact_fields import ArtifactChange, Content, NewArtifact
 from homarus.records.folders import MAX_DEPTH, FolderChange, Scope
 from homarus.records.versions import MAX_VERSIONS
 from homarus.testing.ground import Ground, ManualClock, ground

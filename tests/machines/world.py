@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from homarus.base.errors import HomarusError, Refused
-from homarus.control_plane import tasks
+from homarus.control_plane import task_claims
 from homarus.flows import claiming, creating, reporting
 from homarus.kernel import audit
 from homarus.kernel.verify import Verifier
@@ -56,7 +56,7 @@ def _claim(tx: Tx, request: claiming.ClaimRequest) -> Reply:
 
 
 def _still(tx: Tx, kept: bytes) -> Reply | None:
-    if tasks.replay_claim(tx, kept) is None:
+    if task_claims.replay_claim(tx, kept) is None:
         return None
     task = sql.need(tx, tx.company, kept.decode().partition(":")[0])
     return Reply(200, str(task.seq).encode(), keep=kept, replayed=True)

@@ -78,6 +78,9 @@ DAY: Final = (
         {"call": ("call", "id")},
     ),
     Step("get_call", lambda s: {"callId": s["call"]}),
+    Step("list_events", lambda s: {"from": "2026-01-02T03:04:05Z", "taskId": s["task"]}),
+    Step("search_docs", lambda s: {"search": "house"}),
+    Step("get_doc", lambda s: {"docId": "W-1", "version": 1}),
     Step(
         "send_message",
         lambda s: {"text": "Done soon", "agentId": s["name"]},
@@ -117,7 +120,9 @@ DAY: Final = (
 
 
 async def prepare(daemon: Daemon) -> None:
-    """What only an owner gives: the capability that the day calls."""
+    """What an owner gives: the capability that the day calls, and something to read."""
+    doc = await daemon.owner.post("/api/v1/wiki/docs", json={"title": "House"})
+    assert doc.status_code == 201, doc.text
     body = {"id": HELLO, "title": "Say hello", "argv": [sys.executable, "-c", "print('hello')"],
             "trusted": True}  # fmt: skip
     reply = await daemon.owner.post("/api/v1/capabilities", json=body)

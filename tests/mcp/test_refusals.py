@@ -99,7 +99,7 @@ async def foreign(daemon: Daemon) -> str:
 
 OWN_BUSINESS = {"create_agent", "create_project", "create_knowledge_note", "list_agents",
                 "list_projects", "list_knowledge", "list_threads", "get_knowledge_context",
-                "list_tasks"}  # fmt: skip
+                "list_tasks", "search_docs"}  # fmt: skip
 """What needs nothing of ours: there the other company works for itself."""
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from homarus.backends import layers
 from homarus.base.errors import Invalid
-from homarus.node import commands, identity, policy
+from homarus.gateway_client import identity
+from homarus.node import commands, policy
 from homarus.node.commands import Machine
 from homarus.node.host import pause
 from homarus.node.policy import Agent, Defaults, Entry, Policy

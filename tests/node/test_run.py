@@ -39,12 +39,17 @@ class Process:
             return await self._process.wait()
 
 
-@asynccontextmanager
-async def node(daemon: Daemon, home: Path, *more: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
+async def started(home: Path, *more: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "homarus.cli.main", "node", "run", "--json", "--home", str(home),
-        "--url", daemon.url, *more, stdout=asyncio.subprocess.PIPE,
+        *more, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if "-" in more else None,
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def node(daemon: Daemon, home: Path, *more: str, url: bool = True) -> AsyncIterator[Process]:
+    process = await started(home, *(("--url", daemon.url) if url else ()), *more)
     host = Process(process)
     try:
         yield host
@@ -53,10 +58,10 @@ async def node(daemon: Daemon, home: Path, *more: str) -> AsyncIterator[Process]
             assert await host.end() == 0
 
 
-async def homarus(*words: str) -> Any:
+async def homarus(*words: str, group: str = "node") -> Any:
     """A command to its end: what it says as JSON."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "homarus.cli.main", "node", *words, "--json",
+        sys.executable, "-m", "homarus.cli.main", group, *words, "--json",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(SOON_S):
@@ -120,3 +125,30 @@ async def test_the_owner_by_the_command_line(daemon: Daemon, tmp_path: Path) -> 
         assert (await homarus("remove", "bench", *own)) == {"nodeId": row["nodeId"]}
         rows = (await homarus("list", *own))["nodes"]
         assert not any(row["paired"] for row in rows)  # it may be back already, and ask anew
+
+
+async def test_a_machine_comes_in_by_a_set_up_code(daemon: Daemon, tmp_path: Path) -> None:
+    own = ("--url", daemon.url, "--token", gateway_token(daemon))
+    made = await homarus("setup-code", *own, group="device")
+    home = tmp_path / "machine"
+    async with node(daemon, home, "--setup-code", made["setupCode"], url=False) as host:
+        id_ = (await host.says("connected"))["nodeId"]
+    known = await homarus("setup-status", made["setupId"], *own, group="device")
+    assert (known["state"], known["completion"]["deviceId"]) == ("used", id_)
+    # started again by the same words, it goes on with its own token
+    async with node(daemon, home, "--setup-code", made["setupCode"], url=False) as host:
+        assert (await host.says("connected"))["nodeId"] == id_
+
+
+async def test_a_code_that_is_over_ends_a_node_that_has_nothing_else(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    own = ("--url", daemon.url, "--token", gateway_token(daemon))
+    made = await homarus("setup-code", *own, group="device")
+    revoked = await homarus("setup-revoke", made["setupId"], *own, group="device")
+    assert revoked == {"setupId": made["setupId"], "state": "revoked"}
+    process = await started(tmp_path / "machine", "--setup-code", "-")
+    async with asyncio.timeout(SOON_S):
+        _, said = await process.communicate(made["setupCode"].encode() + b"\n")
+    assert process.returncode not in (0, None)
+    assert json.loads(said)["code"] == "device.code_invalid"

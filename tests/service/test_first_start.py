@@ -15,7 +15,7 @@ FOLDERS = {"run", "local-ssot", "blobs", "agents", "backups", "logs"}
 
 async def test_a_home_for_its_owner_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    async with running(home) as daemon:
+    async with running(home, first=True) as daemon:
         assert {path.name for path in home.iterdir()} >= FOLDERS
         for path in (home, *(home / name for name in FOLDERS)):
             assert path.stat().st_mode & 0o077 == 0, path
@@ -35,14 +35,14 @@ async def test_a_lost_or_foreign_file_is_healed(
     tmp_path: Path, kept: first_start.Kept, text: str | None
 ) -> None:
     home = tmp_path / "home"
-    async with running(home):
+    async with running(home, first=True):
         pass
     file = home / "run" / kept.file
     if text is None:
         file.unlink()
     else:
         file.write_text(text)
-    async with running(home) as daemon:
+    async with running(home, first=True) as daemon:
         secret = file.read_text().strip()
         assert file.stat().st_mode & 0o777 == 0o600
         assert (await daemon.client(secret).get("/api/mcp/agents")).status_code == 200
@@ -50,11 +50,11 @@ async def test_a_lost_or_foreign_file_is_healed(
 
 async def test_a_revoked_token_is_replaced_at_the_next_start(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    async with running(home) as daemon:
+    async with running(home, first=True) as daemon:
         before = daemon.company_token
         tokens = (await daemon.owner.get("/api/v1/tokens")).json()["tokens"]
         await daemon.owner.delete(f"/api/v1/tokens/{tokens[0]['id']}")
-    async with running(home) as daemon:
+    async with running(home, first=True) as daemon:
         assert daemon.company_token != before
         assert (await daemon.company.get("/api/mcp/agents")).status_code == 200
 
@@ -65,7 +65,7 @@ from pathlib import Path
 from homarus.testing.daemon import running
 
 async def main():
-    async with running(Path(sys.argv[1])) as daemon:
+    async with running(Path(sys.argv[1]), first=True) as daemon:
         reply = await daemon.company.get("/api/mcp/agents")
         print("TOLD", daemon.owner_token, daemon.company_token, reply.status_code)
 

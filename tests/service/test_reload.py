@@ -18,12 +18,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from homarus.agents.toolbox import BASIC
-from homarus.app import build, make_home
+from homarus.app import build
 from homarus.base.errors import Unavailable
 from homarus.config import active, edit
 from homarus.config.active import Active
 from homarus.config.edit import changed
 from homarus.config.files import read as on_disk
+from homarus.config.home import make_home
 from homarus.config.problem import Place
 from homarus.config.read import Loaded, read
 from homarus.config.schema import BY_FIELD, FILE, Settings

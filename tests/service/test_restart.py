@@ -19,6 +19,7 @@ from homarus.config import active
 from homarus.config.active import Active
 from homarus.config.schema import Settings
 from homarus.demo.children import Daemon, environment
+from homarus.gateway_client.asking import Caller, ask
 from homarus.service import restart
 from homarus.testing.daemon import key
 from homarus.testing.model_server import Hold, ModelServer, Say
@@ -205,3 +206,20 @@ def test_the_listener_is_kept_where_the_address_stays(
         kept.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), LONG_S)
+
+
+async def test_a_client_changes_a_setting_that_takes_a_restart(town: Town, tmp_path: Path) -> None:
+    caller = Caller(town.daemon.ready.url, town.token, tmp_path / "device")
+    before = await ask(caller, "config.get", {})
+    patch = {"raw": "{maintenance: {anchorSeconds: 300}}", "baseHash": before["hash"]}
+    done = await ask(caller, "config.patch", patch | {"restartDelayMs": 0, "note": "Anchors"})
+    assert done["restart"]["pid"] == town.daemon.pid
+    assert done["changedPaths"] == ["maintenance.anchorSeconds"]
+    await town.until(lambda: town.starts() == 2)
+    said = await town.until_told(lambda a: a.values["maintenance.anchorSeconds"].value == 300)
+    assert (said.pid, said.digest, said.waiting) == (town.daemon.pid, done["hash"], ())
+    sentinel = town.home / "run" / "restart-sentinel.json"
+    await town.until(lambda: not sentinel.exists())
+    await town.until(town.is_reached)
+    status = await ask(caller, "update.status", {})
+    assert status["sentinel"] == done["sentinel"]["payload"]

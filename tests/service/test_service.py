@@ -1,11 +1,13 @@
 """The daemon as a process part: one per home, its port, its end."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from pathlib import Path
 
 import pytest
+import structlog
 
 from homarus.app import build
 from homarus.base.errors import HomarusError
@@ -117,6 +119,29 @@ async def test_a_failing_worker_is_never_passed_over(tmp_path: Path) -> None:
         assert service.app.health()["failing"] == ["workers"]
     finally:
         await service.stop()
+
+
+class DeafWorker:
+    """A worker in which a cancellation gets lost."""
+
+    async def run(self) -> None:
+        for _ in range(2):  # the second one is that of the loop's end
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+
+async def test_a_worker_that_does_not_end_does_not_keep_the_daemon(tmp_path: Path) -> None:
+    service = Service(build(load(tmp_path / "home", {}, port=0, drain_s=0.1)))
+    service.app.dispatcher = DeafWorker()  # type: ignore[assignment]
+    service.app.workers_end_s = 0.1
+    await service.start()
+    with structlog.testing.capture_logs() as said:
+        async with asyncio.timeout(SOON_S):
+            await service.stop()
+    (stay,) = [line for line in said if line["event"] == "workers_stay"]
+    assert stay["who"] == ["worker DeafWorker.run"]
+    async with running(tmp_path / "home"):
+        pass  # nothing holds the home any more
 
 
 @pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nX: "], ids=["line", "header"])

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from homarus.testing.daemon import Daemon, running
+from homarus.testing.daemon import Daemon, furnished
 
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
-    async with running(tmp_path / "home") as made:
+    async with furnished(tmp_path / "home") as made:
         yield made

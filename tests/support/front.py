@@ -6,7 +6,7 @@ Socket upgrades do not pass it.
 import contextlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,8 +28,12 @@ class Front:
 
 
 @contextmanager
-def front(daemon: str, answers: Mapping[str, tuple[int, Any]]) -> Iterator[Front]:
-    """`answers`: by path below `/api/v1`."""
+def front(
+    daemon: str,
+    answers: Mapping[str, tuple[int, Any]],
+    heard: Callable[[str], None] = lambda path: None,
+) -> Iterator[Front]:
+    """`answers`: by path below `/api/v1`; `heard` is told the path of each, in a thread."""
     parts = urlsplit(daemon)
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,6 +47,7 @@ def front(daemon: str, answers: Mapping[str, tuple[int, Any]]) -> Iterator[Front
             below = self.path.removeprefix(MOUNT)
             if below in answers:
                 made.asked.append((below, json.loads(body)))
+                heard(below)
                 status, value = answers[below]
                 content = json.dumps(value).encode()
             else:

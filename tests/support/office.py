@@ -17,7 +17,7 @@ from typing import Any
 from homarus.kernel import routing
 from homarus.kernel.keys import CompanyKeys, MasterKey
 from homarus.kernel.routing import Note, Perm
-from homarus.testing.daemon import Daemon, key, running
+from homarus.testing.daemon import Daemon, furnished, key
 from homarus.testing.ground import ManualClock
 
 S = 1_000
@@ -111,7 +111,7 @@ def code(reply: Any) -> str:
 @asynccontextmanager
 async def office_at(tmp_path: Path) -> AsyncIterator[Office]:
     clock, home = ManualClock(), tmp_path / "home"
-    async with running(home, clock=clock) as daemon:
+    async with furnished(home, clock=clock) as daemon:
         keys = CompanyKeys(MasterKey.from_file(home / "run/master.key"))
         made = Office(daemon, clock, keys.note_key(daemon.company_id))
         made.project = await daemon.project(maxActiveAgents=None)

@@ -7,6 +7,7 @@ import apsw
 
 from homarus.store.port import Params, Row, Rx
 from homarus.store.sqlite.engine import SqliteStore
+from homarus.testing import blank
 from homarus.testing.stores import Clock, Governor, Store
 
 
@@ -27,6 +28,7 @@ class TracedStore(SqliteStore):
 
 
 def traced(home: Path, governor: Governor, clock: Clock) -> Store:
+    blank.lay(home)
     return TracedStore(home, governor, clock)
 
 

@@ -9,9 +9,10 @@ from contextlib import aclosing
 import msgspec
 import structlog
 
-from homarus.agents import context, metering
+from homarus.agents import metering
 from homarus.agents.choice import Choice
 from homarus.agents.cut import CutOff
+from homarus.agents.estimate import tokens_of_text
 from homarus.agents.failing import next_model_helps, pause_s
 from homarus.agents.live import Voice
 from homarus.agents.port import (
@@ -95,7 +96,7 @@ async def _once(
         raise
     except CutOff as off:
         run.partial = voice.text if speaks else ""
-        said = context.tokens_of_text(voice.text + voice.thinking)
+        said = tokens_of_text(voice.text + voice.thinking)
         sent = metering.input_tokens(request)
         await _unanswered(run, asked, f"cut off: {off.why}", Usage(sent, said))
         raise

@@ -1,7 +1,8 @@
 """How a running turn is cut off from outside: one `Cut` a turn, held by the runner and the loop.
 
 why      stop (a STOP covers it), abort, shutdown, lost (its lease is somebody else's), fence (the
-         claim of its task is over: it goes on with the next one)
+         claim of its task is over: it goes on with the next one), timeout (it takes longer than it
+         was given)
 please   asked to leave at the next boundary, between two steps
 """
 
@@ -16,6 +17,7 @@ ABORT: Final = "abort"
 SHUTDOWN: Final = "shutdown"
 LOST: Final = "lost"
 FENCE: Final = "fence"
+TIMEOUT: Final = "timeout"
 
 
 class Stoppable(Protocol):

@@ -12,13 +12,24 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import structlog
 
-from homarus.agents import asking, context, lent, repeats, results, tasks
+from homarus.agents import (
+    allowed,
+    asking,
+    compaction,
+    context,
+    estimate,
+    lent,
+    repeats,
+    results,
+    tasks,
+)
 from homarus.agents.asking import Silence
 from homarus.agents.choice import Choice, Resolve
 from homarus.agents.context import Background
-from homarus.agents.cut import ABORT, FENCE, LOST, STOP, Cut, CutOff
+from homarus.agents.cut import ABORT, FENCE, LOST, STOP, TIMEOUT, Cut, CutOff
 from homarus.agents.failing import Retry
 from homarus.agents.hands import MAX_TOOL_S, TurnHands
 from homarus.agents.live import SILENT, Live
@@ -32,9 +43,10 @@ from homarus.agents.run import Run
 from homarus.agents.said import arguments_of, said_of
 from homarus.agents.steps import Act, Ask, Reply
 from homarus.agents.toolbox import Tools
-from homarus.base.errors import Conflict, HomarusError, Refused
+from homarus.base.errors import Conflict, HomarusError, Refused, Unavailable
 from homarus.base.failpoint import failpoint
 from homarus.conversations.transcript import MESSAGE
+from homarus.conversations.turns import Turn
 from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools, turn_work, turning
 from homarus.flows.turn_tools import ToolCall, text_result
 from homarus.flows.turning import Started
@@ -77,7 +89,10 @@ class Loop:
         try:
             await steps.take()
         except CutOff as off:
-            await run.leave(off.why)
+            if off.why == TIMEOUT:
+                await steps.fail(_too_long(started.turn))
+            else:
+                await run.leave(off.why)
         except HomarusError as error:
             await steps.fail(error)
 
@@ -160,6 +175,9 @@ class _Steps:
     async def _choose(self) -> Choice:
         if self._choice is None:
             turn, session = self.run.started.turn, self.run.started.session
+            wanted = turn.options.get(turn_inbound.MODEL)
+            if wanted is not None:
+                session = msgspec.structs.replace(session, model=wanted)
             self._choice = await self.run.loop.resolve(
                 turn.company, self.run.started.agent, session
             )
@@ -168,9 +186,11 @@ class _Steps:
     async def _ask(self, seen: Background) -> None:
         choice = await self._choose()
         agent, session = self.run.started.agent, seen.session
-        tools = lent.offered(await self.run.loop.tools.specs(agent, session), seen.turn)
+        own = allowed.offered(await self.run.loop.tools.specs(agent, session), seen.turn)
+        tools = lent.offered(own, seen.turn)
         asked = self._request(seen, choice, tools)
-        if context.is_full(context.tokens_of(asked), choice.limits.window) and not self._compacted:
+        full = compaction.is_full(estimate.tokens_of(asked), choice.limits.window)
+        if full and not self._compacted:
             self._compacted = True
             if await self._compact(seen, choice):
                 return
@@ -198,13 +218,13 @@ class _Steps:
 
     async def _compact(self, seen: Background, choice: Choice) -> bool:
         """Sum up the older part; False: there is none."""
-        first = context.first_kept(seen.entries, context.keep_of(choice.limits.window))
+        first = compaction.first_kept(seen.entries, compaction.keep_of(choice.limits.window))
         if first is None:
             return False
         call, answered = await asking.answered(
             self.run,
             choice,
-            lambda model: context.summary_request(
+            lambda model: compaction.summary_request(
                 seen.entries, first, model.named, model.limits.window
             ),
             speaks=False,
@@ -216,14 +236,14 @@ class _Steps:
     async def _compact_by_hand(self, seen: Background) -> None:
         """A turn that is only this: keep no more than the newest few lines."""
         choice = await self._choose()
-        small = min(context.keep_of(choice.limits.window), _size(seen) // 2)
-        first = context.first_kept(seen.entries, small)
+        small = min(compaction.keep_of(choice.limits.window), _size(seen) // 2)
+        first = compaction.first_kept(seen.entries, small)
         done = first is not None
         if first is not None:
             call, answered = await asking.answered(
                 self.run,
                 choice,
-                lambda model: context.summary_request(
+                lambda model: compaction.summary_request(
                     seen.entries, first, model.named, model.limits.window
                 ),
                 speaks=False,
@@ -246,6 +266,7 @@ class _Steps:
         hands = TurnHands(self.run, seen.turn.work, call)
         try:
             arguments = arguments_of(call)
+            allowed.check(seen.turn, call.tool)
             repeats.check(seen.entries, call)
             result = await hands.run(self.run.loop.tools, arguments)
         except Refused as refusal:
@@ -314,5 +335,13 @@ class _Steps:
             log.info("turn_left", turn=turn.id, why=error.code, code=lost.code)
 
 
+def _too_long(turn: Turn) -> Unavailable:
+    given_s = turn.options[turn_inbound.TIMEOUT_S]
+    return Unavailable(
+        "turn.timeout", f"the turn took longer than the {given_s:g} s that it was given",
+        "Give it more time, or less to do.",
+    )  # fmt: skip
+
+
 def _size(seen: Background) -> int:
-    return sum(len(json.dumps(e.body)) for e in seen.entries) // context.CHARS_PER_TOKEN
+    return sum(len(json.dumps(e.body)) for e in seen.entries) // estimate.CHARS_PER_TOKEN

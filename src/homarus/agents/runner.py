@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from homarus.agents.cut import ABORT, FENCE, LOST, SHUTDOWN, Cut
+from homarus.agents.cut import ABORT, FENCE, LOST, SHUTDOWN, TIMEOUT, Cut
 from homarus.agents.loop import Loop
 from homarus.base.action import Action
 from homarus.base.errors import HomarusError, Refused
@@ -22,7 +22,7 @@ from homarus.base.waking import Wake
 from homarus.conversations import sessions, turns
 from homarus.conversations.turns import State, Turn
 from homarus.dispatch.halting import LiveRun, LiveRuns
-from homarus.flows import leases, task_turns, turn_ends, turn_waits, turning
+from homarus.flows import leases, task_turns, turn_ends, turn_inbound, turn_waits, turning
 from homarus.flows.turning import Started
 from homarus.kernel import stop
 from homarus.store.port import Rx, Store, Tx
@@ -271,20 +271,32 @@ class Runner:
 
     async def _go(self, started: Started) -> None:
         cut = Cut()
-        live = LiveRun(started.agent.id, started.task)
+        live = LiveRun.of_task(started.agent.id, started.task)
         live.started(cut)
         live.also(await self._store.read(task_turns.subjects, started.turn))
         self._running[started.turn.id] = _Running(started.turn, cut, live)
         if self._closing:
             cut.please(SHUTDOWN)
         self._halts.add(live)
+        end = self._end_in_time(started.turn, cut)
         try:
             await self._loop.run(started, cut)
         except Exception as error:
             log.error("turn_broke", turn=started.turn.id, exc_info=error)
             await self._broke(started, error)
         finally:
+            if end is not None:
+                end.cancel()
             self._halts.remove(live)
+
+    def _end_in_time(self, turn: Turn, cut: Cut) -> asyncio.TimerHandle | None:
+        """Cuts it off when the time that it was given, from its first start, is over."""
+        given_s = turn.options.get(turn_inbound.TIMEOUT_S)
+        if given_s is None:
+            return None
+        now_ms = self._now_ms()
+        took_s = (now_ms - (turn.started_ms or now_ms)) / 1000
+        return asyncio.get_running_loop().call_later(given_s - took_s, cut.cut, TIMEOUT)
 
     async def _broke(self, started: Started, error: Exception) -> None:
         turn = started.turn

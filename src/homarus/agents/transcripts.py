@@ -19,6 +19,7 @@ import structlog
 
 from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError
+from homarus.base.recent import Recent
 from homarus.conversations import sessions, transcript
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import Entry
@@ -36,6 +37,8 @@ RETRY_S: Final = 5.0
 FINISH_S: Final = 2.0
 OVERLAP_MS: Final = 2_000
 """What changed so shortly before is looked at again: several daemons' clocks are not one."""
+MAX_KNOWN: Final = 5_000
+"""Sessions whose files are known; another one's is read before it is added to."""
 CHUNK_BYTES: Final = 1024 * 1024
 TAIL_BYTES: Final = 4 * 1024 * 1024
 """The last line is looked for in so much of a file's end; an entry is at most half of it."""
@@ -50,9 +53,10 @@ class Transcripts:
         self._wake = asyncio.Event()
         self._dirty: set[str] = set()
         self._seen: dict[str, int] = {}  # company: `updated_ms` up to which all is written
-        self._written: dict[str, Session] = {}
+        self._written: Recent[str, Session] = Recent(MAX_KNOWN)
         self._writing = asyncio.Lock()
-        self._files: dict[str, tuple[int, int]] = {}  # session: (bytes, seq) as we left it
+        self._files: Recent[str, tuple[int, int]] = Recent(MAX_KNOWN)
+        """session: (bytes, seq) as we left it."""
 
     async def run(self) -> None:
         """What fails is logged and tried again: a view never ends the daemon."""
@@ -100,32 +104,39 @@ class Transcripts:
 
     async def _catch_up(self) -> None:
         for company in sorted(self._dirty):
-            agents: set[str] = set()
-            refused: OSError | None = None
-            upto = None
-            at = (max(0, self._seen.get(company, 0) - OVERLAP_MS), "")
-            while True:
-                rows = await self._store.read(_changed, company, *at)
-                for row in rows:
-                    at = (row.updated_ms, row.id)
-                    if self._written.get(row.id) == row:
-                        continue
-                    try:
-                        await self._write(row)
-                    except OSError as error:  # the others' files may well be written
-                        refused, upto = error, row.updated_ms if upto is None else upto
-                        continue
-                    agents.add(row.agent)
-                    self._remember(row)
-                if len(rows) < PAGE:
-                    break
-            self._seen[company] = at[0] if upto is None else upto
-            for agent in sorted(agents):
-                live = await self._store.read(_live, company, agent)
-                await asyncio.to_thread(_write_index, self._folder(agent), live)
-            if refused is not None:
-                raise refused
-            self._dirty.discard(company)
+            self._dirty.discard(company)  # before it is read: what is heard meanwhile is due again
+            try:
+                await self._catch_up_with(company)
+            except BaseException:
+                self._dirty.add(company)
+                raise
+
+    async def _catch_up_with(self, company: str) -> None:
+        agents: set[str] = set()
+        refused: OSError | None = None
+        upto = None
+        at = (max(0, self._seen.get(company, 0) - OVERLAP_MS), "")
+        while True:
+            rows = await self._store.read(_changed, company, *at)
+            for row in rows:
+                at = (row.updated_ms, row.id)
+                if self._written.get(row.id) == row:
+                    continue
+                try:
+                    await self._write(row)
+                except OSError as error:  # the others' files may well be written
+                    refused, upto = error, row.updated_ms if upto is None else upto
+                    continue
+                agents.add(row.agent)
+                self._remember(row)
+            if len(rows) < PAGE:
+                break
+        self._seen[company] = at[0] if upto is None else upto
+        for agent in sorted(agents):
+            live = await self._store.read(_live, company, agent)
+            await asyncio.to_thread(_write_index, self._folder(agent), live)
+        if refused is not None:
+            raise refused
 
     def _remember(self, row: Session) -> None:
         if row.ended_ms is None:
@@ -230,7 +241,8 @@ def _lines(entries: list[Entry], before: str | None) -> str:
 
 
 def index_entry(row: Session) -> dict[str, Any]:
-    """An entry of `sessions.json`; what has no value is left out."""
+    """An entry of `sessions.json`; what has no value is left out. Its `totalTokens` are those of
+    the context now; what would fit (`contextTokens`) is the model's affair."""
     entry = {
         "sessionId": row.id,
         "updatedAt": row.updated_ms,
@@ -242,8 +254,7 @@ def index_entry(row: Session) -> dict[str, Any]:
         "queueMode": row.queue_mode,
         "inputTokens": row.input_tokens,
         "outputTokens": row.output_tokens,
-        "totalTokens": row.input_tokens + row.output_tokens,
-        "contextTokens": row.context_tokens,
+        "totalTokens": row.context_tokens,
         "compactionCount": row.compactions,
         "sessionStartedAt": row.created_ms,
         "lastInteractionAt": row.interaction_ms or None,

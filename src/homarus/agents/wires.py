@@ -4,15 +4,16 @@
     async for event in wire.stream(request): ...
 
 Held here, whatever the provider does: the port's bounds, its silences, one kind of error, and that
-nobody reads the key. The wires themselves are the library's, in `agents/library.py`, imported in a
+nobody reads the key. The wires themselves are the library's, in `agents/library/`, imported in a
 thread when it is first needed. Nothing is tried twice here: that is the loop's.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
 
 from homarus.agents.endpoint import Endpoint
 from homarus.agents.port import (
@@ -35,26 +36,38 @@ from homarus.base.errors import Unavailable
 from homarus.base.redact import redact_text
 
 if TYPE_CHECKING:
-    from homarus.agents.library import Exchange, Line
+    from homarus.agents.library.exchange import Exchange
+    from homarus.agents.library.line import Line
 
 ANSWER_S: Final = 1_800.0
 """How long one answer may take, however steadily it drips."""
+MAX_WIRE_BYTES: Final = 64 * 1024 * 1024
 CLOSE_S: Final = 5.0
 MAX_SAID: Final = 300
 """Characters of a provider's own words that an error carries."""
 EXTRA: Final = "agent"
-_LIBRARY: Final = "homarus.agents.library"
 
 T = TypeVar("T")
 
 
-def load() -> Any:
-    """The module that knows the library: half a second the first time, so call it in a thread.
+class Bounds(msgspec.Struct, frozen=True):
+    """What is borne of one answer: silences before its first event and between two, its whole
+    time, its characters, and its bytes as they come over the wire."""
+
+    first_event_s: float = FIRST_EVENT_S
+    next_event_s: float = NEXT_EVENT_S
+    answer_s: float = ANSWER_S
+    reply_chars: int = MAX_REPLY_CHARS
+    wire_bytes: int = MAX_WIRE_BYTES
+
+
+def connect(endpoint: Endpoint, wire_bytes: int = MAX_WIRE_BYTES) -> "Line":
+    """Connections by the library: half a second the first time, so call it in a thread.
 
     Raises `model.library`.
     """
     try:
-        return import_module(_LIBRARY)
+        from homarus.agents.library.line import Line
     except ImportError as error:
         raise Unavailable(
             "model.library",
@@ -62,22 +75,15 @@ def load() -> Any:
             f"Install it: `pip install homarus[{EXTRA}]` "
             f"(`pipx inject homarus 'pydantic-ai-slim[openai,anthropic]'`).",
         ) from error
+    return Line(endpoint, wire_bytes)
 
 
 class Wire:
-    """A `ModelPort`. `first_event_s`, `next_event_s`: the silences that it bears."""
+    """A `ModelPort`."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        first_event_s: float = FIRST_EVENT_S,
-        next_event_s: float = NEXT_EVENT_S,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, bounds: Bounds | None = None) -> None:
         self._endpoint = endpoint
-        self._first_event_s = first_event_s
-        self._next_event_s = next_event_s
-        self._library: Any = None
+        self._bounds = bounds or Bounds()
         self._line: Line | None = None
         self._making = asyncio.Lock()
         self._under_way = 0
@@ -93,11 +99,11 @@ class Wire:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Event]:
         """Raises ModelFailure, `model.library`."""
-        library, line = await self._open_line(request.model)
+        line = await self._open_line(request.model)
         self._under_way += 1
-        exchange: Exchange = library.Exchange(line, request)
+        exchange = line.ask(request)
         try:
-            async with aclosing(self._events(library, exchange, request)) as events:
+            async with aclosing(self._events(exchange, request)) as events:
                 async for event in events:
                     yield event
         finally:
@@ -111,27 +117,26 @@ class Wire:
 
     # -- one answer ------------------------------------------------------------------------
 
-    async def _events(
-        self, library: Any, exchange: "Exchange", request: ModelRequest
-    ) -> AsyncGenerator[Event]:
+    async def _events(self, exchange: "Exchange", request: ModelRequest) -> AsyncGenerator[Event]:
         now = asyncio.get_running_loop().time
-        last = now() + ANSWER_S
-        until = now() + self._first_event_s
+        bounds = self._bounds
+        last = now() + bounds.answer_s
+        until = now() + bounds.first_event_s
         chars = 0
-        await self._step(library, exchange, request, exchange.open(), until)
-        while chars <= MAX_REPLY_CHARS:
-            piece = await self._step(library, exchange, request, exchange.next(), until)
+        await self._step(exchange, request, exchange.open(), until)
+        while chars <= bounds.reply_chars:
+            piece = await self._step(exchange, request, exchange.next(), until)
             if piece is None:
                 for event in self._whole(exchange, request):
                     yield event
                 return
-            room = MAX_REPLY_CHARS - chars
+            room = bounds.reply_chars - chars
             chars += piece.chars
             if piece.delta is not None and room > 0:
                 yield Delta(piece.delta.text[:room], piece.delta.thinking)
             # From here on: what the consumer took for its part is no silence of the provider.
-            until = min(now() + self._next_event_s, last)
-        yield _cut_off(exchange.answered(Stop.LENGTH))
+            until = min(now() + bounds.next_event_s, last)
+        yield _cut_off(exchange.answered(Stop.LENGTH), bounds.reply_chars)
 
     def _whole(self, exchange: "Exchange", request: ModelRequest) -> Iterator[Event]:
         if exchange.why_ended is None:
@@ -148,7 +153,6 @@ class Wire:
 
     async def _step(
         self,
-        library: Any,
         exchange: "Exchange",
         request: ModelRequest,
         step: Awaitable[T],
@@ -164,7 +168,7 @@ class Wire:
                 Fault.STALLED, request, "nothing came for too long", usage=exchange.usage
             )
         except Exception as error:  # noqa: BLE001 - the SDKs check nothing: garbage raises anything
-            verdict = library.failure(error)
+            verdict = exchange.verdict(error)
             failed = self._failure(
                 verdict.fault, request, verdict.said, verdict.status, verdict.retry_after_s,
                 usage=exchange.usage,
@@ -200,20 +204,19 @@ class Wire:
 
     # -- connections -----------------------------------------------------------------------
 
-    async def _open_line(self, model: str) -> tuple[Any, "Line"]:
+    async def _open_line(self, model: str) -> "Line":
         """The library and the connections, loaded in threads where it is the first time."""
         if self._closing:
             raise Unavailable("model.closed", "the model's connection is closed", "Ask again.")
         async with self._making:
-            if self._library is None:
-                self._library = await asyncio.to_thread(load)
             line = self._line
             if line is None:
-                made: Line = await asyncio.to_thread(self._library.Line, self._endpoint)
-                line = self._line = made
+                line = self._line = await asyncio.to_thread(
+                    connect, self._endpoint, self._bounds.wire_bytes
+                )
             if not line.knows(model):
                 await asyncio.to_thread(line.model, model)
-            return self._library, line
+            return line
 
     async def _end(self, exchange: "Exchange") -> None:
         try:
@@ -230,9 +233,8 @@ class Wire:
             await line.close()
 
 
-def _cut_off(answered: Answered) -> Answered:
-    """At most MAX_REPLY_CHARS of text; calls that came are not whole, and left out."""
-    left = MAX_REPLY_CHARS
+def _cut_off(answered: Answered, left: int) -> Answered:
+    """At most `left` characters of text; calls that came are not whole, and left out."""
     kept = []
     for part in answered.message.content:
         if isinstance(part, Text) and left > 0:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from homarus.backends.cgroups import delegated
 from homarus.backends.sandbox import Options, bwrap_arguments, inside, view_of
 
 PROBE_WAIT_S = 5.0
@@ -184,17 +185,9 @@ def _process_count(bwrap: str | None) -> Layer:
 
 
 def _cgroups() -> Layer:
-    """Whether this process could make groups below its own. None is used yet."""
-    name, root = "cgroup-v2", Path("/sys/fs/cgroup")
-    try:
-        own = Path("/proc/self/cgroup").read_text().splitlines()
-        path = next(line[3:] for line in own if line.startswith("0::"))
-        controllers = (root / path.lstrip("/") / "cgroup.controllers").read_text().split()
-    except (OSError, StopIteration):
-        return Layer(name, False, "no cgroup v2 here; limits hold per process and by the clock")
-    group = root / path.lstrip("/")
-    wanted = [at for at in ("cpu", "memory", "pids") if at in controllers]
-    if not os.access(group, os.W_OK) or len(wanted) < 3:
-        detail = "not delegated to this user; limits hold per process and by the clock"
-        return Layer(name, False, detail, "With systemd: Delegate=yes in the daemon's unit.")
-    return Layer(name, False, f"delegated ({', '.join(wanted)}), not used by this release")
+    name = "cgroup-v2"
+    folder = delegated()
+    if folder is not None:
+        return Layer(name, True, f"runs of jobs are counted and ended in {folder}")
+    detail = "not delegated to this process; runs of jobs are counted by looking at /proc"
+    return Layer(name, False, detail, "With systemd: Delegate=yes in the daemon's unit.")

@@ -1,8 +1,8 @@
 """The `prlimit` arguments that hold one command to its limits (`homarus.kernel.limits`).
 
 The system's `prlimit` starts the command, because a `preexec_fn` would run Python between fork and
-exec. Resource limits are per process: CPU and memory of a whole tree need cgroups (`layers.py` says
-whether the host delegates them); the wall clock bounds everything.
+exec. Resource limits are per process: `metered.py` holds a whole tree to its bounds; the wall clock
+bounds everything.
 """
 
 import resource

@@ -52,7 +52,8 @@ class SandboxedCommand:
 
     `inputs` are seen read-only; `hidden` (the state directory) stays unseen even below an input.
     `unsandboxed`: the capability asks to run plainly; only a trusted one may. `way_out` None: no
-    network at all in the sandbox.
+    network at all in the sandbox. `whole_tree`: nobody of it outlives it, or leads a life of its
+    own, plainly either (`supervise.py`).
     """
 
     argv: tuple[str, ...]
@@ -64,6 +65,7 @@ class SandboxedCommand:
     limits: Limits = field(default_factory=Limits)
     unsandboxed: bool = False
     way_out: WayOut | None = None
+    whole_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,12 +208,17 @@ def _require_program(command: SandboxedCommand, env: Mapping[str, str]) -> None:
 def _plain_spec(command: SandboxedCommand, layers: SandboxLayers) -> ProcessSpec:
     env = _environment(command)
     _require_program(command, env)
-    argv = list(command.argv)
+    argv = [*_supervisor(), *command.argv] if command.whole_tree else list(command.argv)
     if layers.setpriv is not None:  # dies with the daemon, gains nothing by setuid programs
         argv = [layers.setpriv, "--pdeathsig", "KILL", "--no-new-privs", "--", *argv]
     if layers.prlimit is not None:
         argv = [*prlimit_argv(layers.prlimit, command.limits, hard_limits()), *argv]
     return _spec(command, tuple(argv), env=env)
+
+
+def _supervisor() -> tuple[str, ...]:
+    script = Path(os.path.realpath(homarus.__file__)).parent / "backends" / "supervise.py"
+    return interpreter().python, "-I", "-S", str(script), "--"
 
 
 def _spec(

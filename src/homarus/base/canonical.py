@@ -7,22 +7,29 @@ from typing import Any
 import msgspec
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_ATOMS = frozenset({str, bool, type(None)})
 
 
 def _plain(value: Any) -> bool:
     """True when the fast encoder's output is canonical: no floats, ASCII keys.
 
-    Its text escapes are those of RFC 8785 for every character (a test compares them all).
+    Its text escapes are those of RFC 8785 for every character (a test compares them all). Loops and
+    exact types first: this is asked of every digest.
     """
-    if value is None or isinstance(value, bool | str):
+    if type(value) in _ATOMS:
         return True
     if isinstance(value, int):
         return -(2**53) < value < 2**53
-    if isinstance(value, list | tuple):
-        return all(_plain(item) for item in value)
     if isinstance(value, dict):
-        return all(isinstance(k, str) and k.isascii() and _plain(v) for k, v in value.items())
-    return False
+        for key, item in value.items():
+            if not isinstance(key, str) or not key.isascii():
+                return False
+            if type(item) not in _ATOMS and not _plain(item):
+                return False
+        return True
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return isinstance(value, str)
 
 
 def _number(value: float) -> str:

@@ -18,12 +18,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from homarus.base.errors import Invalid, Unavailable
 from homarus.base.output import BoundedOutput
@@ -42,6 +42,7 @@ DRAIN_WAIT_S = 1.0
 """How long the pipes may stay open after the group's end (an escaped process holds them)."""
 GROUP_POLL_S = 0.01
 
+T = TypeVar("T")
 Reason = Literal["exited", "timeout", "cancelled", "killed"]
 
 
@@ -198,17 +199,33 @@ class _Child:
     async def connect(self) -> None:
         for output, pipe in zip(self._outputs, list(self._unconnected), strict=True):
             closed: asyncio.Future[None] = self._loop.create_future()
-            reader, _ = await self._loop.connect_read_pipe(partial(_Pipe, closed, output), pipe)
+            reader, _ = await self._unbroken(
+                self._loop.connect_read_pipe(partial(_Pipe, closed, output), pipe)
+            )
             self._unconnected.remove(pipe)
             self._readers.append((reader, closed))
         if self._popen.stdin is not None:
             closed = self._loop.create_future()
-            writer, _ = await self._loop.connect_write_pipe(
-                partial(_Pipe, closed), self._popen.stdin
+            writer, _ = await self._unbroken(
+                self._loop.connect_write_pipe(partial(_Pipe, closed), self._popen.stdin)
             )
             self._writer = writer, closed
             writer.write(self._spec.stdin or b"")
             writer.write_eof()
+        if self._cancelled:
+            raise asyncio.CancelledError
+
+    async def _unbroken(self, connecting: Coroutine[Any, Any, T]) -> T:
+        """Connect a pipe, also when cancelled. uvloop closes the descriptor of one whose connecting
+        is cut off, and its file object would close that number again: by then it may be another's.
+        """
+        task = self._loop.create_task(connecting)
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                self._cancelled = True
+        return task.result()
 
     async def first_end(self) -> Reason:
         done, _ = await asyncio.wait(

@@ -8,6 +8,7 @@ import msgspec
 from homarus.base.errors import Conflict, NotFound
 from homarus.base.ids import is_uuid, numbered
 from homarus.changes.model import MAX_REVIEWS, Change, Failure, Kind, Review, Status
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 _COLUMNS: Final = (
@@ -73,16 +74,9 @@ def listed(
     kind: str | None = None,
 ) -> list[Change]:
     """Newest first, without patches and reviews; `before` is the `no` of the last one seen."""
-    where, params = ["company=?", "no<?"], [company, before if before is not None else 2**62]
-    for column, value in (("status", status), ("kind", kind)):
-        if value is not None:
-            where.append(f"{column}=?")
-            params.append(value)
-    rows = rx.all(
-        f"select {_SHORT} from change_record where {' and '.join(where)} "  # noqa: S608
-        "order by no desc limit ?",
-        (*params, limit),
-    )
+    select = f"select {_SHORT} from change_record where company=?"  # noqa: S608
+    filters = {"status=?": status, "kind=?": kind}
+    rows = newest(rx, select, (company,), filters, limit=limit, before=before)
     return [_change(row) for row in rows]
 
 

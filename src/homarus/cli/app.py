@@ -18,6 +18,7 @@ SECTIONS: Final = {
         "dashboard": ("dashboard", "Open the live page in a browser."),
         "service": ("service", "Have systemd or launchd run the daemon."),
         "logs": ("logs", "What the daemon wrote to its log; --follow."),
+        "gateway": ("gateway", "Ask a gateway by its own protocol: status, health, any call."),
         "companion": ("companion", "Connect this machine to a control plane; see to it."),
     },
     "Work": {
@@ -25,17 +26,21 @@ SECTIONS: Final = {
         "agent": ("agent", "Agents of the company."),
         "chat": ("chat", "Talk with an agent in this terminal."),
         "session": ("session", "What agents remember of each conversation."),
+        "message": ("message", "Say something on a channel; what became of it."),
         "heartbeat": ("heartbeat", "Agents that look by themselves whether they are needed."),
         "project": ("project", "Projects of the company."),
         "route": ("route", "Gates of a task, its brief, audit and acceptance."),
         "card": ("card", "Project cards: what new capabilities are mounted on."),
         "pipeline": ("pipeline", "Pipelines: stages in order, and their runs."),
+        "cron": ("cron", "Jobs that fire by the clock, their runs and dead letters."),
         "job": ("job", "Work that comes again: list, show, run."),
         "task": ("task", "Tasks: create, claim, report, follow."),
         "query": ("query", "Ask before acting: which capability fits, whose work is it."),
         "note": ("note", "Notes on tasks."),
         "artifact": ("artifact", "Files that the work produced."),
         "folder": ("folder", "Folders of artifacts."),
+        "event": ("event", "The company's calendar."),
+        "wiki": ("wiki", "What the company writes down, with versions."),
         "incident": ("incident", "What went wrong and who looks after it."),
         "mcp": ("mcp", "Serve the tools to an MCP client over standard input and output."),
         "resource": ("knowledge", "Notes, accounts and secrets, and who holds which."),
@@ -44,6 +49,9 @@ SECTIONS: Final = {
     },
     "Control": {
         "token": ("token", "Access tokens."),
+        "device": ("device", "Devices of a gateway: let them in, end what they may."),
+        "channels": ("channels", "Messaging channels: how they do; start and stop them."),
+        "pairing": ("pairing", "People who ask to be let in on a channel."),
         "capability": ("capability", "Commands that agents may run."),
         "change": ("change", "Change the company's rules: propose, approve, switch."),
         "document": ("document", "Documents of the main space."),
@@ -52,6 +60,8 @@ SECTIONS: Final = {
         "approval": ("approval", "What waits for a person's yes, and the answers."),
         "stop": ("stop", "STOP a company, project, agent, task or trace."),
         "trust": ("trust", "How far an agent is trusted, and why."),
+        "mirror": ("mirror", "Copies of the company's records in other tools."),
+        "outbox": ("outbox", "Changes on their way to mirrors."),
     },
     "Explain": {
         "explain": ("explain", "A rule: what it asks, what it refuses, what to do instead."),
@@ -71,6 +81,8 @@ SECTIONS: Final = {
 }  # fmt: skip
 """Section -> command -> (module of homarus.cli that defines `command`, one line for --help)."""
 
+ALIASES: Final = {"devices": "device", "nodes": "node", "sessions": "session"}
+"""What those type who come from OpenClaw."""
 MODULES: Final = {name: row[0] for rows in SECTIONS.values() for name, row in rows.items()}
 
 
@@ -81,7 +93,7 @@ class Lazy(Root):
         return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = MODULES.get(cmd_name)
+        module = MODULES.get(ALIASES.get(cmd_name, cmd_name))
         if module is None:
             return None
         found = import_module(f"homarus.cli.{module}").command

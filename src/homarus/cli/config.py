@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from homarus.base.errors import Conflict, Invalid, NotFound
+from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound
 from homarus.base.nearest import did_you_mean
 from homarus.cli.command import Command, Group
 from homarus.cli.context import Context, pass_context
@@ -90,9 +90,12 @@ def validate(ctx: Context, file: str | None) -> None:
          "text": n.text}
         for n in loaded.notes
     ]  # fmt: skip
-    ctx.out.document({"valid": True, "notes": notes, "hash": loaded.digest})
+    warnings = _warnings(ctx)
+    ctx.out.document({"valid": True, "notes": notes, "warnings": warnings, "hash": loaded.digest})
     for note in loaded.notes:
         ctx.out.line(f"{note.place}: {note.path}: {note.text}")
+    for warning in warnings:
+        ctx.out.alert(warning)
     absent = not loaded.digest and file is None
     ctx.out.line("There is no homarus.json: all defaults." if absent else "No mistakes.")
     _tell_running(ctx, loaded)
@@ -232,6 +235,20 @@ def _running(ctx: Context) -> Active | None:
     except PermissionError:
         pass
     return said
+
+
+def _warnings(ctx: Context) -> list[str]:
+    """What the home's daemon, where it runs, finds wanting in its channels and bindings: a binding
+    of an agent that is not there, say. No file shows that."""
+    if _running(ctx) is None:
+        return []
+    from homarus.cli.asking import ask
+
+    try:
+        told = ask(ctx, "channels.status", {})["statusIssues"]
+    except HomarusError:
+        return []
+    return [f"{t['channel']}: {t['message']}. {t['fix']}" for t in told if t["kind"] == "config"]
 
 
 def _tell_running(ctx: Context, loaded: Loaded) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import httpx2
 
 from homarus.backends import local
+from homarus.base import tls
 from homarus.cli.context import Context
 
 MAX_AGENTS: Final = 200
@@ -61,7 +62,7 @@ def _model(name: str, agent: dict[str, Any], models: list[dict[str, Any]]) -> Li
 def _gateway(name: str, url: str) -> Line:
     """Whether anybody answers there; what it answers does not matter."""
     try:
-        reply = httpx2.request("HEAD", url, timeout=ANSWER_S, trust_env=False)
+        reply = httpx2.request("HEAD", url, timeout=ANSWER_S, trust_env=False, verify=tls.of(url))
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return (name, "warn", f"{url} does not answer ({type(error).__name__})",
                 "See that it runs, and the URL of the agent's executorConfig.")  # fmt: skip

@@ -1,6 +1,7 @@
 """homarus import"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,10 @@ from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
 from homarus.cli.output import clean
+
+if TYPE_CHECKING:
+    from homarus.importers.cron import Plan
+    from homarus.importers.openclaw.source import Source
 
 command = Group("import", help="Take over what other systems keep on disk.")
 
@@ -27,23 +32,39 @@ def openclaw(
     read; stop OpenClaw before. Whoever runs it twice, or again after an interruption, gets
     everything once.
     """
+    from homarus.importers import cron
     from homarus.importers.openclaw import doing, plan, report, source
 
     home = ctx.home if ctx.is_own_daemon() else None
     found = source.read(directory.expanduser(), agents)
     todo = plan.make(found, doing.Daemon(ctx.api, home))
-    for line in report.plan_lines(todo):
+    jobs = cron.missing(ctx.api, _jobs(found))
+    for line in (*report.plan_lines(todo), *cron.lines(jobs)):
         ctx.out.line(line)
-    if dry_run or todo.is_done or not _agreed(ctx, yes):
-        ctx.out.document(report.document(todo, None))
-        ctx.out.line("" if dry_run or not todo.is_done else "Everything is there already.")
+    is_done = todo.is_done and not jobs.jobs
+    if dry_run or is_done or not _agreed(ctx, yes):
+        ctx.out.document(report.document(todo, None) | {"cron": cron.document(jobs, None)})
+        ctx.out.line("" if dry_run or not is_done else "Everything is there already.")
         return Exit.OK
     done = doing.do(todo, ctx.api, home, lambda text: click.echo(clean(text), err=True))
-    ctx.out.document(report.document(todo, done))
+    made = cron.made(ctx.api, jobs)
+    ctx.out.document(report.document(todo, done) | {"cron": cron.document(jobs, made)})
     for line in report.finding_lines(done.findings):
         ctx.out.line(line)
     ctx.out.line(report.done_line(done))
-    return Exit.FAILED if done.findings else Exit.OK
+    refused = [one for one in made if one.startswith("refused")]
+    for one in refused:
+        ctx.out.alert(f"A job was {one}")
+    return Exit.FAILED if done.findings or refused else Exit.OK
+
+
+def _jobs(found: "Source") -> "Plan":
+    """Jobs of the agents that are taken; the default one's, where a job names nobody."""
+    from homarus.importers import cron
+
+    names = {agent.folder: agent.name for agent in found.agents}
+    default = next((agent.folder for agent in found.agents if agent.default), None)
+    return cron.of_openclaw(found.root, names, default)
 
 
 def _agreed(ctx: Context, yes: bool) -> bool:

@@ -12,14 +12,16 @@ from uuid import uuid4
 import click
 
 from homarus.base.errors import Invalid, NotFound
+from homarus.cli.asking import SHOWS, ask, decide, json_object
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
-    from homarus.node.host import Host
+    from homarus.node.host import Host, Settings
 
 GATEWAY_TOKEN: Final = Path("run/gateway.token")
 FOLDER: Final = "node"
+MAX_LINE: Final = 4_096
 
 command = Group(
     "node", help="Machines that a gateway has do things: be one, approve them, ask them."
@@ -36,7 +38,7 @@ _folder_option = click.option(
 )  # fmt: skip
 
 
-@command.command("run", shows=("home", "url", "token", "json"))
+@command.command("run", shows=SHOWS)
 @_folder_option
 @click.option("--name", metavar="NAME", help="What people call it [this machine's name].")
 @click.option(
@@ -47,27 +49,41 @@ _folder_option = click.option(
     "--trusted", is_flag=True,
     help="Run what is allowed also where this machine has no sandbox.",
 )  # fmt: skip
+@click.option(
+    "--setup-code", "code", metavar="CODE",
+    help="Of `homarus device setup-code` there: says where the gateway is, and pairs this machine; "
+    "`-` reads it from standard input.",
+)  # fmt: skip
 @pass_context
 def run(
-    ctx: Context, folder: Path | None, name: str | None, workspace: Path | None, trusted: bool
-) -> None:
+    ctx: Context, folder: Path | None, name: str | None, workspace: Path | None, trusted: bool,
+    code: str | None,
+) -> None:  # fmt: skip
     """Connect this machine to a gateway, which may then have it run commands.
 
     It offers `system.run` and `system.which`. The gateway's owner approves that once; here nothing
     runs but what `homarus node allow` names, in the sandbox, in a folder of its own.
     """
     from homarus.backends import layers
-    from homarus.node import identity
+    from homarus.gateway_client import identity
     from homarus.node.commands import Machine
     from homarus.node.host import Host, Settings
 
     own = _folder(ctx, folder).absolute()
     place = (workspace or own / "workspace").absolute()
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    url, token = _address(ctx)
+    called = name or platform.node() or "node"
+    settings = Settings(*_address(ctx), called) if code is None else _invited(ctx, code, called)
     machine = Machine(own, place, layers.probe(), trusted)
-    settings = Settings(url, token, name or platform.node() or "node")
     asyncio.run(_until_ended(Host(settings, identity.load(own), machine, _sayer(ctx))))
+
+
+def _invited(ctx: Context, code: str, name: str) -> "Settings":
+    """What a set-up code says; --url and --token win. Raises `device.code`."""
+    from homarus.node.host import invited
+
+    text = sys.stdin.readline(MAX_LINE) if code == "-" else code
+    return invited(text, name, ctx.url, ctx.token or "")
 
 
 async def _until_ended(host: "Host") -> None:
@@ -126,35 +142,9 @@ _COLUMNS: Final = (
 )
 
 
-def _ask(ctx: Context, method: str, params: dict[str, Any], wait_s: float = 30.0) -> dict[str, Any]:
-    """One call by the gateway's own protocol."""
-    from homarus import __version__
-    from homarus.gateway.ws.frames import PROTOCOL
-    from homarus.node import wire
-
-    url, token = ctx.address()
-    client = {
-        "id": "cli", "mode": "cli", "version": __version__,
-        "platform": platform.system().lower(),
-    }  # fmt: skip
-    hello = {
-        "minProtocol": PROTOCOL, "maxProtocol": PROTOCOL, "role": "operator",
-        "scopes": ["operator.admin"], "client": client, "auth": {"token": token},
-    }  # fmt: skip
-
-    async def asked() -> dict[str, Any]:
-        async with wire.connected(url, lambda nonce, ts: hello, lambda name, payload: None) as (
-            link,
-            _,
-        ):
-            return await link.call(method, params, wait_s)
-
-    return asyncio.run(asked())
-
-
 def _node_id(ctx: Context, ref: str) -> str:
     """By id, the beginning of one, or name. Raises `node.unknown`, `node.ambiguous`."""
-    rows = _ask(ctx, "node.list", {})["nodes"]
+    rows = ask(ctx, "node.list", {})["nodes"]
     found = [row["nodeId"] for row in rows
              if row["nodeId"].startswith(ref) or row.get("displayName") == ref]  # fmt: skip
     if not found:
@@ -164,41 +154,37 @@ def _node_id(ctx: Context, ref: str) -> str:
     return str(found[0])
 
 
-@command.command("list", shows=("home", "url", "token", "json"))
+@command.command("list", shows=SHOWS)
 @pass_context
 def list_(ctx: Context) -> None:
     """Nodes of the gateway: what they may be asked for, and what waits for approval."""
-    reply = _ask(ctx, "node.list", {})
+    reply = ask(ctx, "node.list", {})
     ctx.out.document(reply)
     rows = [[how(row) for _, how in _COLUMNS] for row in reply["nodes"]]
     ctx.out.table([name for name, _ in _COLUMNS], rows, "No node has connected yet.")
 
 
 def _decision(name: str, done: str, about: str) -> None:
-    @command.command(name, help=about, shows=("home", "url", "token", "json"))
+    @command.command(name, help=about, shows=SHOWS)
     @click.argument("request")
     @pass_context
-    def decide(ctx: Context, request: str) -> None:
-        reply = _ask(ctx, f"node.pair.{name}", {"requestId": request})
-        ctx.out.document(reply)
-        ctx.out.line(f"{done} {(reply.get('node') or reply)['nodeId']}")
+    def decision(ctx: Context, request: str) -> None:
+        decide(ctx, f"node.pair.{name}", {"requestId": request}, done, "node")
 
 
 _decision("approve", "approved", "Approve what a node offers: the request of `homarus node list`.")
 _decision("reject", "rejected", "Do not approve what a node offers.")
 
 
-@command.command("remove", shows=("home", "url", "token", "json"))
+@command.command("remove", shows=SHOWS)
 @click.argument("node")
 @pass_context
 def remove(ctx: Context, node: str) -> None:
     """Forget a node: it is cut off, and has to be approved anew."""
-    reply = _ask(ctx, "node.pair.remove", {"nodeId": _node_id(ctx, node)})
-    ctx.out.document(reply)
-    ctx.out.line(f"removed {reply['nodeId']}")
+    decide(ctx, "node.pair.remove", {"nodeId": _node_id(ctx, node)}, "removed", "node")
 
 
-@command.command("invoke", shows=("home", "url", "token", "json"))
+@command.command("invoke", shows=SHOWS)
 @click.argument("node")
 @click.argument("name")
 @click.option("--params", default="{}", metavar="JSON", help="Its parameters.")
@@ -214,15 +200,11 @@ def invoke(
     \b
         homarus node invoke bench system.run --params '{"command": ["uname", "-a"]}'
     """
-    try:
-        given = json.loads(params)
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--params is no JSON: {error}") from None
     call = {
-        "nodeId": _node_id(ctx, node), "command": name, "params": given,
+        "nodeId": _node_id(ctx, node), "command": name, "params": json_object(params),
         "timeoutMs": timeout_s * 1000, "idempotencyKey": key or str(uuid4()),
     }  # fmt: skip
-    reply = _ask(ctx, "node.invoke", call, timeout_s + 10.0)
+    reply = ask(ctx, "node.invoke", call, timeout_s + 10.0)
     ctx.out.document(reply)
     payload = reply["payload"]
     if not isinstance(payload, dict):

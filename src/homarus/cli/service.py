@@ -126,6 +126,17 @@ class Service:
                 "Keep changes in a drop-in (`systemctl edit`), or repeat with --force.",
             )
 
+    def need_same_home(self, content: bytes, home: Path) -> None:
+        """Each home has a service of its own. Raises `service.other_home`."""
+        from homarus.service.units import is_of
+
+        if not is_of(content, home):
+            raise Conflict(
+                "service.other_home",
+                f"{self.manager.path} runs the daemon of another home",
+                "Give this one a name of its own: `--name homarus-work`; or repeat with --force.",
+            )
+
     def take(self, steps: "Iterable[Argv]", within_s: float) -> "list[Answer]":
         """Each step in turn; what failed is the caller's to judge."""
         from homarus.service.managers import call
@@ -223,7 +234,8 @@ def install(
 
     service = Service(ctx, name, system, kind)
     manager = service.manager
-    content = manager.render(service.description(run_as))
+    description = service.description(run_as)
+    content = manager.render(description)
     if only_print:
         ctx.out.document({"path": str(manager.path), "content": content.decode()})
         if not ctx.json:
@@ -232,6 +244,7 @@ def install(
     before = service.content()
     if before is not None and not force:
         service.need_untouched(before, "overwritten")
+        service.need_same_home(before, description.home)
     if before != content:
         managers.write(manager.path, content)
     failed = [a for a in _try(service, manager.installed) if a.code != 0]

@@ -36,6 +36,21 @@ create temp view tasks as
         datetime(t.updated_ms / 1000, 'unixepoch') as updated_at
     from main.task t left join main.task_spec s on s.task = t.id
     where t.company = (select id from temp._company);
+create temp view calendar_event as
+    select c.id, 'E-' || c.no as number, c.title, c.description,
+        datetime(c.start_ms / 1000, 'unixepoch') as start_time,
+        datetime(c.end_ms / 1000, 'unixepoch') as end_time,
+        c.zone, c.all_day, c.location, c.attendees, c.task as task_id,
+        datetime(c.created_ms / 1000, 'unixepoch') as created_at,
+        datetime(c.updated_ms / 1000, 'unixepoch') as updated_at
+    from main.calendar_event c
+    where c.company = (select id from temp._company) and c.deleted_ms is null;
+create temp view wiki_doc as
+    select w.id, 'W-' || w.no as number, w.parent as parent_id, w.title, w.body, w.version,
+        datetime(w.created_ms / 1000, 'unixepoch') as created_at,
+        datetime(w.updated_ms / 1000, 'unixepoch') as updated_at
+    from main.wiki_doc w
+    where w.company = (select id from temp._company) and w.deleted_ms is null;
 create temp view outbox_v2 as
     select id, entity_type, entity_id, action, target_type, target_config, payload, status,
         retry_count, max_retries,
@@ -58,7 +73,8 @@ create temp view outbox_v2 as
 def command(ctx: Context, query: str, limit: int) -> None:
     """Ask the store of this home in SQL, reading only.
 
-    The view `tasks` has the company's tasks with their `status` (`pending` is inbox and queued).
+    The view `tasks` has the company's tasks with their `status` (`pending` is inbox and queued),
+    `calendar_event` its calendar in UTC, `wiki_doc` its wiki.
     Example: homarus sql "select number, title from tasks where status = 'pending'"
     """
     import apsw

@@ -7,6 +7,7 @@ import click
 from homarus.cli.budget import units
 from homarus.cli.command import Command
 from homarus.cli.context import Context, pass_context
+from homarus.cli.mirror import line as mirror_line
 
 
 @click.command("status", cls=Command)
@@ -28,6 +29,8 @@ def command(ctx: Context) -> None:
             ("receipts", reply.get("receipts")),
             ("cost today", _cost(reply.get("cost"))),
             ("heartbeats", _heartbeats(reply.get("heartbeats"))),
+            ("jobs", _jobs(reply.get("jobs"))),
+            *((f"mirror {m['name']}", mirror_line(m)) for m in reply.get("mirrors") or []),
             ("level", rules.get("level")),
             ("rules refused", _counts(rules.get("refused"))),
         ]
@@ -45,6 +48,18 @@ def _heartbeats(value: Any) -> str | None:
         text += f", {value['always']} asks the model each time"
         text += f" ({value['alwaysCallsADay']} calls a day)"
     return text
+
+
+def _jobs(value: Any) -> str | None:
+    """`2 active, next 2026-05-01T09:00:00.000Z, 1 dead letter`; None: there is none."""
+    if not isinstance(value, dict) or not (value.get("active") or value.get("dead")):
+        return None
+    parts = [f"{value['active']} active"]
+    if value.get("nextAt"):
+        parts.append(f"next {value['nextAt']}")
+    if value.get("dead"):
+        parts.append(f"{value['dead']} dead letters: homarus cron dead")
+    return ", ".join(parts)
 
 
 def _passed(counts: dict[str, int]) -> str:

@@ -22,6 +22,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
+from homarus.base import tls
 from homarus.base.errors import Internal, TooLarge, Unauthenticated
 from homarus.client.errors import from_reply, timed_out, unreachable
 from homarus.client.groups import Calls
@@ -72,6 +73,7 @@ class AsyncClient:
             timeout=timeout_s,
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
             trust_env=False,
+            verify=tls.of(self.url),
         )
         calls: Calls[AsyncClient] = Calls(self)
         self.runtime = calls.runtime

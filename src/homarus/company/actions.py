@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, Invalid, NotFound
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 MAX_WORD: Final = 200
@@ -136,12 +137,11 @@ def listed(
     rx: Rx, company: str, chosen: RunFilter, *, limit: int, before: str | None = None
 ) -> list[ActionRun]:
     """Newest first; `before` is the id of the last one seen."""
-    given = {f: getattr(chosen, f) for f in chosen.__struct_fields__ if getattr(chosen, f)}
-    where = "".join(f" and {column}=?" for column in given)
-    rows = rx.all(
-        f"select {_RUN} from action_run where company=? and id<?{where} order by id desc limit ?",  # noqa: S608
-        (company, before or LAST_ID, *given.values(), limit),
-    )
+    select = f"select {_RUN} from action_run where company=?"  # noqa: S608
+    filters = {
+        f"{column}=?": getattr(chosen, column) or None for column in chosen.__struct_fields__
+    }
+    rows = newest(rx, select, (company,), filters, limit=limit, before=before or LAST_ID, by="id")
     return [_run(row) for row in rows]
 
 

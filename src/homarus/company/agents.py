@@ -10,6 +10,7 @@ from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.company import executors
 from homarus.kernel.trust_rules import LOW
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 _decode = msgspec.json.Decoder().decode
@@ -141,13 +142,20 @@ def run_by(rx: Rx, company: str, executor: str, limit: int) -> list[Agent]:
     return [_agent(row) for row in rows]
 
 
+def called(rx: Rx, company: str, limit: int) -> list[tuple[str, str, str]]:
+    """`(id, name, executor)`, oldest first."""
+    rows = rx.all(
+        "select id, name, executor from agent where company=? and deleted_ms is null "
+        "order by no limit ?",
+        (company, limit),
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 def listed(rx: Rx, company: str, *, limit: int, before: int | None = None) -> list[Agent]:
     """Newest first; `before` is the `no` of the last one seen."""
-    rows = rx.all(
-        f"select {COLUMNS} from agent where company=? and deleted_ms is null and no<? "  # noqa: S608
-        "order by no desc limit ?",
-        (company, before if before is not None else 2**62, limit),
-    )
+    select = f"select {COLUMNS} from agent where company=? and deleted_ms is null"  # noqa: S608
+    rows = newest(rx, select, (company,), limit=limit, before=before)
     return [_agent(row) for row in rows]
 
 

@@ -11,6 +11,7 @@ import msgspec
 from homarus.base.errors import Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.company import projects
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 CLASSES: Final = ("normal", "governance")
@@ -90,12 +91,8 @@ def listed(
     rx: Rx, company: str, *, limit: int, project: str | None = None, before: int | None = None
 ) -> list[Card]:
     """Newest first; `before` is the `no` of the last one seen."""
-    more, params = ("", ()) if project is None else (" and project=?", (project,))
-    rows = rx.all(
-        f"select {_COLUMNS} from project_card where company=? and no<?{more} "  # noqa: S608
-        "order by no desc limit ?",
-        (company, before if before is not None else 2**62, *params, limit),
-    )
+    select = f"select {_COLUMNS} from project_card where company=?"  # noqa: S608
+    rows = newest(rx, select, (company,), {"project=?": project}, limit=limit, before=before)
     return [_card(row) for row in rows]
 
 

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from homarus.base.errors import Conflict, Invalid, NotFound
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Rx, Tx
 
 MAX_NAME: Final = 300
@@ -40,7 +41,7 @@ def need(rx: Rx, company: str, customer: str) -> Customer:
 
 def listed(rx: Rx, company: str, *, limit: int, before: str | None = None) -> list[Customer]:
     """Newest first; `before` is the id of the last one seen."""
-    at_ms = 2**62
+    at_ms = ABOVE_ALL
     if before is not None:
         seen = rx.one("select created_ms from customer where id=?", (before,))
         at_ms = 0 if seen is None else seen[0]

@@ -10,6 +10,7 @@ import msgspec
 
 from homarus.base.errors import Invalid
 from homarus.company.resources import like
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 MAX_CONTENT: Final = 200_000
@@ -76,11 +77,8 @@ def _entry(row: Row) -> Entry:
 
 def entries(rx: Rx, agent: str, *, limit: int, before: int | None = None) -> list[Entry]:
     """The newest `limit` (of those before `no` `before`), oldest first."""
-    rows = rx.all(
-        f"select {_ENTRY} from agent_memory_entry where agent=? and no<? "  # noqa: S608
-        "order by no desc limit ?",
-        (agent, 2**62 if before is None else before, limit),
-    )
+    select = f"select {_ENTRY} from agent_memory_entry where agent=?"  # noqa: S608
+    rows = newest(rx, select, (agent,), limit=limit, before=before)
     return [_entry(row) for row in reversed(rows)]
 
 

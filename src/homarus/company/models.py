@@ -126,12 +126,13 @@ def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Model]:
 def chain(rx: Rx, company: str, wanted: str | None) -> tuple[Keyed, ...]:
     """The model that `wanted` names, by its name or its provider's id of it, then those that stand
     in for it. Nothing wanted is `default`. Raises `model.none`, `model.unknown`."""
-    first = _wanted(rx, company, wanted)
+    first = named(rx, company, wanted)
     chosen = [first, *(by_name(rx, company, name) for name in first.fallbacks)]
     return tuple(Keyed(row, _key(rx, row)) for row in chosen if row is not None)
 
 
-def _wanted(rx: Rx, company: str, wanted: str | None) -> Model:
+def named(rx: Rx, company: str, wanted: str | None) -> Model:
+    """The model that `wanted` names, as in `chain`. Raises alike."""
     found = by_name(rx, company, wanted or DEFAULT)
     if found is not None:
         return found

@@ -10,6 +10,7 @@ import msgspec
 
 from homarus.base.errors import NotFound
 from homarus.company.notes import Facets, title_key
+from homarus.store.paging import ABOVE_ALL, newest
 from homarus.store.port import Rx, Tx
 
 MAX_VERSIONS: Final = 50
@@ -62,11 +63,11 @@ def keep(tx: Tx, resource: str, version: int, name: str, text: str) -> None:
 
 def versions(rx: Rx, resource: str, *, limit: int, before: int | None = None) -> list[Version]:
     """Newest first, without their texts; `before` is the number of the last one seen."""
-    rows = rx.all(
+    select = (
         "select version, name, author, created_ms, length(config) from resource_version "
-        "where resource=? and version<? order by version desc limit ?",
-        (resource, before if before is not None else 2**62, limit),
+        "where resource=?"
     )
+    rows = newest(rx, select, (resource,), limit=limit, before=before, by="version")
     return [Version(*row) for row in rows]
 
 
@@ -155,6 +156,6 @@ def backlinks(
         "join resource s on s.id=l.source and s.deleted_ms is null and s.no<? "
         "where r.id=? and r.company=? "
         "group by s.id, s.no, s.name, s.display_name, s.path order by s.no desc limit ?",
-        (before if before is not None else 2**62, resource, company, limit),
+        (ABOVE_ALL if before is None else before, resource, company, limit),
     )
     return [Backlink(*row) for row in rows]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid, NotFound
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 WORKER: Final = "worker"
@@ -86,11 +87,8 @@ def of_agent(rx: Rx, project: str, agent: str) -> Profile | None:
 
 def listed(rx: Rx, project: str, *, limit: int, before: int | None = None) -> list[Profile]:
     """Newest first; `before` is the `no` of the last one seen."""
-    rows = rx.all(
-        f"select {_COLUMNS} from project_agent_profile "  # noqa: S608
-        "where project=? and deleted_ms is null and no<? order by no desc limit ?",
-        (project, before if before is not None else 2**62, limit),
-    )
+    select = f"select {_COLUMNS} from project_agent_profile where project=? and deleted_ms is null"  # noqa: S608
+    rows = newest(rx, select, (project,), limit=limit, before=before)
     return [_profile(row) for row in rows]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid, NotFound
+from homarus.store.paging import ABOVE_ALL, newest
 from homarus.store.port import Row, Rx, Tx
 
 STATUSES: Final = ("active", "paused", "killed", "completed")
@@ -107,12 +108,8 @@ def listed(
     rx: Rx, company: str, *, limit: int, status: str | None = None, before: int | None = None
 ) -> list[Project]:
     """Newest first; `before` is the `no` of the last one seen."""
-    only, params = (" and status=?", (status,)) if status else ("", ())
-    rows = rx.all(
-        f"select {_COLUMNS} from project where company=? and deleted_ms is null{only} "  # noqa: S608
-        "and no<? order by no desc limit ?",
-        (company, *params, before if before is not None else 2**62, limit),
-    )
+    select = f"select {_COLUMNS} from project where company=? and deleted_ms is null"  # noqa: S608
+    rows = newest(rx, select, (company,), {"status=?": status or None}, limit=limit, before=before)
     return [_project(row) for row in rows]
 
 
@@ -200,7 +197,7 @@ def memories(rx: Rx, project: str, *, limit: int, before: str | None = None) -> 
 def _place(rx: Rx, memory_id: str | None) -> tuple[int, str]:
     """Where a line stands in its list; None: before all of them."""
     if memory_id is None:
-        return 2**62, ""
+        return ABOVE_ALL, ""
     row = rx.one("select created_ms from project_memory where id=?", (memory_id,))
     return (0 if row is None else row[0]), memory_id
 

@@ -11,6 +11,7 @@ import msgspec
 from homarus.base.errors import Invalid, NotFound
 from homarus.company import note_rows, secrets
 from homarus.company.notes import Text, title_key
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 SCOPES: Final = ("company", "customer", "project", "agent")
@@ -138,7 +139,8 @@ def like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _where(rx: Rx, company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
+def _where(rx: Rx, company: str, chosen: Filter) -> tuple[str, list[Any]]:
+    """More conditions, each with its "and", and their parameters."""
     where: list[str] = []
     params: list[Any] = []
     # What is in a scope is found by the scope's own index, whatever else is asked of it.
@@ -172,7 +174,7 @@ def _where(rx: Rx, company: str, chosen: Filter) -> tuple[list[str], list[Any]]:
     if chosen.tag is not None:
         where.append("id in (select t.resource from resource_tag t where t.company=? and t.tag=?)")
         params += [company, chosen.tag]
-    return where, params
+    return "".join(f" and {condition}" for condition in where), params
 
 
 def _below(rx: Rx, company: str, prefix: str) -> tuple[str, list[Any]]:
@@ -203,12 +205,8 @@ def listed(
 ) -> list[Resource]:
     """Newest first; `before` is the `no` of the last one seen. Texts are cut at `text_chars`."""
     where, params = _where(rx, company, chosen)
-    extra = "".join(f" and {condition}" for condition in where)
-    rows = rx.all(
-        f"select {_COLUMNS} from resource where company=? and deleted_ms is null and no<?{extra} "  # noqa: S608
-        "order by no desc limit ?",
-        (text_chars, company, before if before is not None else 2**62, *params, limit),
-    )
+    select = f"select {_COLUMNS} from resource where company=? and deleted_ms is null{where}"  # noqa: S608
+    rows = newest(rx, select, (text_chars, company, *params), limit=limit, before=before)
     return [_resource(row) for row in rows]
 
 
@@ -218,12 +216,11 @@ def page(
     """At most `limit` of them with whole texts, no more than MAX_PAGE_CHARS in all (but one at
     least), and the `before` of the next page (None: it was the last)."""
     where, params = _where(rx, company, chosen)
-    extra = "".join(f" and {condition}" for condition in where)
-    sizes = rx.all(
+    select = (
         "select no, coalesce(length(config), 0) from resource "  # noqa: S608
-        f"where company=? and deleted_ms is null and no<?{extra} order by no desc limit ?",
-        (company, before if before is not None else 2**62, *params, limit + 1),
+        f"where company=? and deleted_ms is null{where}"
     )
+    sizes = newest(rx, select, (company, *params), limit=limit + 1, before=before)
     count = chars = 0
     for _, size in sizes[:limit]:
         chars += size

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 KEY_VERSION: Final = 1
@@ -139,10 +140,8 @@ def _folded(tx: Tx, subject: str, wish: Wish, code: str) -> bool:
 
 def attempts(rx: Rx, subject: str, *, limit: int, before: int | None = None) -> list[Access]:
     """Newest first; `before` is the `no` of the last one seen."""
-    rows = rx.all(
-        f"select {_COLUMNS} from secret_access where subject=? and no<? order by no desc limit ?",  # noqa: S608
-        (subject, before if before is not None else 2**62, limit),
-    )
+    select = f"select {_COLUMNS} from secret_access where subject=?"  # noqa: S608
+    rows = newest(rx, select, (subject,), limit=limit, before=before)
     return [_access(row) for row in rows]
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,13 +29,13 @@ _PLAIN: Final = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 _INDENT: Final = re.compile(r"[ \t]*")
 
 
-def changed(text: str, path: str, value: Any) -> str:
-    """`value`: plain JSON. Objects that are missing are made. Raises Problem where `text` is no
-    JSON5."""
+def changed(text: str, path: str | Sequence[str], value: Any) -> str:
+    """`path`: dotted, or its names. `value`: plain JSON. Objects that are missing are made. Raises
+    Problem where `text` is no JSON5."""
     if not text.strip():
         text = "{\n}\n"
     node, _ = parse(Text("homarus.json", text))
-    names = path.split(".")
+    names = _names(path)
     while names and node.kind is Kind.OBJECT and names[0] in node.value:
         node = node.value[names.pop(0)].node
     if names and node.kind is Kind.OBJECT:
@@ -45,10 +45,10 @@ def changed(text: str, path: str, value: Any) -> str:
     return text[: node.start] + _written(value) + text[node.end :]
 
 
-def removed(text: str, path: str) -> str:
+def removed(text: str, path: str | Sequence[str]) -> str:
     """Without the key; as it was where it has none."""
     node, _ = parse(Text("homarus.json", text))
-    *above, last = path.split(".")
+    *above, last = _names(path)
     for name in above:
         if node.kind is not Kind.OBJECT or name not in node.value:
             return text
@@ -56,6 +56,10 @@ def removed(text: str, path: str) -> str:
     if node.kind is not Kind.OBJECT or last not in node.value:
         return text
     return _without(text, node.value[last])
+
+
+def _names(path: str | Sequence[str]) -> list[str]:
+    return path.split(".") if isinstance(path, str) else list(path)
 
 
 def _added(text: str, node: Node, names: list[str], value: Any) -> str:

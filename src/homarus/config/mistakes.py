@@ -53,7 +53,9 @@ def unknown(path: str, above: str, member: Member) -> Problem:
     used = {p.rpartition(".")[2]: p for p in BY_PATH}
     others = {name: start + name for name in here}
     last = path.rpartition(".")[2]
-    near = [used[name] for name in nearest(last, used)]
+    beside = {p.removeprefix(start): p for p in BY_PATH if p.rpartition(".")[0] == above}
+    near = [beside[name] for name in nearest(last, beside)]
+    near = near or [used[name] for name in nearest(last, used)]
     near = near or [others[name] for name in nearest(last, others)]
     known = f"Known here: {', '.join(here)}."
     return Problem(

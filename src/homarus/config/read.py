@@ -6,6 +6,7 @@ Precedence, here and nowhere else: flag, then environment, then file, then defau
 is checked, also what a flag or the environment overrides.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from homarus.config import files, mistakes
+from homarus.config import channels, files, mistakes
 from homarus.config.include import Included, resolve
 from homarus.config.problem import Place, Problem, Rejected
 from homarus.config.schema import (
@@ -36,6 +37,9 @@ Origins = Literal["flag", "environment", "file", "default"]
 
 _NAMED: Final = re.compile(r"\$\$\{([A-Z_][A-Z0-9_]*)\}|\$\{([A-Z_][A-Z0-9_]*)\}")
 _PASSWORD: Final = re.compile(r"(://[^:/@\s]*:)([^@\s]+)(@)|([?&](?:ssl)?password=)([^&\s]+)()")
+_ORIGIN: Final = re.compile(
+    r"[a-z][a-z0-9+.-]{0,40}://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?"
+)
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 _BIND: Final = {"loopback": "127.0.0.1", "lan": "0.0.0.0"}  # noqa: S104  (only as it is asked for)
 _NO_BIND: Final = ("auto", "tailnet", "custom")
@@ -165,6 +169,8 @@ class _Reading:
                 self.wrong(problem)
                 continue
             self.put(key, value, Origin("file", str(member.place)), member.node.place)
+            if key.shape:
+                self.inside(key, value, member.node)
 
     def members(self, members: Mapping[str, Member], above: str) -> Iterator[tuple[Key, Member]]:
         """The keys that are known; mistakes and notes about the others."""
@@ -191,12 +197,27 @@ class _Reading:
             else:
                 yield from self.members(member.node.value, path)
 
+    def inside(self, key: Key, value: Any, node: Node) -> None:
+        """What is wrong with objects beyond their types, and what in them is not used."""
+        for where, what, remedy in channels.check(key.path, value):
+            self.wrong(
+                Problem(
+                    "settings.value", what, remedy, place=channels.at(node, where).place,
+                    path=channels.dotted(key.path, where),
+                )
+            )  # fmt: skip
+        if key.path == "channels":
+            for path, found in channels.unused(node):
+                self.notes.append(Note(found.place, path, "It is not used by Homarus."))
+
     def value(self, key: Key, node: Node) -> Any:
         """Raises Problem."""
+        if key.shape:
+            return self.fit(key, self.plain(key, node), node)
         if node.kind is Kind.OBJECT and key.secret:
             return self.fit(key, self.referred(key, node), node)
         if node.kind is Kind.STRING:
-            if key.secret and _in_clear(node.value):
+            if key.secret and (in_clear(node.value) or (key.whole and _is_plain(node.value))):
                 raise mistakes.clear(key, node)
             return self.fit(key, self.substituted(key, node.value, node), node)
         if node.kind is Kind.LIST:
@@ -207,9 +228,19 @@ class _Reading:
         try:
             return _fitted(key, value, strict=True)
         except msgspec.ValidationError as error:
+            if key.shape:
+                raise channels.misfit(key.path, node, key.type, error) from error
             raise mistakes.misfit(
                 key.path, node, key.expected, mistakes.remedy(key, node), secret=key.secret
             ) from error
+
+    def plain(self, key: Key, node: Node) -> Any:
+        """Objects as JSON values, with what their texts refer to. Raises Problem."""
+        if node.kind is Kind.OBJECT:
+            return {name: self.plain(key, found.node) for name, found in node.value.items()}
+        if node.kind is Kind.LIST:
+            return [self.plain(key, found) for found in node.value]
+        return self.substituted(key, node.value, node)
 
     def substituted(self, key: Key, value: Any, node: Node) -> Any:
         if not isinstance(value, str) or "${" not in value:
@@ -270,7 +301,7 @@ class _Reading:
         place = Place(origin.where)
         try:
             fitted = _fitted(key, value, strict=False)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, msgspec.DecodeError):
             shown = "its value" if key.secret else repr(value)[: mistakes.MAX_SHOWN]
             self.wrong(
                 Problem(
@@ -284,6 +315,42 @@ class _Reading:
     # -- what one key alone does not say ---------------------------------------------------------
 
     def check(self) -> None:
+        self.check_bind()
+        self.check_auth()
+        self.check_origins()
+
+    def check_origins(self) -> None:
+        path = "gateway.controlUi.allowedOrigins"
+        for origin in self.values.get("allowed_origins", ()):
+            if not _ORIGIN.fullmatch(origin):
+                what = "any page that somebody visits could then speak to the gateway" if (
+                    origin == "*"
+                ) else f"{origin[:80]!r} is no origin"  # fmt: skip
+                self.wrong(
+                    Problem(
+                        "settings.origin", what,
+                        "Name each: scheme, host and port in small letters, without a path.",
+                        place=self.places.get(path), path=path,
+                        expected="origins such as https://desk.example:8443",
+                    )
+                )  # fmt: skip
+
+    def check_auth(self) -> None:
+        """A mode, and what it needs."""
+        mode = self.values.get("auth_mode", BY_FIELD["auth_mode"].default)
+        wrong = {
+            "password": (not self.values.get("auth_password") and not self.source.alone,
+                         "there is no password", "Set `gateway.auth.password`."),
+            "trusted-proxy": (not self.values.get("trusted_proxies"), "no proxy is trusted",
+                              "Name it in `gateway.trustedProxies`."),
+        }  # fmt: skip
+        is_wrong, what, remedy = wrong.get(mode, (False, "", ""))
+        if is_wrong:
+            place = self.places.get("gateway.auth.mode")
+            self.wrong(Problem("settings.auth", what, remedy, place=place,
+                               path="gateway.auth.mode", expected="a mode that fits"))  # fmt: skip
+
+    def check_bind(self) -> None:
         host = self.values.get("host", BY_FIELD["host"].default)
         if not is_loopback(host) and not self.values.get("allow_remote", False):
             self.wrong(
@@ -299,6 +366,12 @@ class _Reading:
 
 def _fitted(key: Key, value: Any, *, strict: bool) -> Any:
     fitted = converted(key, value, strict=strict)
+    if key.field == "trusted_proxies":
+        for text in fitted:
+            try:
+                ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                raise msgspec.ValidationError("no address") from None
     if key.field != "host":
         return fitted
     host = _BIND.get(fitted, fitted)
@@ -310,17 +383,24 @@ def _fitted(key: Key, value: Any, *, strict: bool) -> Any:
 def _refers(node: Node) -> bool:
     """Whether a value is known only where the daemon runs."""
     if node.kind is Kind.STRING:
-        return _NAMED.search(node.value) is not None and not _in_clear(node.value)
+        return _NAMED.search(node.value) is not None and not in_clear(node.value)
     return node.kind is Kind.OBJECT
 
 
-def _in_clear(text: str) -> bool:
+def _is_plain(text: str) -> bool:
+    """Whether a secret stands in the file itself."""
+    return bool(text) and _NAMED.fullmatch(text) is None
+
+
+def in_clear(text: str) -> bool:
     """Whether a URL holds a password that no variable stands for."""
     return any(_NAMED.fullmatch(found[2] or found[5]) is None for found in _PASSWORD.finditer(text))
 
 
 def shown(key: Key, value: Any) -> Any:
     """A value as it may be printed: passwords blanked."""
+    if key.whole and value:
+        return "[redacted]"
     if key.secret and isinstance(value, str):
         return _PASSWORD.sub(lambda m: f"{m[1] or m[4]}[redacted]{m[3] or m[6] or ''}", value)
-    return list(value) if isinstance(value, tuple) else value
+    return msgspec.to_builtins(value)

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import msgspec
 
 from homarus.base.logs import LEVELS
+from homarus.config import channels as shapes
+from homarus.config.channels import Bindings, Channels, Links, QueueModes
 
 FILE: Final = "homarus.json"
 PREFIX: Final = "HOMARUS_"
@@ -33,20 +35,27 @@ HOT: Final[Applies] = "at once"
 RESTART: Final[Applies] = "by a restart"
 BY_HAND: Final[Applies] = "by hand"
 
+AUTH_MODES: Final = ("token", "password", "trusted-proxy")
+"""The original's fourth, `none`, is not one: being on this machine proves nothing (design, 5)."""
 RELOAD_MODES: Final = ("hybrid", "hot", "restart", "off")
 
 
 def _key(
     path: str, default: Any, text: str, applies: Applies, *, least: float | None = None,
     most: float | None = None, words: tuple[str, ...] = (), pattern: str = "", was: str = "",
-    original: bool = False, secret: bool = False,
+    original: bool = False, secret: bool = False, whole: bool = False, shape: str = "",
 ) -> Any:  # fmt: skip
     """A field of Settings. `words`: the only values; `was`: the name that the file had before;
-    `original`: OpenClaw calls it so too; `secret`: its value is never shown."""
+    `original`: OpenClaw calls it so too; `secret`: its value is never shown;
+    `whole`: all of it is one, and not only a password in an address; `shape`: it is no plain
+    value, but objects (`config/channels.py`): what they are, in words."""
     facts = {
         "path": path, "text": text, "applies": applies, "least": least, "most": most,
         "words": words, "pattern": pattern, "was": was, "original": original, "secret": secret,
+        "whole": whole, "shape": shape,
     }  # fmt: skip
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=facts)
     return field(default=default, metadata=facts)
 
 
@@ -81,6 +90,29 @@ class Settings:
         "gateway.publicUrl", "",
         "Address that people and programs call, where a proxy stands before it; empty: as called.",
         RESTART, pattern=r"^(https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?)?$", was="public_url",
+    )  # fmt: skip
+    auth_mode: str = _key(
+        "gateway.auth.mode", "token",
+        "How clients of the gateway's socket are known. `token`: by an access token; `password`: "
+        "by `gateway.auth.password` too; `trusted-proxy`: also by the name that a trusted proxy "
+        "sends, which is that of an operator's token; `none`: on this machine anybody is the "
+        "owner.",
+        RESTART, words=AUTH_MODES, original=True,
+    )  # fmt: skip
+    auth_password: str = _key(
+        "gateway.auth.password", "",
+        "Stands for the gateway token, in mode `password`; at least 12 plain characters.", HOT,
+        pattern=r"^(|[ -~]{12,256})$", secret=True, whole=True, original=True,
+    )  # fmt: skip
+    auth_user_header: str = _key(
+        "gateway.auth.trustedProxy.userHeader", "x-forwarded-user",
+        "Header in which a trusted proxy sends who somebody is, in mode `trusted-proxy`.", HOT,
+        pattern=r"^[A-Za-z0-9-]{1,64}$", original=True,
+    )  # fmt: skip
+    trusted_proxies: tuple[str, ...] = _key(
+        "gateway.trustedProxies", (),
+        "Addresses and networks of proxies whose word on a client's address counts.", HOT,
+        most=MAX_NAMES, original=True,
     )  # fmt: skip
     store: str = _key(
         "store", "sqlite", "`sqlite`, or the URL of a PostgreSQL database.", BY_HAND,
@@ -131,6 +163,11 @@ class Settings:
         "gateway.tools.deny", (), "Tools that it does not offer; denying wins.",
         HOT, most=MAX_NAMES, was="http_tools_deny", original=True,
     )  # fmt: skip
+    control_root: str = _key(
+        "gateway.controlUi.root", "",
+        "Folder of OpenClaw's control page (`dist/control-ui` of its npm package), which is then "
+        "at `/control`; empty: there is none.", HOT, original=True,
+    )  # fmt: skip
     max_connections: int = _limit(
         "gateway.maxConnections", 4_096, "Open connections; more are answered 503.",
         "max_connections",
@@ -138,6 +175,61 @@ class Settings:
     max_sockets: int = _limit(
         "gateway.maxSockets", 1_000, "Open event sockets; more are answered 503.", "max_sockets"
     )
+    bindings: Bindings = _key(  # noqa: RUF009
+        "bindings", (),
+        "Which agent answers what comes from where; the narrowest match wins, then the first.",
+        HOT, original=True, shape="list of objects",
+    )  # fmt: skip
+    channels: Channels = _key(  # noqa: RUF009
+        "channels", {},
+        "Channels by id (`telegram`), each with `enabled`, `dmPolicy`, `allowFrom`, `groupPolicy`, "
+        "`groups`, `accounts`, `defaultAccount`.",
+        HOT, original=True, shape="object of objects",
+    )  # fmt: skip
+    session_scope: str = _key(
+        "session.scope", "per-sender",
+        "`global`: whoever speaks on whatever channel, an agent remembers it as one conversation.",
+        HOT, words=shapes.SCOPES, original=True,
+    )  # fmt: skip
+    dm_scope: str = _key(
+        "session.dmScope", "main",
+        "What direct messages share: all of an agent's (`main`), those of a person, of a person on "
+        "a channel, or on an account of it.",
+        HOT, words=shapes.DM_SCOPES, original=True,
+    )  # fmt: skip
+    group_scope: str = _key(
+        "session.groupScope", "per-group",
+        "Whether each room is a session of its own, or part of the agent's own (`main`).",
+        HOT, words=shapes.GROUP_SCOPES, original=True,
+    )  # fmt: skip
+    main_key: str = _key(
+        "session.mainKey", "main", "Another name for an agent's own session.",
+        HOT, pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", original=True,
+    )  # fmt: skip
+    identity_links: Links = _key(  # noqa: RUF009
+        "session.identityLinks", {},
+        "A person's name, and who that is on which channel: `{mia: [\"telegram:123\"]}`.",
+        HOT, original=True, shape="object of lists",
+    )  # fmt: skip
+    queue_mode: str = _key(
+        "messages.queue.mode", "followup",
+        "What becomes of a person's message while a turn runs, unless the session says otherwise. "
+        "`followup`: a turn of its own, afterwards; `collect`: all that wait are one turn; "
+        "`steer`: the running turn hears it; `interrupt`: it ends that turn. Older words: "
+        "`queue` is `followup`, `steer-backlog` is `steer`.",
+        HOT, words=shapes.QUEUE_MODES, original=True,
+    )  # fmt: skip
+    queue_by_channel: QueueModes = _key(  # noqa: RUF009
+        "messages.queue.byChannel", {},
+        "The same for what comes by a channel: `{telegram: \"collect\"}`; `webchat` is the "
+        "dashboard and the gateway's clients.",
+        HOT, original=True, shape="object of texts",
+    )  # fmt: skip
+    allowed_origins: tuple[str, ...] = _key(
+        "gateway.controlUi.allowedOrigins", (),
+        "Origins of pages elsewhere that may open the gateway's WebSocket, such as "
+        "`https://desk.example`; each in full, `*` is none.", HOT, most=MAX_NAMES, original=True,
+    )  # fmt: skip
     reload_mode: str = _key(
         "gateway.reload.mode", "hybrid",
         "What an edit of this file does. `hybrid`: counts at once, and restarts the daemon in "
@@ -150,6 +242,11 @@ class Settings:
         "How long the file must have been left alone before it is read.",
         HOT, least=0, most=60_000, original=True,
     )  # fmt: skip
+
+    def mode_for(self, channel: str = "") -> str:
+        """Mode of the messages of a channel where their session has none."""
+        word = self.queue_by_channel.get(channel, self.queue_mode)
+        return shapes.OLDER_MODES.get(word, word)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -166,6 +263,8 @@ class Key(msgspec.Struct, frozen=True):
     was: str = ""
     original: str = ""
     secret: bool = False
+    whole: bool = False
+    shape: str = ""
 
     @property
     def env(self) -> str:
@@ -174,11 +273,13 @@ class Key(msgspec.Struct, frozen=True):
     @property
     def expected(self) -> str:
         """What a value must be, in words."""
-        return _expected(self.type)
+        return f"a {self.shape}" if self.shape else _expected(self.type)
 
     @property
     def word(self) -> str:
         """Its type in a word or two."""
+        if self.shape:
+            return self.shape
         if self.words:
             return "text"
         return "list of texts" if _is_list(self.type) else _WORDS[_bare(self.type)]
@@ -198,6 +299,8 @@ def _is_list(kind: Any) -> bool:
 def _annotated(kind: Any, facts: Any) -> Any:
     """The type with its bounds, for msgspec and its JSON Schema."""
     least, most = facts["least"], facts["most"]
+    if facts["shape"]:
+        return kind
     if facts["words"]:
         return Literal[facts["words"]]
     if _is_list(kind):
@@ -225,14 +328,16 @@ def _expected(kind: Any) -> str:
 def _keys() -> tuple[Key, ...]:
     found = []
     for f in fields(Settings):
-        if f.default is MISSING:
-            continue
         facts = f.metadata
+        if not facts:
+            continue
+        default = {} if f.default is MISSING else f.default
         found.append(
             Key(
-                facts["path"], f.name, _annotated(f.type, facts), f.default, facts["text"],
+                facts["path"], f.name, _annotated(f.type, facts), default, facts["text"],
                 facts["applies"], facts["words"], facts["was"],
-                facts["path"] if facts["original"] else "", facts["secret"],
+                facts["path"] if facts["original"] else "", facts["secret"], facts["whole"],
+                facts["shape"],
             )
         )  # fmt: skip
     return tuple(found)
@@ -253,17 +358,33 @@ GOVERNED: Final = (
 """The names of `kernel/settings.py` (a test compares them), and what else only a change sets."""
 
 _ROWS: Final = "It is kept in the store:"
+_MESSAGES: Final = "Messages go out as the agent wrote them."
 UNUSED: Final[dict[str, str]] = {
     "$schema": "",
     "gateway.mode": "There is one mode.",
-    "gateway.auth": "Tokens are made at the first start: `homarus token show`.",
+    "gateway.auth.token": "Tokens are made at the first start: `homarus token show`.",
+    "gateway.auth.rateLimit": "Ten wrong secrets in a minute lock an address out for five.",
+    "gateway.auth.allowTailscale": "It knows nobody by that.",
+    "gateway.auth.trustedProxy.requiredHeaders": "One header says who it is.",
+    "gateway.auth.trustedProxy.allowUsers": "Those who have a token: `homarus token create`.",
     "gateway.customBindHost": "Give the address as `gateway.bind`.",
     "gateway.tls": "Put a proxy before the daemon, and set `gateway.publicUrl`.",
     "gateway.tailscale": "Give the address as `gateway.bind`.",
-    "gateway.trustedProxies": "No forwarded address is believed.",
     "gateway.http": "The endpoints are always there.",
     "gateway.remote": "Commands take --url and --token.",
-    "gateway.controlUi": "The page is always there: `homarus dashboard`.",
+    "gateway.controlUi.enabled": "It is there when `gateway.controlUi.root` is given.",
+    "gateway.controlUi.basePath": "It is at `/control`.",
+    "gateway.controlUi.dangerouslyAllowHostHeaderOriginFallback": "Name the origins: "
+    "`gateway.controlUi.allowedOrigins`.",
+    "gateway.controlUi.allowInsecureAuth": "It is not offered.",
+    "gateway.controlUi.dangerouslyDisableDeviceAuth": "It is not offered.",
+    "gateway.controlUi.embedSandbox": "The page embeds nothing of others.",
+    "gateway.controlUi.allowExternalEmbedUrls": "The page embeds nothing of others.",
+    "gateway.controlUi.automaticallyFetchFavicons": "The page embeds nothing of others.",
+    "gateway.controlUi.chatMessageMaxWidth": "",
+    "gateway.controlUi.environment": "",
+    "gateway.controlUi.communityInvite": "",
+    "gateway.controlUi.github": "It is not offered.",
     "gateway.nodes": "What a node may do is what an owner approved of it.",
     "gateway.roles": "Roles of tokens: `homarus token`.",
     "agents.list": f"{_ROWS} `homarus agent`.",
@@ -273,16 +394,34 @@ UNUSED: Final[dict[str, str]] = {
     "agents.defaults.models": f"{_ROWS} `homarus model`.",
     "agents.defaults.thinkingDefault": "It has no default to change.",
     "agents.defaults.timeoutSeconds": "A turn may last an hour.",
-    "agents.defaults.heartbeat": "There are no heartbeats.",
+    "agents.defaults.heartbeat": f"{_ROWS} `homarus heartbeat`.",
     "agents.defaults.compaction": "It has no settings.",
     "agents.defaults.sandbox": "Every command runs in the sandbox that the machine has.",
-    "bindings": "There are no channels.",
-    "channels": "There are no channels.",
-    "session": "Sessions have no settings.",
-    "messages": "Messages have no settings.",
+    "session.reset": f"{_ROWS} `homarus session policy`.",
+    "session.resetByType": f"{_ROWS} `homarus session policy`.",
+    "session.resetByChannel": f"{_ROWS} `homarus session policy`.",
+    "session.store": "Sessions are in the store.",
+    "session.maintenance": "Sessions are in the store.",
+    "messages.queue.debounceMs": "A turn begins at once.",
+    "messages.queue.debounceMsByChannel": "A turn begins at once.",
+    "messages.queue.cap": "Fifty messages wait in a session at most.",
+    "messages.queue.drop": "A message too many is refused, none is dropped.",
+    "messages.inbound": "A turn begins at once.",
+    "messages.messagePrefix": _MESSAGES,
+    "messages.responsePrefix": _MESSAGES,
+    "messages.groupChat": "Rooms are heard as `channels` says.",
+    "messages.ackReaction": _MESSAGES,
+    "messages.ackReactionScope": _MESSAGES,
+    "messages.removeAckAfterReply": _MESSAGES,
+    "messages.statusReactions": _MESSAGES,
+    "messages.suppressToolErrors": _MESSAGES,
+    "messages.usageTemplate": _MESSAGES,
+    "messages.responseUsage": _MESSAGES,
+    "messages.visibleReplies": _MESSAGES,
+    "messages.tts": "Nothing is spoken.",
     "models": f"{_ROWS} `homarus model`.",
     "tools": f"{_ROWS} grants of `homarus capability`. Nothing is allowed or denied by this.",
-    "cron": f"{_ROWS} `homarus job`.",
+    "cron": f"{_ROWS} `homarus cron`.",
     "hooks": "There are no hooks.",
     "skills": f"{_ROWS} `homarus capability`.",
     "plugins": "There are no plugins.",
@@ -310,6 +449,9 @@ def is_loopback(host: str) -> bool:
 def converted(key: Key, value: Any, *, strict: bool) -> Any:
     """A plain value as the key's type; `strict`: no number in a text. Raises ValidationError, whose
     text may hold the value's type and bounds, never the value."""
+    if key.shape:
+        plain = msgspec.json.decode(value) if isinstance(value, str) and not strict else value
+        return msgspec.convert(plain, key.type, strict=strict)
     if _is_list(key.type) and isinstance(value, str) and not strict:
         value = [name.strip() for name in value.split(",") if name.strip()]
     if _bare(key.type) is float and isinstance(value, float) and not math.isfinite(value):
@@ -322,9 +464,11 @@ def converted(key: Key, value: Any, *, strict: bool) -> Any:
 def json_schema() -> dict[str, Any]:
     """The whole file as JSON Schema (2020-12), for editors and `config.schema`."""
     root = _branch()
-    for key in KEYS:
-        here = msgspec.json.schema(key.type)
-        about = {"description": key.text, "default": key.default}
+    types, parts = msgspec.json.schema_components(
+        [key.type for key in KEYS], ref_template="#/$defs/{name}"
+    )
+    for key, here in zip(KEYS, types, strict=True):
+        about = {"description": key.text, "default": msgspec.to_builtins(key.default)}
         if key.secret:
             here = {"anyOf": [here, _REFERENCE]}
         _place(root, key.path, about | here)
@@ -333,7 +477,7 @@ def json_schema() -> dict[str, Any]:
         _place(root, path, {"description": said, "deprecated": True})
     root["properties"]["$schema"] = {"type": "string"}
     root["properties"]["$include"] = {"type": ["string", "array"], "items": {"type": "string"}}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": parts}
 
 
 _REFERENCE: Final = {

@@ -1,5 +1,6 @@
 """Execution logs of agents (control-plane contract, 7: actions)."""
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +10,7 @@ from homarus.base.errors import Conflict, Invalid
 from homarus.base.ids import is_uuid
 from homarus.company import actions, agents, projects, sessions
 from homarus.control_plane import shapes_actions as shapes
+from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.times import opt_ms
 from homarus.store.port import Reply, Rx, Tx
@@ -140,17 +142,17 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         kind=query.get("kind"),
     )
     rows = actions.listed(rx, call.company, chosen, limit=limit + 1, before=before)
-    more = {"nextCursor": rows[limit - 1].id} if len(rows) > limit else {}
-    return json_reply({"actionRuns": [shapes.run(row) for row in rows[:limit]]} | more)
+    rows, cursor = cut(rows, limit, attrgetter("id"))
+    return json_reply({"actionRuns": [shapes.run(row) for row in rows]} | going_on(cursor))
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
     """A run with its steps, oldest first; `nextCursor` goes on with the steps."""
     row, limit = actions.need(rx, call.company, call.id()), call.limit()
     found = actions.steps(rx, row.id, limit=limit + 1, after=call.cursor() or 0)
-    more = {"nextCursor": str(found[limit - 1].n)} if len(found) > limit else {}
-    steps = [shapes.step(step, call.company) for step in found[:limit]]
-    return json_reply({"actionRun": shapes.run(row), "steps": steps} | more)
+    found, cursor = cut(found, limit, attrgetter("n"))
+    steps = [shapes.step(step, call.company) for step in found]
+    return json_reply({"actionRun": shapes.run(row), "steps": steps} | going_on(cursor))
 
 
 ROUTES: Final[tuple[Route, ...]] = (

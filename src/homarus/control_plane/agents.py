@@ -9,6 +9,7 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
 from homarus.company import agents, memory, sessions
 from homarus.control_plane import shapes_work as shapes
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import by_hand, changing, leases, leaving, spending, wallet
 from homarus.kernel import tokens
@@ -131,7 +132,7 @@ def delete(tx: Tx, call: Call[None]) -> Reply:
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
     rows = agents.listed(rx, call.company, limit=call.limit(), before=call.cursor())
-    more = {"nextCursor": str(rows[-1].no)} if len(rows) == call.limit() else {}
+    more = behind(rows, call.limit())
     return json_reply({"agents": shapes.agents(rx, rows)} | more)
 
 

@@ -110,7 +110,8 @@ async def send_reply(
 async def send_error(
     send: Send, error: HomarusError, more: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    await send_reply(send, error_reply(error), error_headers(error) + (more or []))
+    given = dict(error_headers(error)) | dict(more or [])
+    await send_reply(send, error_reply(error), list(given.items()))
 
 
 async def send_text(send: Send, body: bytes, kind: bytes, status: int = 200) -> None:

@@ -15,10 +15,11 @@ from homarus.base.errors import HomarusError, Invalid
 from homarus.company import agents, projects
 from homarus.control_plane import answers
 from homarus.control_plane import shapes_work as shapes
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import approving, parking
-from homarus.kernel import approvals, registry
-from homarus.kernel.approvals import Approval
+from homarus.kernel import approval_queries, approval_rules, approvals, registry
+from homarus.kernel.approval_rows import Approval, Status
 from homarus.store.port import Event, Reply, Rx, Tx
 from homarus.tasks import sql
 from homarus.tasks.model import Task
@@ -65,7 +66,7 @@ def _with_links(rx: Rx, row: Approval) -> dict[str, Any]:
 def _all_with_links(rx: Rx, company: str, rows: list[Approval]) -> list[dict[str, Any]]:
     """Approvals with their projects' goals and their tasks: two queries for all."""
     goals = projects.goals(rx, company, {row.project for row in rows if row.project})
-    tasks = approvals.tasks_of_all(rx, [row.id for row in rows])
+    tasks = approval_queries.tasks_of_all(rx, [row.id for row in rows])
     return [
         wire(row) | {"projectGoal": goals.get(row.project or ""), "taskIds": tasks.get(row.id, [])}
         for row in rows
@@ -97,13 +98,13 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     """GET /approvals: newest first."""
     query, limit = call.query, call.limit()
     status = query.get("status") or None
-    if status is not None and status not in set(approvals.Status):
+    if status is not None and status not in set(Status):
         raise Invalid(
             "approval.status", f"unknown status {status[:40]!r}",
-            f"One of {', '.join(approvals.Status)}.",
+            f"One of {', '.join(Status)}.",
         )  # fmt: skip
     task, agent = query.get("taskId"), query.get("agentId")
-    rows = approvals.listed(
+    rows = approval_queries.listed(
         rx,
         call.company,
         limit=limit,
@@ -113,16 +114,13 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         task=sql.need(rx, call.company, task).id if task else None,
         agent=agents.need(rx, call.company, agent).id if agent else None,
     )
-    body: dict[str, Any] = {"approvals": _all_with_links(rx, call.company, rows)}
-    if len(rows) == limit:
-        body["nextCursor"] = str(rows[-1].no)
-    return json_reply(body)
+    return json_reply({"approvals": _all_with_links(rx, call.company, rows)} | behind(rows, limit))
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:
     """GET /approvals/{id}: by id or number."""
-    row = approvals.need(rx, call.company, call.path["id"])
-    found = [sql.by_id(rx, call.company, task) for task in approvals.tasks_of(rx, row.id)]
+    row = approval_queries.need(rx, call.company, call.path["id"])
+    found = [sql.by_id(rx, call.company, task) for task in approval_queries.tasks_of(rx, row.id)]
     tasks = [shapes.task(task, sql.spec_of(rx, task.id)) for task in found if task is not None]
     return json_reply({"approval": _with_links(rx, row), "tasks": tasks})
 
@@ -231,8 +229,8 @@ def _plainly(tx: Tx, body: NewApproval) -> tuple[str, str]:
     if body.payload_hash is None:
         shown = canonical(body.arguments or {}).decode()[:MAX_WHAT]
     risks = [body.risk, "low" if found is None else found.risk]
-    if body.risk in approvals.RISKS:
-        risks.sort(key=approvals.RISKS.index)
+    if body.risk in approval_rules.RISKS:
+        risks.sort(key=approval_rules.RISKS.index)
         risks.reverse()
     said = f" - in the requester's words: {body.what}" if body.what else ""
     return f"{title}: {shown}{said}", risks[0]
@@ -299,18 +297,18 @@ def cancelled(tx: Tx, call: Call[Answer]) -> Reply:
 
 
 def frame_created(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
-    row = approvals.by_id(rx, company, event.subject)
+    row = approval_queries.by_id(rx, company, event.subject)
     if row is None:
         return []
-    tasks = approvals.tasks_of(rx, row.id)
+    tasks = approval_queries.tasks_of(rx, row.id)
     return [{"type": "approval_created", "approval": wire(row), "taskIds": tasks}]
 
 
 def frame_updated(rx: Rx, company: str, event: Event) -> list[dict[str, Any]]:
-    row = approvals.by_id(rx, company, event.subject)
+    row = approval_queries.by_id(rx, company, event.subject)
     if row is None:
         return []
-    tasks = approvals.tasks_of(rx, row.id)
+    tasks = approval_queries.tasks_of(rx, row.id)
     return [{"type": "approval_updated", "approval": wire(row), "taskIds": tasks}]
 
 

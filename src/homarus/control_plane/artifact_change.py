@@ -19,7 +19,8 @@ from homarus.control_plane.artifact_create import (
 )
 from homarus.control_plane.route import Call, Stream, json_reply
 from homarus.records import artifacts, rules, versions
-from homarus.records.artifacts import Artifact, ArtifactChange, Content
+from homarus.records.artifact_fields import ArtifactChange, Content
+from homarus.records.artifacts import Artifact
 from homarus.records.blobs import Draft
 from homarus.store.port import Reply, Rx, Tx
 from homarus.tasks import sql as task_sql

@@ -19,7 +19,7 @@ from homarus.control_plane import shapes_files as shapes
 from homarus.control_plane import upload
 from homarus.control_plane.route import Call, Stream, json_reply
 from homarus.records import artifacts, quota, rules, sweep
-from homarus.records.artifacts import NewArtifact
+from homarus.records.artifact_fields import NewArtifact
 from homarus.records.blobs import MAX_DRAFTS, Draft
 from homarus.store.port import Reply, Tx
 from homarus.tasks import sql as task_sql

@@ -1,5 +1,6 @@
 """Budgets, what was spent, reservations: limits that an owner sets and others may lower."""
 
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from homarus.base.action import Estimate
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import spending
 from homarus.kernel import budgets, reservations
@@ -124,10 +126,9 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     rows = budgets.listed(
         rx, call.company, limit=limit, after=query.get("cursor", ""), subject=subject
     )
-    body: dict[str, Any] = {"budgets": [wire(row) for row in rows]}
-    if len(rows) == limit:
-        body["nextCursor"] = rows[-1].id
-    return json_reply(body)
+    return json_reply(
+        {"budgets": [wire(row) for row in rows]} | behind(rows, limit, attrgetter("id"))
+    )
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:

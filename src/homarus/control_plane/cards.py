@@ -9,6 +9,7 @@ from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
 from homarus.company import cards, projects
 from homarus.company.cards import Card
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import gating
 from homarus.kernel.classifier import content_words
@@ -60,7 +61,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     if project is not None and not is_uuid(project):
         raise Invalid("request.bad_id", "projectId is not an id", "Give the UUID.")
     rows = cards.listed(rx, call.company, limit=call.limit(), project=project, before=call.cursor())
-    more = {"nextCursor": str(rows[-1].no)} if len(rows) == call.limit() else {}
+    more = behind(rows, call.limit())
     return json_reply({"cards": [shape(row) for row in rows]} | more)
 
 

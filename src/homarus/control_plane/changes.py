@@ -9,6 +9,7 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid, NotFound
 from homarus.changes import sql
 from homarus.changes.model import Change, NewChange
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import changing, switching
 from homarus.store.port import Reply, Rx, Tx
@@ -127,7 +128,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         status=call.query.get("status") or None,
         kind=call.query.get("kind") or None,
     )
-    more = {"nextCursor": str(rows[-1].no)} if len(rows) == limit else {}
+    more = behind(rows, limit)
     return json_reply({"changes": [_short(row) for row in rows]} | more)
 
 

@@ -9,6 +9,7 @@ from homarus.base.clock import iso_ms
 from homarus.company import founding
 from homarus.company.founding import Company
 from homarus.control_plane.frames import Frame, FrameTable
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import opening
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -53,7 +54,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         rows = [founding.need(rx, call.token.company)]
     else:
         rows = founding.listed(rx, limit=call.limit(), after=call.cursor() or 0)
-    more = {"nextCursor": str(rows[-1].no)} if len(rows) == call.limit() else {}
+    more = behind(rows, call.limit())
     return json_reply({"companies": [company_shape(row) for row in rows]} | more)
 
 

@@ -6,6 +6,7 @@ A writing route runs in `store.write`, a reading one in `store.read`, each judge
 the same transaction. Routes are data (`route.py`); this module knows none of them.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -184,6 +185,7 @@ class Edge:
             raw=raw,
             base_url=base_url(asked.scope, asked.headers),
             key="" if key is None else key.decode("latin-1"),
+            queue_mode=self._means.queue_mode(),
         )
 
     def _action(self, asked: Asked, route: Route, caller: Caller, call: Call[Any]) -> Action:
@@ -216,11 +218,16 @@ class Edge:
         if route.prepare is not None:
             call = route.prepare(call, self._means.sealer)
             raw = self._means.sealer.derive(b"idempotency:" + raw)
+        if route.looks is not None:
+            seen = await asyncio.to_thread(route.looks, call, self._means.home)
+            call = msgspec.structs.replace(call, seen=seen)
         if route.kind == "read":
             reply: Reply = await self._store.read(
                 judged, self._means.admit, action, route.handler, call
             )
             return reply
+        if route.channels and self._means.channels is not None:
+            call = msgspec.structs.replace(call, seen=self._means.channels.configured(call.company))
         if route.before is not None:
             seen = await self._store.read(route.before, call)
             call = msgspec.structs.replace(call, seen=seen)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from homarus.base.errors import Busy, NotFound
 from homarus.base.ids import event_id, from_blob
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Event, Rx, Store
 
 MAX_WAITERS: Final = 4_000
@@ -41,7 +42,7 @@ def oldest(rx: Rx, company_no: int) -> int | None:
 
 
 def page(
-    rx: Rx, company_no: int, after: int, limit: int = MAX_PAGE, upto: int = 2**62
+    rx: Rx, company_no: int, after: int, limit: int = MAX_PAGE, upto: int = ABOVE_ALL
 ) -> list[Event]:
     """Events with `after < seq <= upto`, oldest first, at most `limit`."""
     rows = rx.all(_PAGE, (company_no, after, upto, min(limit, MAX_PAGE)))

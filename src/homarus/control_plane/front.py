@@ -24,6 +24,7 @@ from homarus.control_plane.answers import (
 )
 from homarus.control_plane.documents import Documents
 from homarus.control_plane.edge import Edge, no_route
+from homarus.control_plane.lockout import Lockout
 from homarus.control_plane.route import MOUNTS
 from homarus.store.port import Reply
 
@@ -48,7 +49,9 @@ class Front:
         documents: Documents,
         mounts: Mapping[str, App],
         exact: Mapping[str, App] | None = None,
+        lockout: Lockout | None = None,
     ) -> None:
+        self._lockout = lockout
         self._edge = edge
         self._sockets = dict(sockets)
         self._health = health
@@ -67,7 +70,11 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await self._http(scope, receive, send)
+            answer: Send | None = send
+            if self._lockout is not None:
+                answer = await self._lockout.guarded(scope, send)
+            if answer is not None:
+                await self._http(scope, receive, answer)
         elif kind == "websocket":
             await self._websocket(scope, receive, send)
 

@@ -9,6 +9,7 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
 from homarus.company import projects
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.records import incidents
 from homarus.records.incidents import Incident
@@ -97,10 +98,7 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         task=(query.get("taskId") or "").lower() or None,
         project=(query.get("projectId") or "").lower() or None,
     )
-    body: dict[str, Any] = {"incidents": [wire(row) for row in rows]}
-    if len(rows) == limit:
-        body["nextCursor"] = str(rows[-1].no)
-    return json_reply(body)
+    return json_reply({"incidents": [wire(row) for row in rows]} | behind(rows, limit))
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:

@@ -8,10 +8,11 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
 from homarus.control_plane import shapes_work as shapes
+from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
 from homarus.control_plane.times import opt_ms
-from homarus.flows import recurring
+from homarus.flows import recurring, scheduling
 from homarus.jobs import service
 from homarus.jobs.model import RECURRING, SCHEDULE, Job, JobChange
 from homarus.pipelines import recorded
@@ -152,8 +153,8 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     rows = service.listed(
         rx, call.company, limit=limit + 1, project=_project(rx, call), before=call.cursor()
     )
-    more = {"nextCursor": str(rows[limit - 1].no)} if len(rows) > limit else {}
-    return json_reply({"recurringTasks": [definition(row) for row in rows[:limit]]} | more)
+    rows, cursor = cut(rows, limit)
+    return json_reply({"recurringTasks": [definition(row) for row in rows]} | going_on(cursor))
 
 
 def create(tx: Tx, call: Call[JobBody]) -> Reply:
@@ -164,17 +165,17 @@ def create(tx: Tx, call: Call[JobBody]) -> Reply:
     if missing:
         raise _missing(*missing)
     change = msgspec.structs.replace(_change(tx, body), project=project)
-    row = service.create(tx, RECURRING, change)
+    row = scheduling.define(tx, RECURRING, change)
     return json_reply({"message": "Recurring task created", "recurringTask": definition(row)}, 201)
 
 
 def change(tx: Tx, call: Call[JobBody]) -> Reply:
-    row = service.update(tx, _job(tx, call), _change(tx, call.body))
+    row = scheduling.change(tx, _job(tx, call), _change(tx, call.body))
     return json_reply({"message": "Recurring task updated", "recurringTask": definition(row)})
 
 
 def archive(tx: Tx, call: Call[None]) -> Reply:
-    row = service.archive(tx, _job(tx, call))
+    row = scheduling.remove(tx, _job(tx, call))
     return json_reply({"message": "Recurring task archived", "recurringTask": definition(row)})
 
 
@@ -186,26 +187,6 @@ def spawn(tx: Tx, call: Call[None]) -> Reply:
         "task": shapes.task(made.task, made.spec),
     }
     return json_reply(body, 201)
-
-
-# -- all jobs of the company ---------------------------------------------------------------
-
-
-def jobs(rx: Rx, call: Call[None]) -> Reply:
-    limit = call.limit()
-    rows = service.listed(rx, call.company, limit=limit + 1, before=call.cursor())
-    more = {"nextCursor": str(rows[limit - 1].no)} if len(rows) > limit else {}
-    return json_reply({"jobs": [definition(row) for row in rows[:limit]]} | more)
-
-
-def job(rx: Rx, call: Call[None]) -> Reply:
-    return json_reply({"job": definition(service.need(rx, call.company, call.path["id"]))})
-
-
-def run(tx: Tx, call: Call[None]) -> Reply:
-    row, made = recurring.spawn(tx, service.need(tx, call.company, call.path["id"]))
-    task = shapes.task(made.task, made.spec)
-    return json_reply({"message": "Task spawned", "job": definition(row), "task": task}, 201)
 
 
 # -- schedules -----------------------------------------------------------------------------
@@ -283,11 +264,11 @@ def put_schedule(tx: Tx, call: Call[ScheduleBody]) -> Reply:
     change = _schedule_change(tx, body)
     before = service.schedule_named(tx, tx.company, body.name)
     if before is not None:
-        row = service.update(tx, before, change)
+        row = scheduling.change(tx, before, change)
     elif not body.cron_expression:
         raise _missing("cronExpression")
     else:
-        row = service.create(tx, SCHEDULE, change)
+        row = scheduling.define(tx, SCHEDULE, change)
     word = {"message": "Schedule registered", "schedule": schedule(row)}
     return json_reply(word, 201 if before is None else 200)
 
@@ -297,7 +278,7 @@ def change_schedule(tx: Tx, call: Call[ScheduleBody]) -> Reply:
     change = _schedule_change(tx, call.body)
     if change.name not in (UNSET, before.name) and before.kind == SCHEDULE:
         _free(tx, str(change.name))
-    row = service.update(tx, before, change)
+    row = scheduling.change(tx, before, change)
     return json_reply({"message": "Schedule updated", "schedule": schedule(row)})
 
 
@@ -307,7 +288,7 @@ def _free(tx: Tx, name: str) -> None:
 
 
 def archive_schedule(tx: Tx, call: Call[None]) -> Reply:
-    row = service.archive(tx, service.need(tx, tx.company, call.id()))
+    row = scheduling.remove(tx, service.need(tx, tx.company, call.id()))
     return json_reply({"message": "Schedule archived", "schedule": schedule(row)})
 
 
@@ -333,12 +314,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     _write("DELETE", _ONE, "job.delete", archive, "Archive a recurring task"),
     _write(
         "POST", f"{_ONE}/spawn", "job.run", spawn, "Spawn its task now", status=201),
-    read_route("/jobs", jobs, "All jobs, newest first", query=("limit", "cursor"), tags=_TAGS),
-    read_route("/jobs/{id}", job, "One job, by id or number", tags=_TAGS),
-    _write(
-        "POST", "/jobs/{id}/run", "job.run", run, "Spawn its task now",
-        status=201, keyed="accepted",
-    ),
     read_route("/schedules", schedules, "All jobs as schedules", query=("page", "limit"),
                tags=_TAGS),
     _write(

@@ -13,6 +13,7 @@ import msgspec
 from homarus.company import agents, integrations, resources, secrets
 from homarus.control_plane import shapes_resources as shapes
 from homarus.control_plane.notes import number
+from homarus.control_plane.pages import cut
 from homarus.control_plane.resource_bodies import about
 from homarus.control_plane.route import (
     Call,
@@ -110,12 +111,11 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         agent=agents.need(rx, call.company, agent).id if agent else None,
         is_open=query.get("state") == "open",
     )
-    more = len(rows) > limit
-    rows = rows[:limit]
+    rows, cursor = cut(rows, limit, lambda row: row[0].no)
     return json_reply(
         {
             "leases": [shapes.lease(*row) for row in rows],
-            "nextCursor": str(rows[-1][0].no) if more else None,
+            "nextCursor": cursor,
         }
     )
 
@@ -142,14 +142,13 @@ def integration_log(rx: Rx, call: Call[None]) -> Reply:
 def attempts(rx: Rx, call: Call[None], subject: str, version: int) -> Reply:
     limit = call.limit()
     rows = secrets.attempts(rx, subject, limit=limit + 1, before=call.cursor())
-    more = len(rows) > limit
-    rows = rows[:limit]
+    rows, cursor = cut(rows, limit)
     return json_reply(
         {
             "accessLog": [shapes.access(row) for row in rows],
             "secretVersion": version,
             "formerSecrets": [shapes.former_secret(row) for row in secrets.former(rx, subject)],
-            "nextCursor": str(rows[-1].no) if more else None,
+            "nextCursor": cursor,
         }
     )
 

@@ -3,6 +3,7 @@
 docs/adr/0016-legacy-surfaces.md says which. Schedules are in `jobs.py`.
 """
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Conflict, Invalid
 from homarus.control_plane import agent_help
+from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import (
     Call,
     Route,
@@ -181,8 +183,8 @@ def tactics(rx: Rx, call: Call[None]) -> Reply:
         )
     limit, after = call.limit(), call.query.get("cursor", "")[:MAX_CURSOR]
     rows = registry.skills_listed(rx, call.company, limit=limit + 1, after=after, status=status)
-    more = {"nextCursor": rows[limit - 1].id} if len(rows) > limit else {}
-    return json_reply({"tactics": [tactic(row, call.company) for row in rows[:limit]]} | more)
+    rows, cursor = cut(rows, limit, attrgetter("id"))
+    return json_reply({"tactics": [tactic(row, call.company) for row in rows]} | going_on(cursor))
 
 
 class PromoteBody(msgspec.Struct, rename="camel"):

@@ -1,12 +1,14 @@
 """Documents of the main space on the wire. Their paths hold slashes, so no path of ours names one:
 reading has it in the query, writing in the body."""
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import documents as flow
 from homarus.kernel import documents as places
@@ -61,7 +63,7 @@ def _path(call: Call[None]) -> str:
 def listed(rx: Rx, call: Call[None]) -> Reply:
     limit = call.limit()
     rows = documents.listed(rx, call.company, limit=limit, after=call.query.get("cursor", ""))
-    more = {"nextCursor": rows[-1].path} if len(rows) == limit else {}
+    more = behind(rows, limit, attrgetter("path"))
     return json_reply({"documents": [wire(row) for row in rows]} | more)
 
 

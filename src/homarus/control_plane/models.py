@@ -6,6 +6,7 @@ request: its cost is set aside before, what it came to settled after.
 
 import hashlib
 import time
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,7 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError, NotOffered
 from homarus.company import models
 from homarus.company.models import Model
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import (
     Call,
     Route,
@@ -100,10 +102,9 @@ def wire(row: Model) -> dict[str, Any]:
 def listed(rx: Rx, call: Call[None]) -> Reply:
     limit = call.limit()
     rows = models.listed(rx, call.company, limit=limit, after=call.query.get("cursor", ""))
-    body: dict[str, Any] = {"models": [wire(row) for row in rows]}
-    if len(rows) == limit:
-        body["nextCursor"] = rows[-1].name
-    return json_reply(body)
+    return json_reply(
+        {"models": [wire(row) for row in rows]} | behind(rows, limit, attrgetter("name"))
+    )
 
 
 def read(rx: Rx, call: Call[None]) -> Reply:

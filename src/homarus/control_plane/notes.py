@@ -1,5 +1,6 @@
 """What notes have beside their row: versions, backlinks, context packs, and proposals."""
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from homarus.company.context_sources import Scopes
 from homarus.company.notes import Text
 from homarus.company.resources import Resource, ResourceChange
 from homarus.control_plane import shapes_resources as shapes
+from homarus.control_plane.pages import cut
 from homarus.control_plane.resource_bodies import ReadyBody, ResourceBody, prepare, ready
 from homarus.control_plane.resource_bodies import read as read_text
 from homarus.control_plane.resources import scope_of
@@ -39,12 +41,11 @@ def versions(rx: Rx, call: Call[None]) -> Reply:
     row = resources.need(rx, call.company, call.id())
     limit = call.limit()
     kept = note_rows.versions(rx, row.id, limit=limit + 1, before=call.cursor())
-    more = len(kept) > limit
-    kept = kept[:limit]
+    kept, cursor = cut(kept, limit, attrgetter("version"))
     return json_reply(
         {
             "versions": [shapes.version(version) for version in kept],
-            "nextCursor": str(kept[-1].version) if more else None,
+            "nextCursor": cursor,
         }
     )
 
@@ -98,12 +99,11 @@ def backlinks(rx: Rx, call: Call[None]) -> Reply:
     row = resources.need(rx, call.company, call.id())
     limit = call.limit()
     found = note_rows.backlinks(rx, call.company, row.id, limit=limit + 1, before=call.cursor())
-    more = len(found) > limit
-    found = found[:limit]
+    found, cursor = cut(found, limit)
     return json_reply(
         {
             "backlinks": [shapes.backlink(link) for link in found],
-            "nextCursor": str(found[-1].no) if more else None,
+            "nextCursor": cursor,
         }
     )
 

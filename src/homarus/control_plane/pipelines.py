@@ -16,7 +16,7 @@ from homarus.control_plane.route import Call, Route, json_reply, read_route, wri
 from homarus.control_plane.times import opt_ms
 from homarus.flows import pipelining
 from homarus.flows.pipelining import Start
-from homarus.pipelines import diagram, recorded, service
+from homarus.pipelines import diagram, recorded, recorded_runs, service
 from homarus.pipelines import text as yaml_text
 from homarus.pipelines.model import Definition, Pipeline, Position, Run
 from homarus.store.port import Reply, Rx, Tx
@@ -179,7 +179,7 @@ class StartBody(msgspec.Struct, rename="camel", frozen=True):
     title: str | None = None
     card: str | None = None
     input_json: dict[str, Any] = {}
-    status: str = recorded.RUNNING
+    status: str = recorded_runs.RUNNING
     run_id: str | None = None
     summary: str | None = None
     stats: dict[str, Any] | None = None
@@ -190,7 +190,7 @@ class StartBody(msgspec.Struct, rename="camel", frozen=True):
 def start(tx: Tx, call: Call[StartBody]) -> Reply:
     body, record = call.body, records.named_by(tx, call)
     if record is not None:
-        said = recorded.Report(
+        said = recorded_runs.Report(
             status=body.status,
             run=body.run_id,
             summary=body.summary,
@@ -200,7 +200,7 @@ def start(tx: Tx, call: Call[StartBody]) -> Reply:
         )
         return records.report(tx, record, said)
     pipeline = service.need(tx, call.company, call.path["id"]).id
-    if body.status != recorded.RUNNING or body.run_id is not None:
+    if body.status != recorded_runs.RUNNING or body.run_id is not None:
         raise Conflict(
             "pipeline.governed",
             f"{pipeline} runs here: its stages' results move a run on, not a report",

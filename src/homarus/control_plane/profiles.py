@@ -7,6 +7,7 @@ import msgspec
 from homarus.base.clock import iso_ms
 from homarus.company import agents, profiles, projects
 from homarus.company.profiles import Profile, ProfileChange
+from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
 from homarus.store.port import Reply, Rx, Tx
@@ -68,8 +69,8 @@ def _project(rx: Rx, call: Call[Any]) -> str:
 def listed(rx: Rx, call: Call[None]) -> Reply:
     limit = call.limit()
     rows = profiles.listed(rx, _project(rx, call), limit=limit + 1, before=call.cursor())
-    more = {"nextCursor": str(rows[limit - 1].no)} if len(rows) > limit else {}
-    return json_reply({"profiles": [shape(row) for row in rows[:limit]]} | more)
+    rows, cursor = cut(rows, limit)
+    return json_reply({"profiles": [shape(row) for row in rows]} | going_on(cursor))
 
 
 def create(tx: Tx, call: Call[NewProfile]) -> Reply:

@@ -1,5 +1,6 @@
 """Routes of customers, projects and project memory (control-plane contract, 5)."""
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.company import agents, customers, projects
 from homarus.control_plane import shapes_work as shapes
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.kernel import stop
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -30,7 +32,7 @@ class NewCustomer(msgspec.Struct, rename="camel"):
 def list_customers(rx: Rx, call: Call[None]) -> Reply:
     limit = call.limit()
     rows = customers.listed(rx, call.company, limit=limit, before=call.cursor_id())
-    more = {"nextCursor": rows[-1].id} if len(rows) == limit else {}
+    more = behind(rows, limit, attrgetter("id"))
     return json_reply({"customers": [shapes.customer(c) for c in rows]} | more)
 
 
@@ -92,7 +94,7 @@ def list_projects(rx: Rx, call: Call[None]) -> Reply:
         shape = shapes.project(row)
         shape["customer"] = None if customer is None else shapes.customer(customer)
         out.append(shape)
-    more = {"nextCursor": str(rows[-1].no)} if len(rows) == call.limit() else {}
+    more = behind(rows, call.limit())
     return json_reply({"projects": out} | more)
 
 
@@ -130,7 +132,7 @@ def list_memory(rx: Rx, call: Call[None]) -> Reply:
     project = projects.need(rx, call.company, call.id())
     limit = call.limit()
     rows = projects.memories(rx, project.id, limit=limit, before=call.cursor_id())
-    more = {"nextCursor": rows[-1].id} if len(rows) == limit else {}
+    more = behind(rows, limit, attrgetter("id"))
     return json_reply({"data": [shapes.project_memory(m) for m in rows]} | more)
 
 

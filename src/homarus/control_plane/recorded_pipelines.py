@@ -13,11 +13,13 @@ from homarus.company import agents, context_sources, customers, projects
 from homarus.company.context_pack import DEFAULT_CHARS
 from homarus.company.context_sources import Scopes
 from homarus.control_plane import shapes_resources as shapes
+from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
-from homarus.jobs import rules
-from homarus.pipelines import diagram, recorded, service
-from homarus.pipelines.recorded import Change, Record, RecordedRun, Report, Step
+from homarus.jobs import timing
+from homarus.pipelines import diagram, recorded, recorded_runs, service
+from homarus.pipelines.recorded import Change, Record, Step
+from homarus.pipelines.recorded_runs import RecordedRun, Report
 from homarus.store.port import Reply, Rx, Tx
 
 UNSET = msgspec.UNSET
@@ -101,19 +103,19 @@ def page(rx: Rx, call: Call[None], limit: int) -> tuple[list[dict[str, Any]], di
 
 
 def show(rx: Rx, record: Record) -> Reply:
-    found = [run_shape(run) for run in recorded.runs(rx, record.id)]
+    found = [run_shape(run) for run in recorded_runs.listed(rx, record.id)]
     return json_reply({"pipeline": shape(record) | {"runs": found}, "runs": found})
 
 
 def runs(rx: Rx, record: Record, call: Call[None]) -> Reply:
     limit = call.limit()
-    rows = recorded.runs(rx, record.id, limit=limit + 1, before=call.cursor())
-    more = {"nextCursor": str(rows[limit - 1].no)} if len(rows) > limit else {}
-    return json_reply({"runs": [run_shape(run) for run in rows[:limit]]} | more)
+    rows = recorded_runs.listed(rx, record.id, limit=limit + 1, before=call.cursor())
+    rows, cursor = cut(rows, limit)
+    return json_reply({"runs": [run_shape(run) for run in rows]} | going_on(cursor))
 
 
 def report(tx: Tx, record: Record, said: Report) -> Reply:
-    row = recorded.report(tx, record, said)
+    row = recorded_runs.report(tx, record, said)
     word = "finished" if row.ended else "started"
     body = {"message": f"Run {word}", "run": run_shape(row)}
     return json_reply(body, 201 if said.run is None else 200)
@@ -261,7 +263,7 @@ def _cron(config: dict[str, Any]) -> list[str]:
     if text is None:
         return ["The trigger is cron, and triggerConfig has no `cronExpression`."]
     try:
-        rules.cron_text(text)
+        timing.cron_text(text)
     except Invalid as error:
         return [error.message]
     return []

@@ -1,5 +1,6 @@
 """Routes of registered capabilities."""
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from homarus.base.action import Effect
 from homarus.base.clock import iso_ms
 from homarus.base.errors import Invalid
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.kernel import declared, registry, skills
 from homarus.kernel import search as find
@@ -76,7 +78,7 @@ class CapabilityBody(msgspec.Struct, rename="camel", frozen=True):
 def listed(rx: Rx, call: Call[None]) -> Reply:
     after = call.query.get("cursor", "")
     rows = registry.listed(rx, call.company, limit=call.limit(), after=after)
-    more = {"nextCursor": rows[-1].id} if len(rows) == call.limit() else {}
+    more = behind(rows, call.limit(), attrgetter("id"))
     return json_reply({"capabilities": [shape(row) for row in rows]} | more)
 
 

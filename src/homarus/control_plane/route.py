@@ -23,7 +23,9 @@ from homarus.agents.providers import Providers
 from homarus.base.action import Estimate
 from homarus.base.errors import Invalid
 from homarus.base.ids import is_uuid
+from homarus.flows.turn_inbound import DEFAULT_MODE
 from homarus.kernel.tokens import Token
+from homarus.outbox.worker import Outbox
 from homarus.records.blobs import Blobs
 from homarus.store.port import Reply, Rx, Store
 
@@ -48,7 +50,8 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     `path` values of the `{names}`; `query` the last value of each; `body` decoded as the route's
     body type (None where it has none); `raw` the body's bytes; `base_url` of this daemon as the
     caller reached it, without a trailing slash; `seen` what the route's `before` read; `key` the
-    caller's idempotency key, empty where it gave none or the route honours none.
+    caller's idempotency key, empty where it gave none or the route honours none; `queue_mode` of a
+    message whose session has none.
     """
 
     company: str
@@ -60,6 +63,7 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
     base_url: str = ""
     seen: Any = None
     key: str = ""
+    queue_mode: str = DEFAULT_MODE
 
     def id(self, name: str = "id") -> str:
         """A path id that must be a UUID. Raises `request.bad_id`."""
@@ -83,6 +87,16 @@ class Call(msgspec.Struct, Generic[B], frozen=True):
         if not (text.isascii() and text.isdecimal()) or len(text) > 18:
             raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
         return int(text)
+
+    def cursor_at(self) -> tuple[int, str] | None:
+        """The same, of a list by a time that rows may share: `<ms>-<id>` of the last row seen."""
+        text = self.query.get("cursor")
+        if text is None or text == "":
+            return None
+        ms, _, id_ = text.partition("-")
+        if not (ms.isascii() and ms.isdecimal()) or len(ms) > 18 or not is_uuid(id_):
+            raise Invalid("request.cursor", "unreadable cursor", "Repeat `nextCursor` as given.")
+        return int(ms), id_
 
     def cursor_id(self) -> str | None:
         """The same, of a list whose cursor is the id of the last row seen."""
@@ -121,8 +135,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `finish`     makes the reply of what the handler gave, after the commit, with the daemon's
                  `Sealer`: what is sealed is opened there and nowhere before. Nothing of such a
                  reply is stored, so the route is `keyed` "ignored"
+    `looks`      looks at this machine, given the state directory, in a thread and before the unit;
+                 the handler finds what it returns in `call.seen`, an error of it too
     `before`     for `kind` "write": reads what takes too long for a unit, in a read transaction of
                  its own before it; the handler finds it in `call.seen`
+    `channels`   the handler finds the channels that the company has configured in `call.seen`
     `target`     URI-like target of the action, with path names: `task:{id}`
     `task`       finds the id of the task it concerns
     `note`       finds the routing note in the decoded call; the header `X-Homarus-Routing-Note`
@@ -156,8 +173,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replay: Callable[..., Reply | None] | None = None
     acting: Callable[[Call[Any]], str | None] | None = None
     prepare: Callable[[Call[Any], Sealer], Call[Any]] | None = None
+    looks: Callable[[Call[Any], Path], Any] | None = None
     finish: Callable[[Any, Sealer], Reply] | None = None
     before: Callable[[Rx, Call[Any]], Any] | None = None
+    channels: bool = False
     target: str = "company:"
     task: Callable[[Call[Any]], str | None] | None = None
     note: Callable[[Call[Any]], str | None] | None = None
@@ -244,11 +263,12 @@ class Stream(Protocol):
     `home` the state directory; `store` and `blobs` of this daemon (the store for its own work:
     what the caller wants goes through `read` and `write` below); `headers` of the request, names
     in lower case; `sealer` opens what was sealed; `models` the connections to configured models,
-    `live` turns as they happen, where this daemon has any.
+    `live` turns as they happen, `outbox` the worker of mirrors, where this daemon has any.
     """
 
     models: Providers | None
     live: Live | None
+    outbox: Outbox | None
     home: Path
     store: Store
     blobs: Blobs

@@ -5,7 +5,7 @@ from typing import Any
 from homarus.control_plane.shapes_work import ts
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
-from homarus.conversations.turns import Turn
+from homarus.conversations.turns import Brief
 from homarus.flows.turn_views import ToolView, TurnView
 
 
@@ -45,7 +45,7 @@ def tool(row: ToolView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def session(row: Session, running: Turn | None = None) -> dict[str, Any]:
+def session(row: Session, running: Brief | None = None) -> dict[str, Any]:
     return {
         "id": row.id,
         "key": row.key,

@@ -11,7 +11,7 @@ from homarus.company.customers import Customer
 from homarus.company.projects import Memory, Project
 from homarus.flows import wallet
 from homarus.flows.wallet import Wallet
-from homarus.kernel.approvals import Summary
+from homarus.kernel.approval_queries import Summary
 from homarus.store.port import Rx
 from homarus.tasks import rules
 from homarus.tasks.model import Note, Result, Spec, State, Task

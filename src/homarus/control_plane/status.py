@@ -5,6 +5,9 @@ from typing import Any, Final
 from homarus import __version__
 from homarus.base.clock import iso_ms
 from homarus.control_plane.route import Call, Route, json_reply, read_route
+from homarus.flows import mirrors
+from homarus.jobs import runs
+from homarus.jobs.model import State as RunState
 from homarus.kernel import budgets, ruled, stop
 from homarus.store.port import Reply, Rx
 from homarus.tasks import sql as task_sql
@@ -52,6 +55,19 @@ def _heartbeats(rx: Rx, company: str) -> dict[str, Any]:
     return dict(zip(names, map(int, row or (0,) * len(names)), strict=True))
 
 
+def _jobs(rx: Rx, company: str) -> dict[str, Any]:
+    """Jobs that fire by the clock, when the next one does, and runs that nobody tries again."""
+    found = rx.one(
+        "select count(*), min(next_run_ms) from job where company=? and next_run_ms is not null",
+        (company,),
+    ) or (0, None)
+    return {
+        "active": int(found[0]),
+        "nextAt": None if found[1] is None else iso_ms(found[1]),
+        "dead": runs.count(rx, company, RunState.DEAD, MAX_COUNT),
+    }
+
+
 def status(rx: Rx, call: Call[None]) -> Reply:
     """Counts by state, no further than MAX_COUNT each; the company's own spending, in micros; what
     the rules said in the last 24 hours."""
@@ -83,6 +99,17 @@ def status(rx: Rx, call: Call[None]) -> Reply:
         "rules": ruled.since(rx, company, int(about[5]), rx.now_ms - ruled.DAY_MS),
         "cost": cost(rx, company),
         "heartbeats": _heartbeats(rx, company),
+        "jobs": _jobs(rx, company),
+        "mirrors": [
+            {
+                "name": row.name,
+                "state": row.state,
+                "held": row.held,
+                "rows": mirrors.waiting(rx, row.id),
+                "lagMs": mirrors.lag_ms(rx, row.id),
+            }
+            for row in mirrors.listed(rx, company)
+        ],
     }
     return json_reply(body)
 

@@ -12,11 +12,14 @@ from homarus.agents.live import Live
 from homarus.agents.providers import Providers
 from homarus.base.action import Action, Estimate
 from homarus.base.errors import Busy, HomarusError, Unavailable
+from homarus.channels.switch import Switch
 from homarus.control_plane.answers import Receive, Send, send_error
 from homarus.control_plane.feed import Feed
 from homarus.control_plane.judged import Admit, judged
 from homarus.control_plane.parse import disconnected
 from homarus.control_plane.route import EventReply, FileReply, Sealer
+from homarus.flows.turn_inbound import DEFAULT_MODE
+from homarus.outbox.worker import Outbox
 from homarus.records.blobs import Blobs
 from homarus.store.port import Key, Reply, Store
 
@@ -57,6 +60,10 @@ class Means(msgspec.Struct, frozen=True):
     home: Path
     models: Providers | None = None
     live: Live | None = None
+    channels: Switch | None = None
+    outbox: Outbox | None = None
+    queue_mode: Callable[[], str] = lambda: DEFAULT_MODE
+    """Of a message that comes by no channel, as the settings are now."""
 
 
 class EdgeStream:
@@ -77,6 +84,7 @@ class EdgeStream:
         self.sealer = means.sealer
         self.models = means.models
         self.live = means.live
+        self.outbox = means.outbox
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()
         }

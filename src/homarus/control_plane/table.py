@@ -17,12 +17,15 @@ from homarus.control_plane import (
     audit,
     backups,
     budgets,
+    calendar,
     calls,
     cards,
     changes,
     checklists,
     companies,
+    cron,
     dashboard,
+    deliveries,
     dispatches,
     explain,
     folders,
@@ -36,8 +39,10 @@ from homarus.control_plane import (
     legacy,
     main_documents,
     mcp_servers,
+    mirrors,
     models,
     notes,
+    outbox,
     people,
     pipelines,
     preflights,
@@ -58,6 +63,7 @@ from homarus.control_plane import (
     trust,
     turns,
     webhook,
+    wiki,
 )
 from homarus.control_plane.frames import FrameTable
 from homarus.control_plane.route import Route, StreamRoute
@@ -66,6 +72,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     about,
     status,
     companies,
+    cron,
     access,
     stop_frames,
     registry,
@@ -88,6 +95,8 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     artifacts,
     folders,
     incidents,
+    calendar,
+    wiki,
     changes,
     main_documents,
     budgets,
@@ -98,6 +107,7 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     explain,
     backups,
     dashboard,
+    deliveries,
     rpc,
     settings,
     webhook,
@@ -113,6 +123,8 @@ AREAS: Final[tuple[ModuleType, ...]] = (
     session_policies,
     imports,
     mcp_servers,
+    mirrors,
+    outbox,
 )
 """Modules with `ROUTES` (Route or StreamRoute) and, where they have any, `FRAMES`."""
 

@@ -10,6 +10,7 @@ from homarus.base.ids import is_uuid
 from homarus.company import agents, projects
 from homarus.control_plane import shapes_talk as shapes
 from homarus.control_plane import shapes_work
+from homarus.control_plane.pages import cut
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
 from homarus.control_plane.times import opt_ms
@@ -146,18 +147,17 @@ def threads(rx: Rx, call: Call[None]) -> Reply:
         rx,
         call.company,
         limit=limit + 1,
-        before=call.cursor() or sql.LAST,
+        before=call.cursor() or None,
         kind=query.get("type") or None,
         agent=_agent(rx, call.company, query.get("agentId")),
         project=query.get("projectId") or None,
         task=query.get("taskId") or None,
     )
-    more = len(rows) > limit
-    rows = rows[:limit]
+    rows, cursor = cut(rows, limit)
     return json_reply(
         {
             "threads": [shapes.thread(row) for row in rows],
-            "nextCursor": str(rows[-1].no) if more else None,
+            "nextCursor": cursor,
         }
     )
 
@@ -202,7 +202,7 @@ def messages(rx: Rx, call: Call[None]) -> Reply:
         place.id,
         limit=limit + 1,
         after=0 if after is None else after,
-        before=sql.LAST if before is None else before,
+        before=before,
         forward=forward,
     )
     more = len(rows) > limit
@@ -257,7 +257,7 @@ def post(tx: Tx, call: Call[PostBody]) -> Reply:
         metadata=rules.metadata(body.metadata_json, who),
         platform_message=_platform_id(body.platform_message_id),
     )
-    row, _ = hearing.post(tx, place, draft)
+    row, _ = hearing.post(tx, place, draft, mode=call.queue_mode)
     return json_reply({"message": shapes.message(row)}, 201)
 
 
@@ -274,7 +274,7 @@ def send(tx: Tx, call: Call[SendBody]) -> Reply:
         metadata=rules.metadata(given, who),
         platform_message=_platform_id(body.platform_message_id),
     )
-    row, duplicate = hearing.post(tx, _place(tx, call, who, target), draft)
+    row, duplicate = hearing.post(tx, _place(tx, call, who, target), draft, mode=call.queue_mode)
     reply: dict[str, Any] = {"ok": True, "message_id": row.id, "thread_id": row.conversation}
     if duplicate:
         reply["deduplicated"] = True

@@ -1,5 +1,5 @@
-"""What surrounds a task in its context: resources in scope, related threads (contract, 6.2), and
-how its agent dispatches from it (governance contract, 4)."""
+"""What surrounds a task in its context: whose work it is, resources in scope, related threads
+(contract, 6.2), and how its agent dispatches from it (governance contract, 4)."""
 
 from typing import Any, Final
 
@@ -20,6 +20,12 @@ MAX_TEXT: Final = 8_000
 """Characters of one resource's text; the whole of it is at `GET /resources/{id}`."""
 MAX_THREADS: Final = 10
 MAX_MESSAGES: Final = 20
+
+
+def scope_of(rx: Rx, company: str, task: Task) -> dict[str, Any]:
+    """Whose work it is; notes and results carry it, so that nobody has to ask for the project."""
+    customer = projects.customer_of(rx, company, task.project)
+    return {"projectId": task.project, "customerId": customer}
 
 
 def dispatch_of(rx: Rx, company: str, task: Task) -> dict[str, Any] | None:
@@ -69,7 +75,7 @@ def _shown(rx: Rx, company: str, wanted: Filter) -> list[dict[str, Any]]:
 
 def threads_of(rx: Rx, company: str, task: Task) -> list[dict[str, Any]]:
     """Threads about the task, newest first, each with its newest messages, oldest first."""
-    found = talk.conversations(rx, company, limit=MAX_THREADS, before=talk.LAST, task=task.id)
+    found = talk.conversations(rx, company, limit=MAX_THREADS, task=task.id)
     return [
         {
             "thread": shapes_talk.thread(place),

@@ -6,6 +6,7 @@ import msgspec
 
 from homarus.base.clock import iso_ms
 from homarus.company import agents
+from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.flows import trusting
 from homarus.kernel import trust
@@ -89,7 +90,7 @@ def history(rx: Rx, call: Call[None]) -> Reply:
     agent = agents.need(rx, call.company, call.path["id"])
     limit = call.limit()
     rows = trust.changes(rx, agent.id, limit=limit, before=call.cursor())
-    more = {"nextCursor": str(rows[-1].no)} if len(rows) == limit else {}
+    more = behind(rows, limit)
     return json_reply({"changes": [_change(row) for row in rows]} | more)
 
 

@@ -11,7 +11,7 @@ happens, by `GET /turns/{id}/events`:
 Sessions of agents that run elsewhere are under `/agents/{id}/sessions`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from homarus.base.errors import HomarusError, NotOffered
 from homarus.company import agents
 from homarus.control_plane import idempotency
 from homarus.control_plane import shapes_turns as shapes
+from homarus.control_plane.pages import cut
 from homarus.control_plane.route import (
     Call,
     EventReply,
@@ -93,7 +94,8 @@ def accept(tx: Tx, call: Call[TurnBody]) -> Reply:
     options = {} if body.options is None else msgspec.to_builtins(body.options)
     inbound = turn_inbound.Inbound(
         agent=body.agent_id, text=body.text, key=turn_key(call), session=body.session_key,
-        origin="http", mode=body.mode or "", options=options,
+        origin="http", mode=body.mode or "", default=call.queue_mode,
+        options=options,
     )  # fmt: skip
     row = turn_inbound.accept(tx, inbound)
     return _kept(_view(tx, row.id), row.id, 202)
@@ -132,11 +134,11 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
         agent=None if not agent else agents.need(rx, call.company, agent).id,
         only_open=query.get("open") == "true",
     )  # fmt: skip
-    more, rows = len(rows) > limit, rows[:limit]
+    rows, cursor = cut(rows, limit)
     return json_reply(
         {
             "turns": [shapes.turn(turn_views.of(rx, row)) for row in rows],
-            "nextCursor": str(rows[-1].no) if more else None,
+            "nextCursor": cursor,
         }
     )
 
@@ -191,20 +193,26 @@ def listed_sessions(rx: Rx, call: Call[None]) -> Reply:
     """Live ones, last used first."""
     limit, agent = call.limit(), call.query.get("agentId")
     rows = sessions.listed(
-        rx, call.company, limit=limit + 1, before_ms=call.cursor(),
+        rx, call.company, limit=limit + 1, after=call.cursor_at(),
         agent=None if not agent else agents.need(rx, call.company, agent).id,
     )  # fmt: skip
-    more, rows = len(rows) > limit, rows[:limit]
+    rows, cursor = cut(rows, limit, lambda row: f"{row.updated_ms}-{row.id}")
     return json_reply(
         {
-            "sessions": [shapes.session(row, conversing.running(rx, row.id)) for row in rows],
-            "nextCursor": str(rows[-1].updated_ms) if more else None,
+            "sessions": _shown(rx, rows),
+            "nextCursor": cursor,
         }
     )
 
 
+def _shown(rx: Rx, rows: Sequence[sessions.Session]) -> list[dict[str, Any]]:
+    lately = turns.lately(rx, [row.id for row in rows])
+    running = {session: found.running[0] for session, found in lately.items() if found.running}
+    return [shapes.session(row, running.get(row.id)) for row in rows]
+
+
 def _session(rx: Rx, row: sessions.Session) -> dict[str, Any]:
-    return {"session": shapes.session(row, conversing.running(rx, row.id))}
+    return {"session": _shown(rx, [row])[0]}
 
 
 def read_session(rx: Rx, call: Call[None]) -> Reply:
@@ -218,7 +226,7 @@ def history(rx: Rx, call: Call[None]) -> Reply:
     more, lines = len(lines) > limit, lines[-limit:]
     return json_reply(
         {
-            "session": shapes.session(row, conversing.running(rx, row.id)),
+            **_session(rx, row),
             "entries": [shapes.entry(line) for line in lines],
             "nextCursor": str(lines[0].seq) if more else None,
         }

@@ -50,7 +50,9 @@ async def receive(stream: Stream, call: Call[None]) -> Reply:
     delivery: Delivery = _parse(raw)
     if delivery.event != EVENT:
         raise Invalid("webhook.event", f"unknown event {delivery.event[:80]!r}", f"Send {EVENT}.")
-    return await stream.write(_take, delivery.message, digest=hashlib.sha256(raw).digest())
+    return await stream.write(
+        _take, delivery.message, call.queue_mode, digest=hashlib.sha256(raw).digest()
+    )
 
 
 async def _body(stream: Stream) -> bytes:
@@ -72,8 +74,8 @@ def _secret(rx: Rx, company: str) -> tuple[int, bytes | None]:
     return rx.now_ms, None if found is None else found[0]
 
 
-def _take(tx: Tx, message: Inbound) -> Reply:
-    row, duplicate = hearing.relayed(tx, message)
+def _take(tx: Tx, message: Inbound, mode: str) -> Reply:
+    row, duplicate = hearing.relayed(tx, message, mode)
     reply: dict[str, str | bool] = {
         "ok": True,
         "message_id": row.id,

@@ -7,8 +7,11 @@
 Always lower case. `main` alone, and `dm` for `direct`, are read as what they mean.
 """
 
+import hashlib
 import re
+from functools import lru_cache
 from typing import Final
+from urllib.parse import quote
 
 from homarus.base.errors import Invalid
 
@@ -18,12 +21,28 @@ _AGENT: Final = "agent"
 _ODD: Final = re.compile(r"[^a-z0-9_-]+")
 _PART: Final = re.compile(r"[^\s:]{1,128}")
 MAX_SLUG: Final = 64
+MAX_PEER: Final = 48
+"""Characters of a peer's or thread's id in a key; a longer one ends in its digest."""
+_DIGEST: Final = 16
+MAX_KNOWN: Final = 4_096
+"""Keys whose one form is remembered: each row of a list is asked for the agent of its key."""
 
 
 def slug(name: str) -> str:
     """An agent's or account's id in a key: `[a-z0-9][a-z0-9_-]{0,63}`; odd runs become `-`."""
     text = _ODD.sub("-", name.lower()).strip("-_")[:MAX_SLUG]
     return text or "agent"
+
+
+def part(id_: str) -> str:
+    """A peer's or thread's id as a part of a key. What would end a part or mean something there is
+    written as in a URL, so that two ids are two parts, but for case: keys have none."""
+    text = quote(id_.strip().lower(), safe="!#$&'()*+,/;=?@[]|~") or "%"
+    text = "%64m" if text == "dm" else text
+    if len(text) <= MAX_PEER:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+    return f"{text[: MAX_PEER - _DIGEST - 1]}-{digest}"
 
 
 def main_of(agent: str) -> str:
@@ -36,6 +55,7 @@ def of(agent: str, *parts: str) -> str:
     return parse(":".join((_AGENT, slug(agent), *parts)))
 
 
+@lru_cache(MAX_KNOWN)
 def parse(key: str) -> str:
     """A full key in its one form. Raises `session.key`."""
     parts = key.strip().lower().split(":")
@@ -44,6 +64,16 @@ def parse(key: str) -> str:
     if parts[1] != slug(parts[1]) or not all(_PART.fullmatch(part) for part in parts):
         raise _unusable(key)
     return ":".join("direct" if n > 1 and part == "dm" else part for n, part in enumerate(parts))
+
+
+def unaliased(key: str, alias: str) -> str:
+    """A key as a client gave it, with `main` in the place of the name that this daemon's settings
+    give it besides (`session.mainKey`)."""
+    parts = key.split(":")
+    at = 2 if parts[0].lower() == _AGENT else 0
+    if alias != MAIN and len(parts) > at and parts[at].strip().lower() == alias:
+        return ":".join((*parts[:at], MAIN, *parts[at + 1 :]))
+    return key
 
 
 def resolve(key: str, agent: str) -> str:

@@ -8,7 +8,9 @@ from homarus.conversations.model import MAX_REF, DeliveryState, Sender, SenderTy
 from homarus.kernel.routing import METADATA
 
 _ORDER: Final = tuple(DeliveryState)
-RESERVED: Final = ("relayed", "senderName", "senderRole", "edited", METADATA)
+ROUTE: Final = "route"
+"""Metadata key: the channel, account, target and thread that a message came by."""
+RESERVED: Final = ("relayed", "senderName", "senderRole", "edited", METADATA, ROUTE)
 """Metadata keys that only the daemon sets."""
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from homarus.base.errors import NotFound
 from homarus.base.ids import is_uuid
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Row, Rx, Tx
 
 DIRECT: Final = "direct"
@@ -99,14 +100,16 @@ def last_spoken_to(rx: Rx, company: str, agent: str) -> Session | None:
 
 
 def listed(
-    rx: Rx, company: str, *, limit: int, agent: str | None = None, before_ms: int | None = None
-) -> list[Session]:
-    """Live ones, last used first."""
+    rx: Rx, company: str, *, limit: int, agent: str | None = None,
+    after: tuple[int, str] | None = None,
+) -> list[Session]:  # fmt: skip
+    """Live ones, last used first; `after`: `updated_ms` and id of the last one seen."""
     where, params = ("", ()) if agent is None else (" and agent=?", (agent,))
+    at_ms, id_ = (ABOVE_ALL, "") if after is None else after
     rows = rx.all(
         f"select {_COLUMNS} from session where company=? and ended_ms is null{where} "  # noqa: S608
-        "and updated_ms<? order by updated_ms desc, id limit ?",
-        (company, *params, 2**62 if before_ms is None else before_ms, limit),
+        "and updated_ms<=? and (updated_ms<? or id>?) order by updated_ms desc, id limit ?",
+        (company, *params, at_ms, at_ms, id_, limit),
     )
     return [_session(row) for row in rows]
 

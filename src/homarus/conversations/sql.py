@@ -8,10 +8,9 @@ from homarus.conversations.model import (
     Message,
     SenderType,
 )
+from homarus.store import paging
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Row, Rx, Tx
-
-LAST: Final = 2**62
-"""Above every number of the feed."""
 
 _CONVERSATION: Final = (
     "c.id, c.no, c.company, c.type, c.agent, c.title, c.project, c.task, c.incident, "
@@ -80,29 +79,25 @@ def conversations(
     company: str,
     *,
     limit: int,
-    before: int,
+    before: int | None = None,
     kind: str | None = None,
     agent: str | None = None,
     project: str | None = None,
     task: str | None = None,
 ) -> list[Conversation]:
     """Newest first. `agent`: those it takes part in; everybody takes part in the team's."""
-    where, params = ["c.company=?", "c.no<?"], [company, before]
-    for column, value in (("type", kind), ("project", project), ("task", task)):
-        if value is not None:
-            where.append(f"c.{column}=?")
-            params.append(value)
-    if agent is not None:
-        where.append(
-            "c.id in (select t.id from conversation t where t.company=? and t.type='team' "
-            "union all select p.conversation from participant p where p.ref=? and p.kind='agent')"
-        )
-        params += [company, agent]
-    rows = rx.all(
-        f"select {_CONVERSATION} from conversation c where {' and '.join(where)} "  # noqa: S608
-        "order by c.no desc limit ?",
-        (*params, limit),
+    its = (
+        "c.id in (select t.id from conversation t where t.company=? and t.type='team' "
+        "union all select p.conversation from participant p where p.ref=? and p.kind='agent')"
     )
+    select = f"select {_CONVERSATION} from conversation c where c.company=?"  # noqa: S608
+    filters = {
+        "c.type=?": kind,
+        "c.project=?": project,
+        "c.task=?": task,
+        its: None if agent is None else (company, agent),
+    }
+    rows = paging.newest(rx, select, (company,), filters, limit=limit, before=before, by="c.no")
     return [Conversation(*row) for row in rows]
 
 
@@ -229,14 +224,14 @@ def page(
     *,
     limit: int,
     after: int = 0,
-    before: int = LAST,
+    before: int | None = None,
     forward: bool = False,
 ) -> list[Message]:
     """Messages of one conversation with `after < seq < before`, in the reading direction."""
     rows = rx.all(
         f"select {_MESSAGE} {_FROM} where m.conversation=? and m.seq>? and m.seq<? "
         f"order by m.seq {'asc' if forward else 'desc'} limit ?",
-        (conversation, after, before, limit),
+        (conversation, after, ABOVE_ALL if before is None else before, limit),
     )
     return [message_of(row) for row in rows]
 

@@ -11,6 +11,7 @@ import msgspec
 from homarus.base.errors import TooLarge
 from homarus.base.ids import derived_id
 from homarus.conversations.sessions import Session
+from homarus.store import paging
 from homarus.store.port import Row, Rx, Tx
 
 MESSAGE: Final = "message"
@@ -91,10 +92,8 @@ def count(rx: Rx, session: str) -> int:
 
 def newest(rx: Rx, session: str, limit: int, before: int | None = None) -> list[Entry]:
     """The last ones before `before`, oldest first."""
-    rows = rx.all(
-        f"select {_COLUMNS} from entry where session=? and seq<? order by seq desc limit ?",  # noqa: S608
-        (session, 2**62 if before is None else before, limit),
-    )
+    select = f"select {_COLUMNS} from entry where session=?"  # noqa: S608
+    rows = paging.newest(rx, select, (session,), limit=limit, before=before, by="seq")
     return [_entry(row) for row in reversed(rows)]
 
 

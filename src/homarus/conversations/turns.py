@@ -10,13 +10,15 @@
 A session runs one turn at a time. `token` fences: whoever was given up for dead changes nothing.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from homarus.base.errors import Conflict, NotFound
 from homarus.base.ids import is_uuid
+from homarus.store.paging import newest, when
 from homarus.store.port import Row, Rx, Tx
 
 
@@ -50,7 +52,8 @@ MOVES: Final[dict[tuple[State, str], State]] = {
 
 MODES: Final = ("steer", "followup", "collect", "interrupt")
 HEARTBEAT: Final = "heartbeat"
-ORIGINS: Final = ("chat", "http", "task", HEARTBEAT, "spawn")
+CRON: Final = "cron"
+ORIGINS: Final = ("chat", "http", "task", HEARTBEAT, CRON, "spawn")
 MAX_KEY: Final = 256
 MAX_QUEUED: Final = 50
 """Turns that wait in one session; the next one is refused."""
@@ -63,6 +66,8 @@ _COLUMNS: Final = (
     "ended_ms, work, work_token, changed_by, changed_ms"
 )
 
+
+_BRIEF: Final = "turn.session, turn.id, turn.key, turn.state, turn.started_ms, turn.ended_ms"
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -109,6 +114,24 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
     changed_ms: int | None = None
 
 
+class Brief(msgspec.Struct, frozen=True, gc=False):
+    """What a list of sessions says of a turn: nothing that may be long."""
+
+    session: str
+    id: str
+    key: str
+    state: State
+    started_ms: int | None
+    ended_ms: int | None
+
+
+class Lately(NamedTuple):
+    """Of one session: its newest turn; those that run or wait for an approval, oldest first."""
+
+    newest: Brief | None = None
+    running: tuple[Brief, ...] = ()
+
+
 def _turn(row: Row) -> Turn:
     values = list(row)
     values[8] = bool(values[8])
@@ -147,22 +170,57 @@ def open_of(rx: Rx, session: str) -> list[Turn]:
     return [_turn(row) for row in rows]
 
 
+def lately(rx: Rx, sessions: Sequence[str]) -> dict[str, Lately]:
+    """By session, for those that have had a turn: two statements, however many are asked for."""
+    if not sessions:
+        return {}
+    marks = ",".join("?" * len(sessions))
+    last = rx.all(
+        f"select {_BRIEF} from session join turn on turn.session=session.id "  # noqa: S608
+        "and turn.no=(select max(no) from turn where turn.session=session.id) "
+        f"where session.id in ({marks})",
+        tuple(sessions),
+    )
+    # Said in the words of the index on those that are open, which is then taken.
+    running = rx.all(
+        f"select {_BRIEF} from turn where turn.session in ({marks}) "  # noqa: S608
+        "and turn.state in ('queued', 'running', 'parked') and turn.state<>'queued' "
+        "order by turn.no",
+        tuple(sessions),
+    )
+    found = {brief.session: Lately(brief) for brief in map(_brief, last)}
+    for brief in map(_brief, running):
+        known = found[brief.session]
+        found[brief.session] = known._replace(running=(*known.running, brief))
+    return found
+
+
+def _brief(row: Row) -> Brief:
+    session, id_, key, state, started_ms, ended_ms = row
+    return Brief(session, id_, key, State(state), started_ms, ended_ms)
+
+
+def running_of(rx: Rx, company: str, agent: str) -> list[str]:
+    """Ids of an agent's turns that run now."""
+    rows = rx.all(
+        "select id from turn where company=? and state='running' and agent=? order by until_ms",
+        (company, agent),
+    )
+    return [row[0] for row in rows]
+
+
 def listed(
     rx: Rx, company: str, *, limit: int, before: int | None = None, session: str | None = None,
     agent: str | None = None, only_open: bool = False,
 ) -> list[Turn]:  # fmt: skip
     """Newest first; `before` is the `no` of the last one seen."""
-    where, params = "company=? and no<?", [company, 2**62 if before is None else before]
-    for column, value in (("session", session), ("agent", agent)):
-        if value is not None:
-            where += f" and {column}=?"
-            params.append(value)
-    if only_open:
-        where += " and state in ('queued', 'running', 'parked')"
-    rows = rx.all(
-        f"select {_COLUMNS} from turn where {where} order by no desc limit ?",  # noqa: S608
-        (*params, limit),
-    )
+    select = f"select {_COLUMNS} from turn where company=?"  # noqa: S608
+    filters = {
+        "session=?": session,
+        "agent=?": agent,
+        **when("state in ('queued', 'running', 'parked')", only_open),
+    }
+    rows = newest(rx, select, (company,), filters, limit=limit, before=before)
     return [_turn(row) for row in rows]
 
 

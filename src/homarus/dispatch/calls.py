@@ -103,6 +103,8 @@ class Calls:
             await self._execute(company, call)
         except HomarusError as error:
             log.warning("call_failed", call=call, code=error.code)
+        except Exception as error:
+            log.error("call_broke", call=call, exc_info=error)
         finally:
             self._slots.release()
             self._taken.discard(call)
@@ -115,7 +117,7 @@ class Calls:
         started = await self._store.write(action, calling.start, call, until_ms)
         if started is None:
             return
-        live = LiveRun(started.call.agent, started.task)
+        live = LiveRun.of_task(started.call.agent, started.task)
         self._live.add(live)
         self._runs[call] = live
         self._wake.set()  # it may have been cancelled meanwhile

@@ -28,7 +28,8 @@ from homarus.dispatch.claude_stream import Told
 from homarus.dispatch.executor import Prepared, Stoppable
 from homarus.dispatch.halting import LiveRun
 from homarus.dispatch.openresponses import need_secret
-from homarus.egress.proxy import Bounds, Egress, Lease
+from homarus.egress.lease import Bounds, Lease
+from homarus.egress.proxy import Egress
 from homarus.flows import task_contract
 from homarus.flows.creating import Claim
 from homarus.flows.reaching import Run

@@ -5,15 +5,16 @@ Shared by the dispatcher (a task's own capability) and the calls worker (a call 
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from homarus.backends import layers, local
-from homarus.base.errors import HomarusError
+from homarus.base.errors import HomarusError, Unavailable
+from homarus.base.process import ProcessHandle
 from homarus.dispatch.halting import LiveRun
 from homarus.egress.hosts import of_targets
 from homarus.egress.proxy import Egress
@@ -41,9 +42,10 @@ def workspace_of(home: Path, agent: str, number: str) -> Path:
 def prepare(
     capability: registry.Capability, arguments: Mapping[str, Any], workspace: Path, home: Path
 ) -> local.SandboxedCommand:
-    """The command line and what it may see. Raises `call.arguments`, `argv.*`, `limits.*`."""
+    """The command line and what it may see. Raises `call.arguments`, `argv.*`, `limits.*`,
+    `workspace.unusable`."""
     check_arguments(capability, arguments)
-    (workspace / "out").mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make(workspace / "out")
     template = Template.parse(capability.argv, capability.slots)
     argv = template.render(arguments, workspace)
     return local.SandboxedCommand(
@@ -53,6 +55,18 @@ def prepare(
         hidden=(home,) if not workspace.is_relative_to(home) else private(home),
         limits=limits_of(capability),
     )
+
+
+def _make(out: Path) -> None:
+    """An agent that may write files may have put one where the folder should be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Unavailable(
+            "workspace.unusable",
+            f"the folder {out} cannot be made: {error.strerror}",
+            "Move away what lies there, or make room on the disk, and try again.",
+        ) from None
 
 
 def limits_of(capability: registry.Capability) -> Limits:
@@ -96,6 +110,19 @@ class Ran(msgspec.Struct, frozen=True):
     cancelled: bool = False
 
 
+class Execute(Protocol):
+    """Runs a command to its end; `backends.local.run_command` is one."""
+
+    def __call__(
+        self,
+        command: local.SandboxedCommand,
+        layers: layers.SandboxLayers,
+        *,
+        trusted: bool,
+        on_start: Callable[[ProcessHandle], None],
+    ) -> Awaitable[local.CommandResult]: ...
+
+
 class Runner:
     """Runs prepared commands in what isolation this machine has, probed at the first one.
 
@@ -114,22 +141,24 @@ class Runner:
         live: LiveRun,
         chars: int = OUTPUT_CHARS,
         run: Run | None = None,
+        execute: Execute = local.run_command,
     ) -> Ran:
         """To its end, or to the STOP that covers `live`. `chars`: kept of stdout and of stderr.
         `run`: as whose it reaches out, when it may."""
         reached = of_targets(capability.targets)
         if self._egress is None or run is None or not reached:
-            return await self._run(capability, command, live, chars)
+            return await self._run(capability, command, live, chars, execute)
         async with self._egress.open(run, reached) as lease:
             way = local.WayOut(lease.socket, lease.port, f"{lease.user}:{lease.password}")
-            ran = await self._run(capability, replace(command, way_out=way), live, chars)
+            on_its_way = replace(command, way_out=way)
+            ran = await self._run(capability, on_its_way, live, chars, execute)
             refused = [f"{error.code}: {error.message}" for error in lease.refusals[:MAX_REFUSALS]]
         return msgspec.structs.replace(ran, output=ran.output | {"refused": refused}
                                        ) if refused else ran  # fmt: skip
 
     async def _run(
         self, capability: registry.Capability, command: local.SandboxedCommand, live: LiveRun,
-        chars: int,
+        chars: int, execute: Execute,
     ) -> Ran:  # fmt: skip
         if self._layers is None:
             self._layers = await asyncio.to_thread(layers.probe)
@@ -137,7 +166,7 @@ class Runner:
             facts = {"reason": "cancelled"}
             return Ran(False, f"{capability.id}: STOP before it began", {}, facts, cancelled=True)
         try:
-            result = await local.run_command(
+            result = await execute(
                 command, self._layers, trusted=capability.trusted, on_start=live.started
             )
         except HomarusError as error:

@@ -114,6 +114,10 @@ class Dispatcher:
                 code=error.code,
                 trace_id=claimed.task.trace,
             )
+        except Exception as error:
+            log.error(
+                "run_broke", task=claimed.task.number, trace_id=claimed.task.trace, exc_info=error
+            )
         finally:
             renewal.cancel()
             self._slots.release()
@@ -151,7 +155,7 @@ class Dispatcher:
                 log.info("run_waits", task=task.number, code=error.code)
             return
         failpoint("run.started")
-        live = LiveRun(agent, task)
+        live = LiveRun.of_task(agent, task)
         self._live.add(live)
         try:
             ended = await prepared.do(

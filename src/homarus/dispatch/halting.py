@@ -6,6 +6,7 @@ only while something runs. Each covered process gets TERM at once and KILL after
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -29,20 +30,20 @@ class Handle(Protocol):
 
 
 class LiveRun:
-    """A run between its intent and its outcome. `stopped`: STOP has covered it."""
+    """A run between its intent and its outcome. `stopped`: STOP has covered it, or somebody else
+    has ended it. `subjects`: what a STOP of each scope names when it covers it."""
 
-    def __init__(self, agent: str, task: Task) -> None:
-        self.company = task.company
+    def __init__(self, company: str, subjects: Mapping[str, str | None]) -> None:
+        self.company = company
         self.stopped = False
         self._handle: Handle | None = None
         self._more: set[str] = set()
-        self._subjects = {
-            "company": task.company,
-            "agent": agent,
-            "project": task.project,
-            "task": task.id,
-            "trace": task.trace,
-        }
+        self._subjects = {"company": company, **subjects}
+
+    @classmethod
+    def of_task(cls, agent: str, task: Task) -> "LiveRun":
+        subjects = {"project": task.project, "task": task.id, "trace": task.trace}
+        return cls(task.company, {"agent": agent, **subjects})
 
     def also(self, subjects: frozenset[str]) -> None:
         """It works on another task besides: a STOP on that one, its trace or project covers it
@@ -51,7 +52,8 @@ class LiveRun:
 
     def covered(self, stops: list[Stop]) -> bool:
         return any(
-            self._subjects[row.scope] == row.subject or row.subject in self._more for row in stops
+            self._subjects.get(row.scope) == row.subject or row.subject in self._more
+            for row in stops
         )
 
     def started(self, handle: Handle) -> None:

@@ -26,7 +26,7 @@ from homarus.flows import (
     trusting,
     watching,
 )
-from homarus.kernel import anchors, approvals, reservations
+from homarus.kernel import anchors, approval_queries, reservations
 from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.uses import Uses
@@ -104,6 +104,8 @@ class Maintenance:
             group.create_task(_repeat("sessions", periods.session_s, self.watch_sessions))
             group.create_task(_repeat("secrets", periods.lease_s, self.end_secret_leases))
             group.create_task(_repeat("attempts", SWEEP_S, self.forget_attempts))
+            group.create_task(_repeat("runs", SWEEP_S, self.forget_runs))
+            group.create_task(_repeat("deliveries", SWEEP_S, self.forget_deliveries))
 
     async def anchor(self) -> None:
         """Put the last seal of each ledger beside the store (governance contract, 1)."""
@@ -171,7 +173,7 @@ class Maintenance:
 
     async def expire_approvals(self) -> None:
         """Close approvals whose time is up; each unit checks again."""
-        for company in await self._store.read(approvals.due, MAX_COMPANIES):
+        for company in await self._store.read(approval_queries.due, MAX_COMPANIES):
             await self._in_chunks(company, "approval.expire", "approvals", approving.expire_due)
 
     async def look_at_gates(self) -> None:
@@ -207,6 +209,16 @@ class Maintenance:
         """Forget who asked for a secret more than a year ago."""
         for company in await self._store.read(secrets.old, MAX_COMPANIES):
             await self._in_chunks(company, "store.sweep", "attempts", secrets.forget_old)
+
+    async def forget_runs(self) -> None:
+        """Forget runs of jobs that ended two weeks ago; dead letters stay until somebody acts."""
+        for company in await self._store.read(due.old_runs, MAX_COMPANIES):
+            await self._in_chunks(company, "store.sweep", "runs", due.forget_runs)
+
+    async def forget_deliveries(self) -> None:
+        """Forget what was delivered or dropped a quarter of a year ago."""
+        for company in await self._store.read(due.old_deliveries, MAX_COMPANIES):
+            await self._in_chunks(company, "store.sweep", "deliveries", due.forget_deliveries)
 
     async def recompute_trust(self) -> None:
         """Compute the scores whose week is over (governance contract, 12)."""

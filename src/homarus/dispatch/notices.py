@@ -4,12 +4,8 @@ Intent before act: an attempt is committed, then made. HTTPS, or plain HTTP to t
 no redirects; what the receiver answers is not read. Tries are bounded (`kernel/notices.py`).
 """
 
-import asyncio
-import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -19,8 +15,9 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError
 from homarus.base.redact import redact_text
 from homarus.base.waking import REST_S, Wake
-from homarus.kernel import approvals, links, notices, settings
-from homarus.kernel.approvals import Approval
+from homarus.egress import hooks
+from homarus.kernel import approval_queries, links, notices, settings
+from homarus.kernel.approval_rows import Approval
 from homarus.kernel.links import KeyOf, Link
 from homarus.kernel.notices import Notice
 from homarus.store.port import Rx, Store
@@ -29,13 +26,9 @@ log = structlog.get_logger("notices")
 
 WORKER: Final = "notices"
 AT_ONCE: Final = 20
-POST_S: Final = 10.0
-MAX_URL: Final = 2_000
 MAX_SHOWN: Final = 1_000
 LOOK_S: Final = 60.0
 HELD_S: Final = 1.0
-TIMESTAMP: Final = "X-Homarus-Timestamp"
-SIGNATURE: Final = "X-Homarus-Signature"
 
 
 class Notices:
@@ -80,7 +73,7 @@ class Notices:
         attempted = await self._store.write(intent, notices.attempt, row.id)
         if attempted is None:
             return
-        problem = wrong_url(row.url)
+        problem = hooks.wrong_url(row.url)
         error: str | None = problem
         if problem is None:
             body = await self._store.read(self._body, row)
@@ -89,7 +82,7 @@ class Notices:
         await self._store.write(settling, _settle, row.id, error, problem is not None)
 
     def _body(self, rx: Rx, row: Notice) -> bytes:
-        asked = approvals.by_id(rx, row.company, row.approval)
+        asked = approval_queries.by_id(rx, row.company, row.approval)
         if asked is None:
             raise AssertionError("a notice of no approval")
         given = str(settings.value(rx, row.company, "approval.address")).rstrip("/")
@@ -117,27 +110,14 @@ class Notices:
 
     async def _send(self, row: Notice, body: bytes) -> str | None:
         """Why it did not arrive; None: it did."""
-        import httpx2
-
-        at_s = int(time.time())
-        headers = {
-            "content-type": "application/json",
-            "x-homarus-notice": row.id,
-            TIMESTAMP: str(at_s),
-            SIGNATURE: links.sign_body(self._hook_key(row.company), at_s, body),
-        }
+        key = self._hook_key(row.company)
         try:
-            async with (
-                asyncio.timeout(POST_S),
-                httpx2.AsyncClient(
-                    timeout=POST_S, follow_redirects=False, trust_env=False
-                ) as client,
-                client.stream("POST", row.url, content=body, headers=headers) as answer,
-            ):
-                status = answer.status_code
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as error:
-            return f"not delivered: {type(error).__name__}"
-        return None if 200 <= status < 300 else f"the receiver answered {status}"
+            answer = await hooks.post_once(row.url, body, key, {"x-homarus-notice": row.id})
+        except hooks.NoAnswer as error:
+            return f"not delivered: {error}"
+        if 200 <= answer.status < 300:
+            return None
+        return f"the receiver answered {answer.status}"
 
 
 def _look(rx: Rx) -> tuple[list[Notice], int | None]:
@@ -166,28 +146,3 @@ def shown(row: Approval) -> dict[str, Any]:
         "cost": row.cost,
         "expiresAt": iso_ms(row.expires_ms),
     }
-
-
-def wrong_url(url: str) -> str | None:
-    """Why nothing may be posted there; None: it may."""
-    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
-        return "the webhook is no URL"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "the webhook is no URL"
-    if not host or parts.username is not None or parts.password is not None:
-        return "the webhook names no host, or a user"
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)):
-        return None
-    return "the webhook is neither HTTPS nor on this machine"
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -22,7 +22,8 @@ from homarus.dispatch.executor import Prepared, Stoppable
 from homarus.dispatch.halting import LiveRun
 from homarus.dispatch.responses_stream import Events, Told
 from homarus.egress.client import Passage
-from homarus.egress.proxy import Bounds, Egress, Lease
+from homarus.egress.lease import Bounds, Lease
+from homarus.egress.proxy import Egress
 from homarus.flows import reaching, task_contract
 from homarus.flows.creating import Claim
 from homarus.flows.reaching import Run

@@ -4,6 +4,7 @@ A redirect is followed here, each step checked as the first one was. No cookie, 
 handle that the proxy fills in, no compression that could swell past the bound unseen.
 """
 
+import asyncio
 import ssl
 import time
 from typing import Final
@@ -13,8 +14,9 @@ import httpx2
 import msgspec
 
 from homarus.base.errors import HomarusError, Invalid, TooLarge, Unavailable
+from homarus.base.tls import roots
 from homarus.egress.hosts import Unusable, of_url
-from homarus.egress.proxy import Lease
+from homarus.egress.lease import Lease
 
 MAX_REDIRECTS: Final = 5
 MAX_BYTES: Final = 2 * 1_048_576
@@ -62,11 +64,10 @@ async def get(
     """Raises `egress.*`: what was refused, and why it did not answer."""
     end = time.monotonic() + max_s
     seen: list[str] = []
-    proxy = httpx2.Proxy(
-        f"http://127.0.0.1:{lease.port}", auth=(lease.user, lease.password)
-    )  # fmt: skip
+    trusted = tls if tls is not None else await asyncio.to_thread(roots)
+    proxy = httpx2.Proxy(f"http://127.0.0.1:{lease.port}", auth=(lease.user, lease.password))
     async with httpx2.AsyncClient(
-        proxy=proxy, trust_env=False, follow_redirects=False, verify=tls or True,
+        proxy=proxy, trust_env=False, follow_redirects=False, verify=trusted,
         headers={"User-Agent": AGENT, "Accept": ACCEPT, "Accept-Encoding": "identity"},
     ) as client:  # fmt: skip
         while True:

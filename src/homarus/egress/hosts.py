@@ -99,19 +99,30 @@ def _network(text: str) -> Any:
 
 
 class Rules:
-    """A list of hosts, read. What is unreadable in it allows nothing; `wrong` names it."""
+    """A list of hosts, read. What is unreadable in it allows nothing; `wrong` names it.
 
-    def __init__(self, listed: Iterable[str]) -> None:
+    `mirrors`: `host:port` where the company's mirrors write, which no list opens to a run.
+    """
+
+    def __init__(self, listed: Iterable[str], mirrors: Iterable[str] = ()) -> None:
         self.entries: list[Entry] = []
         self.wrong: list[str] = []
+        self.mirrors = frozenset(mirrors)
         for text, _ in zip(listed, range(MAX_ENTRIES), strict=False):
             try:
                 self.entries.append(entry(str(text)))
             except Unusable:
                 self.wrong.append(str(text))
 
+    def mirrors_at(self, port: int) -> list[str]:
+        """Names of mirrors' servers on that port: an address may be one of theirs."""
+        places = (place.rsplit(":", 1) for place in sorted(self.mirrors))
+        return [host for host, at in places if at == str(port) and parse(host) is None]
+
     def check(self, host: str, port: int) -> None:
-        """Before anything is looked up. Raises `egress.host`."""
+        """Before anything is looked up. Raises `egress.host`, `egress.mirror`."""
+        if f"{host}:{port}" in self.mirrors:
+            raise mirrored(host, port)
         address = parse(host)
         if address is not None:
             self.check_address(host, address, port)
@@ -121,7 +132,9 @@ class Rules:
 
     def check_address(self, host: str, address: Address, port: int) -> None:
         """What a name turned out to be, or the address that was asked for. Raises `egress.host`,
-        `egress.address`."""
+        `egress.address`, `egress.mirror`."""
+        if any(f"{each}:{port}" in self.mirrors for each in carried(address)):
+            raise mirrored(host, port)
         named = [
             each for each in self.entries
             if each.network is not None and each.fits_port(port)
@@ -135,6 +148,15 @@ class Rules:
         literal = parse(host) is not None
         if literal and not any(e.name == "*" and e.fits_port(port) for e in self.entries):
             raise refused("host", host, port, "this address is not on the list of hosts")
+
+
+def mirrored(host: str, port: int) -> Refused:
+    return Refused(
+        "egress.mirror",
+        f"{host[:100]}:{port} is a mirror of this company: the outbox alone writes there",
+        "Change the local row; the outbox carries it there.",
+        rule="R3",
+    )
 
 
 def refused(word: str, host: str, port: int, why: str) -> Refused:

@@ -11,11 +11,8 @@ shown to sandboxes, which have no network of their own.
 """
 
 import asyncio
-import base64
-import contextlib
 import hmac
 import os
-import secrets as random
 import socket
 import ssl
 import tempfile
@@ -24,17 +21,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import structlog
 
 from homarus.base.action import Action
-from homarus.base.errors import Busy, HomarusError, TooLarge, Unavailable
-from homarus.egress import addresses, requests
-from homarus.egress.hosts import Rules
+from homarus.base.errors import Busy, HomarusError, Unavailable
+from homarus.egress import addresses, heads, relay, requests
+from homarus.egress.hosts import Rules, mirrored
+from homarus.egress.lease import Bounds, Lease, Visit, too_much
+from homarus.egress.relay import End, shut
 from homarus.egress.requests import NoCredentials, Request
 from homarus.egress.secrets import Filled, Mask, Secrets
-from homarus.flows import reaching
-from homarus.flows.reaching import Passed, Run
+from homarus.flows import mirror_secrets, reaching
+from homarus.flows.reaching import Run
 from homarus.store.port import Store
 
 log = structlog.get_logger("egress")
@@ -43,69 +41,14 @@ WORKER: Final = "egress"
 SOCKET: Final = "egress.sock"
 MAX_CONNECTIONS: Final = 256
 MAX_OF_RUN: Final = 32
-PIECE_BYTES: Final = 65_536
 HEAD_S: Final = 10.0
 """How long the head of a request may take."""
-MAX_INTERIM: Final = 10
-"""Answers of class 1xx before the one that counts."""
-_OWN: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate"})
 MAX_SOCKET_PATH: Final = 100
 """Bytes of a socket file's path; systems take few more."""
 RECOVER_ROWS: Final = 100
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 """Addresses of a host. Raises OSError."""
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """Of one run, but for the seconds, which are of one connection."""
-
-    connect_s: float = 10.0
-    idle_s: float = 60.0
-    whole_s: float = 900.0
-    bytes_up: int = 64 * 1_048_576
-    bytes_down: int = 512 * 1_048_576
-
-
-class _Visit:
-    """One host of a run: what went through so far."""
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.opening: asyncio.Lock = asyncio.Lock()
-        self.requests = 0
-        self.bytes_up = 0
-        self.bytes_down = 0
-        self.secrets: dict[str, None] = {}
-
-    def passed(self) -> Passed:
-        return Passed(self.requests, self.bytes_up, self.bytes_down, tuple(self.secrets))
-
-
-class Lease:
-    """A run's way out while it lasts. `refusals`: what it was refused, for its report."""
-
-    def __init__(self, run: Run, rules: Rules, bounds: Bounds, port: int, path: Path) -> None:
-        self.run = run
-        self.rules = rules
-        self.bounds = bounds
-        self.user = random.token_hex(8)
-        self.password = random.token_hex(24)
-        self.socket = path
-        self.port = port
-        self.refusals: list[HomarusError] = []
-        self.visits: dict[tuple[str, int], _Visit] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.bytes_up = 0
-        self.bytes_down = 0
-
-    def url(self, port: int | None = None) -> str:
-        """The proxy's address with the run's credentials; `port` where it is reached elsewhere."""
-        return f"http://{self.user}:{self.password}@127.0.0.1:{port or self.port}"
-
-    @property
-    def authorization(self) -> str:
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 def _short(run_folder: Path) -> Path:
@@ -181,7 +124,8 @@ class Egress:
         the outcome of each host is written."""
         if not self._servers:
             raise Unavailable("egress.off", "the egress proxy does not run", "Start the daemon.")
-        lease = Lease(run, Rules(hosts), bounds or Bounds(), self.port, self._path)
+        mirrors = await self._store.read(mirror_secrets.hosts, run.company)
+        lease = Lease(run, Rules(hosts, mirrors), bounds or Bounds(), self.port, self._path)
         self._leases[lease.user] = lease
         try:
             yield lease
@@ -221,18 +165,18 @@ class Egress:
                 raise Busy("egress.busy", f"{MAX_OF_RUN} connections of the run are open",
                            "Use fewer at once.")  # fmt: skip
             async with asyncio.timeout(lease.bounds.whole_s):
-                await self._pass(lease, request, reader, writer)
+                await self._pass(lease, request, End(reader, writer))
         except HomarusError as error:
             if lease is not None and len(lease.refusals) < MAX_OF_RUN:
                 lease.refusals.append(error)
-            await _answer(writer, error)
+            await heads.refuse(writer, error)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
             pass
         finally:
             self._open -= 1
             if lease is not None and task is not None:
                 lease.tasks.discard(task)
-            await _shut(writer)
+            await shut(writer)
 
     def _lease(self, request: Request) -> Lease:
         lease = self._leases.get(request.user)
@@ -240,14 +184,11 @@ class Egress:
             raise NoCredentials
         return lease
 
-    async def _pass(
-        self, lease: Lease, request: Request, reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:  # fmt: skip
+    async def _pass(self, lease: Lease, request: Request, run: End) -> None:
         host, port = request.host, request.port
         lease.rules.check(host, port)
         if request.length > lease.bounds.bytes_up - lease.bytes_up:
-            raise _too_much(lease.bounds.bytes_up, "out")
+            raise too_much(lease.bounds.bytes_up, "out")
         address = await self._address(lease, host, port)
         local = (found := addresses.parse(address)) is not None and found.is_loopback
         filled = Filled(request.headers)
@@ -258,37 +199,38 @@ class Egress:
         visit = await self._visit(lease, host, port)
         visit.requests += 1
         visit.secrets |= dict.fromkeys(filled.names)
-        up_reader, up_writer = await self._connect(request, address, lease.bounds)
+        far = await self._connect(request, address, lease.bounds)
         try:
             mask = Mask(filled.values)
             if not request.tunnel:
-                up_writer.write(_head(request, filled))
-                await self._body(lease, visit, request, reader, up_writer)
-                head = await _answered(up_reader, lease.bounds)
-                _count(lease, visit, down=len(head))
-                writer.write(mask.feed(head))
+                far.writer.write(heads.passed_on(request, filled))
+                await relay.out(lease, visit, run.reader, far.writer, request.length)
+                head = await heads.answered(far.reader, lease.bounds.idle_s)
+                lease.count(visit, down=len(head))
+                run.writer.write(mask.feed(head))
             try:
                 if request.tunnel:
-                    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                    await writer.drain()
-                    await self._both(lease, visit, reader, writer, up_reader, up_writer)
+                    run.writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    await run.writer.drain()
+                    await relay.both(lease, visit, run, far)
                 else:
-                    await self._down(lease, visit, up_reader, writer, mask)
+                    await relay.back(lease, visit, far.reader, run.writer, mask)
             except HomarusError as error:  # too late for an answer: the connection ends
                 lease.refusals.append(error)
         finally:
-            await _shut(up_writer)
+            await shut(far.writer)
 
     async def _address(self, lease: Lease, host: str, port: int) -> str:
-        """The one address that is then connected to. Raises `egress.address`, `egress.lookup`."""
+        """The one address that is then connected to. Raises `egress.address`, `egress.lookup`,
+        `egress.mirror`."""
         literal = addresses.parse(host)
         if literal is not None:
+            asked = {str(each) for each in addresses.carried(literal)}
+            for mirror in lease.rules.mirrors_at(port):
+                if asked.intersection(await self._found(lease, mirror, port)):
+                    raise mirrored(host, port)
             return str(literal)
-        try:
-            async with asyncio.timeout(lease.bounds.connect_s):
-                found = await self._resolve(host, port)
-        except (OSError, TimeoutError, UnicodeError):
-            found = []
+        found = await self._found(lease, host, port)
         first: HomarusError | None = None
         for text in found:
             address = addresses.parse(text)
@@ -304,9 +246,17 @@ class Egress:
             raise first
         raise Unavailable("egress.lookup", f"{host[:100]} has no address", "Check its name.")
 
-    async def _visit(self, lease: Lease, host: str, port: int) -> _Visit:
+    async def _found(self, lease: Lease, host: str, port: int) -> list[str]:
+        """Addresses of a name; none where it is unknown or not told in time."""
+        try:
+            async with asyncio.timeout(lease.bounds.connect_s):
+                return await self._resolve(host, port)
+        except (OSError, TimeoutError, UnicodeError):
+            return []
+
+    async def _visit(self, lease: Lease, host: str, port: int) -> Visit:
         """The row of this host, before its first byte. Raises what the kernel refuses (STOP)."""
-        visit = lease.visits.setdefault((host, port), _Visit())
+        visit = lease.visits.setdefault((host, port), Visit())
         async with visit.opening:
             if visit.id is None:
                 run = lease.run
@@ -317,155 +267,20 @@ class Egress:
                 visit.id = await self._store.write(action, reaching.open_visit, run, host, port)
         return visit
 
-    async def _connect(
-        self, request: Request, address: str, bounds: Bounds
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, request: Request, address: str, bounds: Bounds) -> End:
         """Raises `egress.connect`."""
         tls: ssl.SSLContext | None = None
         if request.scheme == "https":
             tls = self._tls or ssl.create_default_context()
         try:
             async with asyncio.timeout(bounds.connect_s):
-                return await asyncio.open_connection(
+                reader, writer = await asyncio.open_connection(
                     address, request.port, ssl=tls, limit=requests.MAX_HEAD_BYTES,
                     server_hostname=request.host if tls is not None else None,
                 )  # fmt: skip
+                return End(reader, writer)
         except (OSError, TimeoutError) as error:
             raise Unavailable(
                 "egress.connect", f"{request.host[:100]}:{request.port} does not answer "
                 f"({type(error).__name__})", "Try again later.",
             ) from error  # fmt: skip
-
-    # -- bytes -------------------------------------------------------------------------------
-
-    async def _both(
-        self, lease: Lease, visit: _Visit, reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter, up_reader: asyncio.StreamReader,
-        up_writer: asyncio.StreamWriter,
-    ) -> None:  # fmt: skip
-        """A tunnel, until one side is done and the other has said all, or a bound is reached."""
-        up = asyncio.ensure_future(self._up(lease, visit, reader, up_writer))
-        down = asyncio.ensure_future(self._down(lease, visit, up_reader, writer, Mask(())))
-        try:
-            await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            if not down.done() and up.exception() is None:
-                await down
-        finally:
-            for each in (up, down):
-                each.cancel()
-            ended = await asyncio.gather(up, down, return_exceptions=True)
-        for outcome in ended:
-            if isinstance(outcome, HomarusError):
-                raise outcome
-
-    async def _up(
-        self, lease: Lease, visit: _Visit, reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter, most: int | None = None,
-    ) -> None:  # fmt: skip
-        left = most
-        while left is None or left > 0:
-            size = PIECE_BYTES if left is None else min(left, PIECE_BYTES)
-            async with asyncio.timeout(lease.bounds.idle_s):
-                data = await reader.read(size)
-            if not data:
-                break
-            _count(lease, visit, up=len(data))
-            writer.write(data)
-            await writer.drain()
-            left = None if left is None else left - len(data)
-        if most is None and writer.can_write_eof():
-            writer.write_eof()
-
-    async def _body(
-        self, lease: Lease, visit: _Visit, request: Request, reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:  # fmt: skip
-        await self._up(lease, visit, reader, writer, request.length)
-        await writer.drain()
-
-    async def _down(
-        self, lease: Lease, visit: _Visit, reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter, mask: Mask,
-    ) -> None:  # fmt: skip
-        while True:
-            async with asyncio.timeout(lease.bounds.idle_s):
-                data = await reader.read(PIECE_BYTES)
-            if not data:
-                break
-            _count(lease, visit, down=len(data))
-            writer.write(mask.feed(data))
-            await writer.drain()
-        writer.write(mask.end())
-        await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-
-
-def _count(lease: Lease, visit: _Visit, *, up: int = 0, down: int = 0) -> None:
-    """Raises `egress.bytes` when the run has had its share; the connection is then cut."""
-    visit.bytes_up += up
-    visit.bytes_down += down
-    lease.bytes_up += up
-    lease.bytes_down += down
-    if lease.bytes_up > lease.bounds.bytes_up:
-        raise _too_much(lease.bounds.bytes_up, "out")
-    if lease.bytes_down > lease.bounds.bytes_down:
-        raise _too_much(lease.bounds.bytes_down, "in")
-
-
-def _too_much(most: int, way: str) -> TooLarge:
-    return TooLarge("egress.bytes", f"the run sent more than {most} bytes {way}", "Ask for less.")
-
-
-def _head(request: Request, filled: Filled) -> bytes:
-    """What goes on: one request, one answer, and the connection ends."""
-    lines = [f"{request.method} {request.path} HTTP/1.1"]
-    lines.append(f"Host: {requests.authority(request.host, request.port, request.scheme)}")
-    for name, value in filled.headers:
-        if filled.names and name.lower() == "accept-encoding":
-            continue
-        lines.append(f"{name}: {value}")
-    if filled.names:
-        lines.append("Accept-Encoding: identity")  # so that a value is seen and masked
-    lines.append("Connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-async def _answered(reader: asyncio.StreamReader, bounds: Bounds) -> bytes:
-    """The head of the answer, said to be the last on its connection. Raises `egress.answer`."""
-    try:
-        async with asyncio.timeout(bounds.idle_s):
-            for _ in range(MAX_INTERIM):
-                head = await reader.readuntil(b"\r\n\r\n")
-                first, *lines = head[:-4].split(b"\r\n")
-                if not first.startswith(b"HTTP/1."):
-                    break
-                if first[8:10] == b" 1":
-                    continue  # 100 Continue and the like
-                kept = [line for line in lines if line.partition(b":")[0].lower() not in _OWN]
-                return b"\r\n".join([first, *kept, b"Connection: close"]) + b"\r\n\r\n"
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-        pass
-    raise Unavailable("egress.answer", "it gave no answer that can be read", "Try again later.")
-
-
-async def _answer(writer: asyncio.StreamWriter, error: HomarusError) -> None:
-    """The refusal as a response; in the middle of a body it is only the end."""
-    body = msgspec.json.encode(
-        {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
-    )
-    extra = 'Proxy-Authenticate: Basic realm="homarus"\r\n' if error.status == 407 else ""
-    head = (
-        f"HTTP/1.1 {error.status} {error.code}\r\nContent-Type: application/json\r\n"
-        f"X-Homarus-Code: {error.code}\r\nContent-Length: {len(body)}\r\n{extra}"
-        "Connection: close\r\n\r\n"
-    )
-    with contextlib.suppress(OSError):
-        writer.write(head.encode("latin-1", "replace") + body)
-        await writer.drain()
-
-
-async def _shut(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, asyncio.CancelledError):
-        writer.close()
-        await writer.wait_closed()

@@ -10,8 +10,8 @@ from typing import Any, Final
 from homarus.base.action import Consequence
 from homarus.base.errors import Conflict
 from homarus.flows import accepting, going, parking, pipelining, turn_waits
-from homarus.kernel import approvals, registry
-from homarus.kernel.approvals import Approval, Status
+from homarus.kernel import approval_queries, approvals, registry
+from homarus.kernel.approval_rows import Approval, Status
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
 from homarus.tasks.model import State, Task
@@ -28,7 +28,7 @@ def opened(tx: Tx, consequence: Consequence) -> Mapping[str, Any]:
     hands. Repeating the act finds the same question."""
     data = consequence.data
     if data["rejected"] is not None:
-        row = approvals.need(tx, tx.company, data["rejected"])
+        row = approval_queries.need(tx, tx.company, data["rejected"])
         _park(tx, data, _answered(row))
         return {"approval": row.id, "number": row.number}
     found = registry.by_id(tx, tx.company, consequence.subject)
@@ -75,7 +75,7 @@ def decide(tx: Tx, ref: str, *, approve: bool, note: str | None = None) -> Appro
 
     Raises `approval.unknown`, `approval.decided` (by whom and when), `approval.over`.
     """
-    row = approvals.need(tx, tx.company, ref)
+    row = approval_queries.need(tx, tx.company, ref)
     after = approvals.move(tx, row, "approve" if approve else "reject", note=note or None)
     tx.about(task=row.task)
     for task in _tasks(tx, row):
@@ -92,7 +92,7 @@ def decide(tx: Tx, ref: str, *, approve: bool, note: str | None = None) -> Appro
 
 def cancel(tx: Tx, ref: str, note: str | None = None) -> Approval:
     """Withdraw a question; what waited for it is queued again. Raises as `decide`."""
-    row = approvals.need(tx, tx.company, ref)
+    row = approval_queries.need(tx, tx.company, ref)
     after = approvals.move(tx, row, "cancel", note=note or None)
     tx.about(task=row.task)
     for task in _tasks(tx, row):
@@ -103,7 +103,7 @@ def cancel(tx: Tx, ref: str, note: str | None = None) -> Approval:
 
 def expire_due(tx: Tx, limit: int) -> int:
     """Close this company's approvals whose time is up; how many."""
-    rows = approvals.overdue(tx, tx.company, limit)
+    rows = approval_queries.overdue(tx, tx.company, limit)
     for row in rows:
         after = approvals.move(tx, row, "expire")
         if row.status is Status.PENDING:
@@ -115,7 +115,7 @@ def expire_due(tx: Tx, limit: int) -> int:
 
 
 def _tasks(tx: Tx, row: Approval) -> list[Task]:
-    found = (sql.by_id(tx, tx.company, task) for task in approvals.tasks_of(tx, row.id))
+    found = (sql.by_id(tx, tx.company, task) for task in approval_queries.tasks_of(tx, row.id))
     return [task for task in found if task is not None]
 
 
@@ -125,7 +125,7 @@ def _parked(task: Task) -> bool:
 
 def _resume(tx: Tx, row: Approval, task: Task) -> None:
     """Queue a parked task again for its agent, unless another question of it is still open."""
-    if _parked(task) and not approvals.pending_for(tx, task.id):
+    if _parked(task) and not approval_queries.pending_for(tx, task.id):
         after = service.leave(tx, task, State.QUEUED, keep_agent=True, retries=task.retries)
         service.emit(tx, "task_updated", after, approval=row.id)
 

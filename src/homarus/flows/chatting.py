@@ -13,10 +13,12 @@ import msgspec
 from homarus.base.errors import Invalid, NotFound
 from homarus.base.ids import is_uuid
 from homarus.company.agents import Agent
+from homarus.config.channels import Channels
 from homarus.conversations import keys, sessions, turns
 from homarus.conversations.sessions import Session
-from homarus.conversations.turns import Turn
-from homarus.flows import answering, turn_ends, turn_inbound
+from homarus.conversations.turns import Brief, Turn
+from homarus.flows import announcing, answering, turn_ends, turn_inbound
+from homarus.flows.announcing import Wish
 from homarus.flows.turn_inbound import Given
 from homarus.store.port import Rx, Tx
 
@@ -27,18 +29,22 @@ MAX_OPEN: Final = 1_000
 
 class Line(msgspec.Struct, frozen=True):
     """`agent` by id, name or slug; `session` as the client named it; `content`: parts besides the
-    text; `expected`: id that the session must have."""
+    text; `mode`, `default`: see `turn_inbound.Inbound`; `expected`: id that the session must
+    have; `deliver`: where the answer goes besides, over one of `channels`."""
 
     text: str
     run: str
     agent: str | None = None
     session: str | None = None
     mode: str = ""
+    default: str = turn_inbound.DEFAULT_MODE
     content: tuple[dict[str, Any], ...] = ()
     options: dict[str, Any] = {}
     model: str | None = None
     expected: str | None = None
     label: str | None = None
+    deliver: Wish | None = None
+    channels: Channels = {}
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -82,7 +88,7 @@ def _other(rx: Rx, company: str, agent: str | None, named: str) -> str:
 
 
 def accept(tx: Tx, line: Line) -> Said:
-    """Raises `agent.*`, `session.*`, `stop.*`, `turn.*`."""
+    """Raises `agent.*`, `session.*`, `stop.*`, `turn.*`, `channel.*`, `delivery.*`."""
     key = turn_key(tx.action.credential, line.run)
     at = place(tx, tx.company, line.agent, line.session)
     known = turns.by_key(tx, tx.company, key)
@@ -92,12 +98,17 @@ def accept(tx: Tx, line: Line) -> Said:
         raise NotFound("session.unknown", "the session is not the one that was expected",
                        "Read it anew.")  # fmt: skip
     answering.check_stop(tx, at.agent, at.session)
+    options = line.options
+    if line.deliver is not None:
+        home = announcing.home_of(tx, tx.company, at.agent, at.key)
+        options = options | announcing.settled(tx, line.deliver, line.channels, home)
     text = {"type": "text", "text": line.text}
     row = turn_inbound.accept(
         tx,
         turn_inbound.Inbound(
             agent=at.agent.id, text=line.text, key=key, session=at.key,
-            kind=sessions.DIRECT, origin="chat", mode=line.mode, options=line.options,
+            kind=sessions.DIRECT, origin="chat", mode=line.mode, default=line.default,
+            options=options,
             given=Given((text, *line.content)) if line.content else None,
         ),
     )  # fmt: skip
@@ -118,10 +129,15 @@ def turn_key(credential: str, run: str) -> str:
     return f"{credential}:{run}"
 
 
-def run_of(row: Turn) -> str:
+def run_of(row: Turn | Brief) -> str:
     """What clients call a turn: the key of whoever asked, or its id where that was no client."""
-    head, _, run = row.key.partition(":")
-    return run if run and len(head) == ID_CHARS and is_uuid(head) else row.id
+    return run_in(row.key) or row.id
+
+
+def run_in(key: str) -> str | None:
+    """The name that a client gave its run, from the key of the turn; None: no client did."""
+    head, _, run = key.partition(":")
+    return run if run and len(head) == ID_CHARS and is_uuid(head) else None
 
 
 def find(rx: Rx, company: str, credential: str, run: str) -> Turn | None:

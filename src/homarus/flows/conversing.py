@@ -6,14 +6,15 @@ free for the next one.
 
 from typing import Any, Final
 
-from homarus.base.errors import Conflict, Invalid, TooLarge
+from homarus.base.errors import Conflict, Invalid, NotFound, TooLarge
 from homarus.company import agents
 from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
-from homarus.conversations.turns import State, Turn
+from homarus.conversations.turns import Turn
 from homarus.flows import session_life, turn_ends, turn_inbound
 from homarus.store.port import Rx, Tx
 
+MAX_NOTE: Final = 20_000
 MAX_FORKED: Final = 1_000
 """Lines that a branch takes along, at most: the newest of the model's context."""
 
@@ -100,17 +101,32 @@ def change(tx: Tx, ref: str, values: dict[str, Any]) -> Session:
     return sessions.need(tx, tx.company, row.id)
 
 
+def note(tx: Tx, row: Session | None, key: str, text: str, label: str | None) -> str:
+    """Add a line to a quiet session that nobody answers, as its agent's; its id.
+
+    Raises `session.unknown`, `session.busy`, `session.note`.
+    """
+    if row is None:
+        raise NotFound("session.unknown", f"there is no session {key[:80]}", "Say something first.")
+    if not text.strip() or len(text) > MAX_NOTE or len(label or "") > sessions.MAX_LABEL:
+        raise Invalid("session.note", "unusable note",
+                      f"1 to {MAX_NOTE} characters, a label of {sessions.MAX_LABEL}.")  # fmt: skip
+    _quiet(tx, row)
+    told = text if not label else f"[{label}]\n\n{text}"
+    message = {
+        "role": "assistant", "content": [{"type": "text", "text": told}], "provider": "homarus",
+        "model": "note", "stopReason": "stop", "timestamp": tx.now_ms,
+    }  # fmt: skip
+    seq = transcript.append(tx, row, transcript.MESSAGE, {"message": message}, None)
+    return transcript.id_at(tx, row.id, seq) or ""
+
+
 def history(
     rx: Rx, company: str, ref: str, limit: int, before: int | None
 ) -> tuple[Session, list[transcript.Entry]]:
     """The newest lines before `before`, oldest first. Raises `session.unknown`."""
     row = sessions.need(rx, company, ref)
     return row, transcript.newest(rx, row.id, limit, before)
-
-
-def running(rx: Rx, session: str) -> Turn | None:
-    """The turn that runs or waits for an approval in a session."""
-    return next((t for t in turns.open_of(rx, session) if t.state is not State.QUEUED), None)
 
 
 def _live(tx: Tx, ref: str) -> Session:

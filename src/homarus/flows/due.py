@@ -2,11 +2,19 @@
 
 from typing import Final
 
+from homarus.conversations import deliveries
+from homarus.jobs import runs
 from homarus.kernel import contexts
 from homarus.store.port import Rx, Tx
 
 NOTES_KEPT_MS: Final = 30 * 24 * 3_600_000
 """Used notes show in the trees of traces; after a day at most, expiry alone refuses them."""
+
+RUNS_KEPT_MS: Final = 14 * 24 * 3_600_000
+"""Ended runs of jobs."""
+
+DELIVERIES_KEPT_MS: Final = 90 * 24 * 3_600_000
+"""Longer than the runs that say what became of theirs. The messages stay in their threads."""
 
 
 def leases(rx: Rx, limit: int) -> list[str]:
@@ -37,6 +45,26 @@ def stopped(rx: Rx, limit: int) -> list[str]:
         (limit,),
     )
     return [str(row[0]) for row in rows]
+
+
+def old_runs(rx: Rx, limit: int) -> list[str]:
+    """Companies with ended runs of jobs that are kept no longer."""
+    return runs.companies_with_old(rx, rx.now_ms - RUNS_KEPT_MS, limit)
+
+
+def forget_runs(tx: Tx, limit: int) -> int:
+    """Remove up to `limit` of a company's runs that are kept no longer; how many."""
+    return runs.forget(tx, tx.now_ms - RUNS_KEPT_MS, limit)
+
+
+def old_deliveries(rx: Rx, limit: int) -> list[str]:
+    """Companies with deliveries that are over and kept no longer."""
+    return deliveries.companies_with_old(rx, rx.now_ms - DELIVERIES_KEPT_MS, limit)
+
+
+def forget_deliveries(tx: Tx, limit: int) -> int:
+    """Remove up to `limit` of a company's deliveries that are kept no longer; how many."""
+    return deliveries.forget(tx, tx.now_ms - DELIVERIES_KEPT_MS, limit)
 
 
 def forget_notes(tx: Tx, limit: int) -> int:

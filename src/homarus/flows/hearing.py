@@ -25,7 +25,7 @@ from homarus.conversations.model import (
     SenderType,
 )
 from homarus.conversations.turns import Turn
-from homarus.flows import session_life, turn_ends, turn_inbound
+from homarus.flows import delivering, session_life, turn_ends, turn_inbound
 from homarus.kernel import settings
 from homarus.store.port import Rx, Tx
 
@@ -36,14 +36,20 @@ SENT: Final = "sent"
 """Option of such a root: how many messages between agents came of it."""
 
 
-def post(tx: Tx, place: Conversation, draft: Draft) -> tuple[Message, bool]:
+def post(
+    tx: Tx, place: Conversation, draft: Draft, *, commands: bool = True,
+    mode: str = turn_inbound.DEFAULT_MODE,
+) -> tuple[Message, bool]:  # fmt: skip
     """As `conversations.service.post`; a person's message to an agent of ours is a turn besides.
+    `commands`: `/new` and `/reset` are heeded; `mode`: of the turn, where its session has none.
 
     Raises `message.text`, `turn.many`.
     """
     row, known = talk.post(tx, place, draft)
-    if not known and row.sender_type == SenderType.HUMAN and not _begun_anew(tx, place, row):
-        _turn(tx, place, row, "chat")
+    if known or row.sender_type != SenderType.HUMAN:
+        return row, known
+    if not (commands and _begun_anew(tx, place, row)):
+        _turn(tx, place, row, "chat", mode=mode)
     return row, known
 
 
@@ -62,19 +68,20 @@ def _begun_anew(tx: Tx, place: Conversation, row: Message) -> bool:
         _turn(tx, place, msgspec.structs.replace(row, text=left), "chat")
         return True
     model = "" if fresh.model is None else f" It is asked of {fresh.model}."
-    talk.post(tx, place, Draft(Sender(SenderType.SYSTEM, None), f"A new session.{model}"))
+    draft = Draft(Sender(SenderType.SYSTEM, None), f"A new session.{model}")
+    delivering.reply(tx, row, talk.post(tx, place, draft)[0])
     return True
 
 
-def say(tx: Tx, place: str, text: str) -> Message:
+def say(tx: Tx, place: str, text: str, mode: str = turn_inbound.DEFAULT_MODE) -> Message:
     """What a person writes in a thread: `team`, the thread's id, or the id of the agent that they
-    write to, whose thread opens with it.
+    write to, whose thread opens with it. `mode`: see `post`.
 
     Raises `thread.unknown`, `message.text`, `turn.many`.
     """
     who = rules.sender(tx.actor, None, None, SenderType.HUMAN)
     draft = Draft(who, text, metadata=rules.metadata(None, who))
-    return post(tx, _named(tx, place), draft)[0]
+    return post(tx, _named(tx, place), draft, mode=mode)[0]
 
 
 def _named(tx: Tx, place: str) -> Conversation:
@@ -90,16 +97,18 @@ def _named(tx: Tx, place: str) -> Conversation:
     return talk.direct(tx, agent.id)
 
 
-def relayed(tx: Tx, message: inbound.Inbound) -> tuple[Message, bool]:
+def relayed(
+    tx: Tx, message: inbound.Inbound, mode: str = turn_inbound.DEFAULT_MODE
+) -> tuple[Message, bool]:
     """A person's message that came by the webhook, into the thread that it names if that is one of
-    ours, else into the team's; `(it, whether it was there)`.
+    ours, else into the team's; `(it, whether it was there)`. `mode`: see `post`.
 
     Raises `message.platform_id`, `message.text`, `turn.many`.
     """
     ref = (message.thread_id or "").lower()
     named = sql.conversation(tx, tx.company, ref) if is_uuid(ref) else None
     draft = inbound.draft(tx.actor, message)
-    return post(tx, talk.team(tx) if named is None else named, draft)
+    return post(tx, talk.team(tx) if named is None else named, draft, mode=mode)
 
 
 def sent(tx: Tx, place: Conversation, row: Message, root: str | None) -> Turn | None:
@@ -114,14 +123,15 @@ def root_of(turn: Turn) -> str:
 
 
 def _turn(
-    tx: Tx, place: Conversation, row: Message, origin: str, root: str | None = None
-) -> Turn | None:
+    tx: Tx, place: Conversation, row: Message, origin: str, root: str | None = None,
+    mode: str = turn_inbound.DEFAULT_MODE,
+) -> Turn | None:  # fmt: skip
     agent, session = _spoken_to(tx, place)
     if agent is None or agent.executor != turn_inbound.LLM or agent.id == row.sender:
         return None
     new = turn_inbound.Inbound(
         agent=agent.id, text=row.text, key=f"message:{row.id}", session=session, origin=origin,
-        message=row.id, options={} if root is None else _counted(tx, root),
+        message=row.id, default=mode, options={} if root is None else _counted(tx, root),
     )  # fmt: skip
     return turn_inbound.accept(tx, new)
 

@@ -4,7 +4,8 @@ from typing import Final
 
 from homarus.base.errors import Conflict
 from homarus.company import agents
-from homarus.flows import by_hand
+from homarus.conversations import turns
+from homarus.flows import by_hand, turn_ends
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
 from homarus.tasks.model import WAITING
@@ -14,7 +15,8 @@ MAX_GIVEN_UP: Final = 50
 
 
 def dismiss(tx: Tx, ref: str) -> agents.Agent:
-    """Remove an agent (soft). Its waiting tasks are for anybody that fits them again.
+    """Remove an agent (soft). Its waiting tasks are for anybody that fits them again; its running
+    turns end: no unit of theirs would be let in any more, and whoever asked would wait.
 
     Raises `agent.unknown`, `agent.busy` while it holds work or more than `MAX_GIVEN_UP` tasks wait.
     """
@@ -31,4 +33,6 @@ def dismiss(tx: Tx, ref: str) -> agents.Agent:
     for task, _ in waiting:
         after = by_hand.reassign(tx, task, agent=None, member=None)
         service.emit(tx, "task_updated", after)
+    for turn in turns.running_of(tx, tx.company, agent.id):
+        turn_ends.abort(tx, turn)
     return agents.delete(tx, agent.id)

@@ -24,7 +24,9 @@ from homarus.company.integrations import Integration
 from homarus.company.resources import Resource
 from homarus.company.secret_leases import Asked, SecretLease, Work
 from homarus.company.secrets import Wish
+from homarus.flows import mirror_secrets
 from homarus.kernel.facts import AgentFacts
+from homarus.store.paging import newest
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
 from homarus.tasks.model import State
@@ -103,6 +105,16 @@ def lend_resource(tx: Tx, resource: str, ask: Ask) -> Lent:
                 "resource.inactive",
                 f"{row.name} is {row.status[:40]}",
                 "Only the secret of an active resource is lent.",
+            ),
+            thing,
+            ask,
+        )
+    if mirror_secrets.reserved(tx, tx.company, row.id):
+        raise _denied(
+            Conflict(
+                "resource.of_a_mirror",
+                f"a mirror writes with the secret of {row.name}",
+                "It is the outbox worker's alone; use another resource.",
             ),
             thing,
             ask,
@@ -356,19 +368,15 @@ def listed(
     """Newest first, each with why it is over (None: it is not); `before` is the `no` of the last
     one seen."""
     now = rx.now_ms
-    where = ""
-    params: list[str | int] = []
-    for column, value in (("credential", credential), ("subject", subject), ("agent", agent)):
-        if value is not None:
-            where += f" and l.{column}=?"
-            params.append(value)
-    if is_open:
-        where += f" and l.ended_ms is null and {_OVER} is null"
-        params += [now, now, now]
-    rows = rx.all(
-        f"select {_COLUMNS}, coalesce(l.end_reason, {_OVER}) {_FROM}"
-        f"where l.company=? and l.no<?{where} order by l.no desc limit ?",
-        (now, now, now, company, before if before is not None else 2**62, *params, limit),
+    select = f"select {_COLUMNS}, coalesce(l.end_reason, {_OVER}) {_FROM}where l.company=?"
+    filters = {
+        "l.credential=?": credential,
+        "l.subject=?": subject,
+        "l.agent=?": agent,
+        f"l.ended_ms is null and {_OVER} is null": (now, now, now) if is_open else None,
+    }
+    rows = newest(
+        rx, select, (now, now, now, company), filters, limit=limit, before=before, by="l.no"
     )
     return [(secret_leases.of_row(row[:-1]), row[-1]) for row in rows]
 

@@ -9,8 +9,8 @@ from homarus.base.canonical import canonical
 from homarus.base.errors import Conflict
 from homarus.company import agents
 from homarus.flows.standing import Standing
-from homarus.kernel import approvals
-from homarus.kernel.approvals import Approval
+from homarus.kernel import approval_queries, approvals
+from homarus.kernel.approval_rows import Approval
 from homarus.store.port import Tx
 from homarus.tasks import lanes, rules, service, sql
 from homarus.tasks.model import State, Task
@@ -85,7 +85,7 @@ def done_pending(tx: Tx, task: str) -> Approval | None:
     return next(
         (
             row
-            for row in approvals.pending_for(tx, task)
+            for row in approval_queries.pending_for(tx, task)
             if row.kind == "task_done" and row.open(tx.now_ms)
         ),
         None,
@@ -103,7 +103,7 @@ def forbid_while_pending(tx: Tx, task: Task, target: State) -> None:
     `task.policy_pending`."""
     if target is State.REVIEW:
         return
-    for row in approvals.pending_for(tx, task.id):
+    for row in approval_queries.pending_for(tx, task.id):
         if row.open(tx.now_ms):
             raise Conflict(
                 "task.policy_pending",

@@ -10,6 +10,7 @@ import msgspec
 
 from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Busy
+from homarus.flows import mirror_secrets
 from homarus.kernel import receipts, settings
 from homarus.store.port import Rx, Tx
 
@@ -155,23 +156,28 @@ class Sealed(msgspec.Struct, frozen=True):
 
 def secret(rx: Rx, company: str, agent: str, name: str) -> Sealed | None:
     """The secret of the active resource of this name that is the company's or the agent's own;
-    None: there is none. Its config names hosts: `{"hosts": ["api.github.com"]}`."""
+    None: there is none, or it is a mirror's. Its config names hosts: `{"hosts": ["a.example"]}`."""
     row = rx.one(
-        "select secret_sealed, config from resource where company=? and name=? "
+        "select secret_sealed, config, id from resource where company=? and name=? "
         "and deleted_ms is null and status='active' and secret_sealed is not null "
         "and (scope_type='company' or (scope_type='agent' and scope=?)) "
         "order by case scope_type when 'agent' then 0 else 1 end, no desc limit 1",
         (company, name, agent),
     )
-    if row is None:
+    if row is None or mirror_secrets.reserved(rx, company, row[2]):
         return None
+    return Sealed(bytes(row[0]), hosts_of(row[1]))
+
+
+def hosts_of(config: str | None) -> tuple[str, ...]:
+    """The hosts that a resource's configuration names for its secret."""
     try:
-        config = json.loads(row[1] or "{}")
-        named = config.get("hosts", []) if isinstance(config, dict) else []
+        found = json.loads(config or "{}")
+        named = found.get("hosts", []) if isinstance(found, dict) else []
     except ValueError:
         named = []
     listed = named if isinstance(named, list) else [named]
-    return Sealed(bytes(row[0]), tuple(str(each) for each in listed))
+    return tuple(str(each) for each in listed)
 
 
 def sealed_for(company: str) -> bytes:

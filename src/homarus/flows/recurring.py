@@ -1,4 +1,4 @@
-"""A job's task comes into being: the one road for a hand, and for the scheduler later.
+"""A job's task comes into being: the one road for a hand and for the clock.
 
 What is spawned stays what its definition says: project (and so the customer), agent, proof and
 approval, and it names the definition (control-plane contract, 6.8).
@@ -21,17 +21,12 @@ def spawn(tx: Tx, job: Job) -> tuple[Job, creating.Claim]:
     A paused job may be run by hand. Raises `job.no_project`, `project.*`, `agent.unknown`,
     `task.*`.
     """
-    if job.project is None or job.task_type is None:
-        raise Conflict(
-            "job.no_project",
-            f"{job.number} names no project or no task type, so there is nothing to spawn",
-            "Give `targetProjectId` and `taskType` first.",
-        )
+    project, task_type = check_spawns(job)
     made = creating.create(
         tx,
         creating.NewTask(
-            project=job.project,
-            type=job.task_type,
+            project=project,
+            type=task_type,
             spec=_spec(job),
             allow_underspecified=True,
             priority=job.priority,
@@ -44,6 +39,22 @@ def spawn(tx: Tx, job: Job) -> tuple[Job, creating.Claim]:
         ),
     )
     return service.ran(tx, job, made.task.id), made
+
+
+def spawns(job: Job) -> bool:
+    """Whether it says what to spawn."""
+    return job.project is not None and job.task_type is not None
+
+
+def check_spawns(job: Job) -> tuple[str, str]:
+    """Project and task type. Raises `job.no_project`."""
+    if job.project is None or job.task_type is None:
+        raise Conflict(
+            "job.no_project",
+            f"{job.number} names no project or no task type, so there is nothing to spawn",
+            "Give `targetProjectId` and `taskType` first.",
+        )
+    return job.project, job.task_type
 
 
 def _spec(job: Job) -> dict[str, Any]:

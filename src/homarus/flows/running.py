@@ -15,6 +15,7 @@ from homarus.base.errors import Conflict, Refused, TooLarge
 from homarus.flows import parking, reporting, spending, stopping
 from homarus.kernel import receipts, registry
 from homarus.records import artifacts, incidents, quota
+from homarus.records.artifact_fields import NewArtifact
 from homarus.store.port import Rx, Tx
 from homarus.tasks import rules, runs, service, sql
 from homarus.tasks.model import Result, State, Task
@@ -188,7 +189,7 @@ def _keep(tx: Tx, run: runs.Run, task: Task, ended: Ended) -> None:
     for file in ended.files:
         artifacts.create(
             tx,
-            artifacts.NewArtifact(
+            NewArtifact(
                 kind="output",
                 content_type="application/octet-stream",
                 project=task.project,

@@ -8,7 +8,14 @@ from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.model import DeliveryState, Draft, Sender, SenderType
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import heartbeat_turns, task_hold, turn_inbound, turn_tools
+from homarus.flows import (
+    delivering,
+    firing_turns,
+    heartbeat_turns,
+    task_hold,
+    turn_inbound,
+    turn_tools,
+)
 from homarus.flows.turn_rows import around, heard, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT
 from homarus.records import incidents
@@ -16,7 +23,8 @@ from homarus.store.port import Rx, Tx
 
 
 def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) -> Turn:
-    """The reply is a message, and the turn is over. An empty text says nothing to anybody.
+    """The reply is a message, and the turn is over. An empty text says nothing to anybody. What
+    came from a channel is answered there (`delivering.answer`).
 
     `outcome`: `stop`, `model`; what the turn used is added, and the text.
     """
@@ -27,9 +35,10 @@ def finish(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) ->
     if said.text.strip() and said.conversation is not None:
         place = talk.need(tx, tx.company, said.conversation)
         draft = Draft(Sender(SenderType.AGENT, agent.id), said.text[: turn_inbound.MAX_TEXT])
-        reply = talk.post(tx, place, draft)[0].id
+        reply = talk.post(tx, place, draft)[0]
     told = {"text": text, **outcome, **said.facts, "usage": _used(tx, row)}
-    row = turns.move(tx, row, "finish", reply=reply, outcome=told)
+    row = turns.move(tx, row, "finish", reply=None if reply is None else reply.id, outcome=told)
+    delivering.answer(tx, row, reply)
     wind_up(tx, row, session)
     show_typing(tx, session, row, on=False)
     tx.about(task=task.id, trace=task.trace)
@@ -50,9 +59,11 @@ def hand_out(tx: Tx, turn: str, token: int, text: str, outcome: dict[str, Any]) 
 
 
 def wind_up(tx: Tx, row: Turn, session: Session) -> None:
-    """What follows a turn's end, however it came: of its message, its heartbeat, its session."""
+    """What follows a turn's end, however it came: of its message, its heartbeat, its
+    firing, its session."""
     heard(tx, row, DeliveryState.RESOLVED)
     heartbeat_turns.settle(tx, row, session)
+    firing_turns.settle(tx, row)
     if row.options.get(turn_inbound.ONCE) and session.ended_ms is None:
         sessions.end(tx, session)
 
@@ -70,6 +81,7 @@ def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Tu
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
     row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                                "remedy": remedy})  # fmt: skip
+    delivering.regret(tx, row)
     wind_up(tx, row, session)
     show_typing(tx, session, row, on=False)
     tx.about(task=task.id, trace=task.trace)
@@ -118,6 +130,7 @@ def give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
     task_hold.give_back(tx, row, "its turn was given up")
     turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
                                          "remedy": "See the daemon's log."})  # fmt: skip
+    delivering.regret(tx, row)
     wind_up(tx, row, session)
     incidents.open_incident(
         tx,
@@ -139,4 +152,5 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     task_hold.give_back(tx, row, f"its turn was refused: {error}")
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
+    delivering.regret(tx, row)
     wind_up(tx, row, session)

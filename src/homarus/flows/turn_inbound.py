@@ -26,6 +26,12 @@ CALL_TOOL: Final = "callTool"
 GIVEN: Final = "given"
 ONCE: Final = "once"
 """Option of a turn whose session ends with it: nobody comes back to it."""
+MODEL: Final = "model"
+"""Option of a turn: which model answers, whatever its session has."""
+TOOLS: Final = "tools"
+"""Option of a turn: patterns of the tools that it may use; without it, all that its agent may."""
+TIMEOUT_S: Final = "timeoutS"
+"""Option of a turn: so long after its start it fails (`turn.timeout`), also when it had waited."""
 MAX_GIVEN: Final = 1_800_000
 """Characters of what a message holds besides its text, as JSON: pictures are most of it."""
 LLM: Final = "llm"
@@ -35,8 +41,8 @@ DEFAULT_MODE: Final = "followup"
 
 class Inbound(msgspec.Struct, frozen=True):
     """A message for an agent. `agent` by id or name; `session` its full key, None: the agent's own;
-    `mode`: "" for the session's own; `message`: the row where it stands already, "" for none;
-    `key`: idempotency key of the asker."""
+    `mode`: "" for the session's own, and `default` where it has none; `message`: the row where it
+    stands already, "" for none; `key`: idempotency key of the asker."""
 
     agent: str
     text: str
@@ -45,6 +51,7 @@ class Inbound(msgspec.Struct, frozen=True):
     kind: str = sessions.DIRECT
     origin: str = "chat"
     mode: str = ""
+    default: str = DEFAULT_MODE
     message: str | None = None
     options: dict[str, Any] = {}
     given: "Given | None" = None
@@ -73,7 +80,7 @@ def accept(tx: Tx, new: Inbound) -> Turn:
             f"Let it be: `homarus agent update {agent.name} --executor llm`.",
         )
     session = _session(tx, agent, new)
-    mode = new.mode or session.queue_mode or DEFAULT_MODE
+    mode = new.mode or session.queue_mode or new.default
     if mode == "interrupt":
         for other in turns.open_of(tx, session.id):
             if other.state is not State.QUEUED:

@@ -6,7 +6,7 @@ import msgspec
 
 from homarus.conversations import turns
 from homarus.conversations.turns import Turn
-from homarus.kernel import approvals
+from homarus.kernel import approval_queries
 from homarus.store.port import Rx
 
 MAX_CALLS: Final = 500
@@ -59,5 +59,5 @@ def of(rx: Rx, turn: Turn) -> TurnView:
 def _number(rx: Rx, company: str, approval: str | None) -> str | None:
     if approval is None:
         return None
-    row = approvals.find(rx, company, approval)
+    row = approval_queries.find(rx, company, approval)
     return approval if row is None else row.number

@@ -3,7 +3,8 @@
 from homarus.conversations import turns
 from homarus.conversations.turns import State, Turn
 from homarus.flows.turn_rows import session_of, show_typing
-from homarus.kernel import approvals
+from homarus.kernel import approval_queries
+from homarus.kernel.approval_rows import Status
 from homarus.store.port import Rx, Tx
 
 
@@ -18,8 +19,8 @@ def park(tx: Tx, turn: str, token: int, call: str, approval: str) -> Turn:
     session = session_of(tx, row)
     show_typing(tx, session, row, on=False)
     parked = turns.move(tx, row, "park")
-    known = approvals.find(tx, tx.company, approval)
-    if known is not None and known.status is not approvals.Status.PENDING:
+    known = approval_queries.find(tx, tx.company, approval)
+    if known is not None and known.status is not Status.PENDING:
         return go_on(tx, parked)
     return parked
 

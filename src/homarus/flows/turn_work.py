@@ -11,8 +11,8 @@ from homarus.company import agents, projects
 from homarus.conversations import turns
 from homarus.conversations.turns import Turn
 from homarus.flows import creating, reporting
-from homarus.kernel import approvals, registry
-from homarus.kernel.approvals import Status
+from homarus.kernel import approval_queries, approvals, registry
+from homarus.kernel.approval_rows import Status
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
 from homarus.tasks.model import State
@@ -67,7 +67,9 @@ def ask(tx: Tx, turn: str, token: int, call: str, payload: bytes, what: str) -> 
     row = turns.held(tx, turn, token)
     before = tx.one("select approval from tool_call where id=? and turn=?", (call, turn))
     known = (
-        None if before is None or before[0] is None else approvals.find(tx, tx.company, before[0])
+        None
+        if before is None or before[0] is None
+        else approval_queries.find(tx, tx.company, before[0])
     )
     if known is not None and known.status is not Status.PENDING:
         return None
@@ -89,7 +91,7 @@ def ask(tx: Tx, turn: str, token: int, call: str, payload: bytes, what: str) -> 
 
 def approved(rx: Rx, company: str, approval: str | None) -> bool:
     """Whether a person said yes to what `ask` asked."""
-    row = None if approval is None else approvals.find(rx, company, approval)
+    row = None if approval is None else approval_queries.find(rx, company, approval)
     return row is not None and row.capability == ASKED and row.status in (
         Status.APPROVED, Status.USED
     )  # fmt: skip
@@ -97,7 +99,7 @@ def approved(rx: Rx, company: str, approval: str | None) -> bool:
 
 def answered_no(rx: Rx, company: str, approval: str) -> Refused | None:
     """What the model is told when a question was answered, and not with yes."""
-    row = approvals.find(rx, company, approval)
+    row = approval_queries.find(rx, company, approval)
     if row is None or row.status in (Status.PENDING, Status.APPROVED, Status.USED):
         return None
     word = "rejected" if row.status is Status.REJECTED else "expired"

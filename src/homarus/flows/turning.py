@@ -24,7 +24,7 @@ from homarus.conversations import transcript, turns
 from homarus.conversations.model import DeliveryState
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import State, Turn
-from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools
+from homarus.flows import delivering, turn_ends, turn_inbound, turn_models, turn_tools
 from homarus.flows.turn_inbound import Given
 from homarus.flows.turn_rows import around, heard, session_of, show_typing
 from homarus.flows.turn_tools import UNKNOWN_TEXT, Result, text_result
@@ -83,7 +83,7 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         row = _take_in(tx, session, row)
     if first:
         for other in others:
-            if row.mode == other.mode == "collect":
+            if row.mode == other.mode == "collect" and delivering.same_way(tx, row, other):
                 _merge(tx, session, row, other)
     show_typing(tx, session, row, on=True)
     tx.about(task=task.id, trace=task.trace)
@@ -130,19 +130,28 @@ def absorb(tx: Tx, turn: str, token: int) -> int:
     """Lines that came meanwhile and are to steer this turn; how many."""
     row = turns.held(tx, turn, token)
     session = session_of(tx, row)
-    waiting = [
-        o for o in turns.open_of(tx, session.id) if o.state is State.QUEUED and o.mode == "steer"
-    ]
+    waiting = _steering(tx, row)
     for other in waiting:
         _merge(tx, session, row, other)
     return len(waiting)
 
 
-def has_steering(rx: Rx, session: str) -> bool:
+def has_steering(rx: Rx, row: Turn) -> bool:
     """Whether lines wait that are to steer the turn that runs."""
-    return rx.one(
-        "select 1 from turn where session=? and state='queued' and mode='steer' limit 1", (session,)
-    ) is not None  # fmt: skip
+    found = rx.one(
+        "select 1 from turn where session=? and state='queued' and mode='steer' limit 1",
+        (row.session,),
+    )
+    return found is not None and bool(_steering(rx, row))
+
+
+def _steering(rx: Rx, row: Turn) -> list[Turn]:
+    """Who writes from elsewhere has an answer there: their turn is not merged into this one."""
+    return [
+        o
+        for o in turns.open_of(rx, row.session)
+        if o.state is State.QUEUED and o.mode == "steer" and delivering.same_way(rx, row, o)
+    ]
 
 
 def current(rx: Rx, row: Turn) -> Turn:

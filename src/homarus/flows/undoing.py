@@ -12,11 +12,13 @@ import msgspec
 
 from homarus.base.errors import Conflict, NotFound
 from homarus.base.ids import is_uuid, time_of, to_blob
-from homarus.company import agents, memory
+from homarus.company import agents, calendar, memory
+from homarus.company.calendar import CalendarEvent
 from homarus.flows import by_hand
 from homarus.kernel import receipts
 from homarus.kernel.receipts import Receipt
-from homarus.records import incidents
+from homarus.records import incidents, wiki
+from homarus.records.wiki import WikiDoc
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
 from homarus.tasks.model import State, Task
@@ -148,11 +150,48 @@ def _incident(tx: Tx, row: Receipt) -> str:
     return f"{found.number} is listed again"
 
 
+def _event(tx: Tx, row: Receipt) -> str:
+    """One that was taken out was only hidden."""
+    found = calendar.need(tx, tx.company, row.target.partition(":")[2], deleted=True)
+    _still_hidden(tx, row, found)
+    return f"{calendar.restore(tx, found).number} is in the calendar again"
+
+
+def _still_hidden(tx: Tx, row: Receipt, found: CalendarEvent | WikiDoc) -> None:
+    """Raises `undo.superseded`."""
+    _last_words(tx, row, found.id)
+    if found.deleted_ms is None:
+        raise _superseded(found.number)
+
+
+def _removed_doc(tx: Tx, row: Receipt) -> str:
+    found = wiki.need(tx, tx.company, row.target.partition(":")[2], deleted=True)
+    _still_hidden(tx, row, found)
+    return f"{wiki.restore(tx, found).number} is in the wiki again"
+
+
+def _edited_doc(tx: Tx, row: Receipt) -> str:
+    """Its title and text of before, as a new version."""
+    found = wiki.need(tx, tx.company, row.target.partition(":")[2])
+    said = _last_words(tx, row, found.id)[0]
+    if "parent" in said.get("fields", ()):
+        raise Conflict(
+            "undo.impossible", f"where {found.number} lay before is not kept", "Move it by hand."
+        )
+    before = wiki.version(tx, found.id, found.version - 1)
+    change = wiki.WikiChange(title=before.title, body=before.body)
+    wiki.update(tx, found.id, found.version, change)
+    return f"{found.number} is again what version {before.version} was"
+
+
 UNDO: Final[dict[str, Callable[[Tx, Receipt], str]]] = {
     "memory.write": _memory,
     "task.move": _move,
     "task.assign": _assign,
     "incident.delete": _incident,
+    "event.delete": _event,
+    "wiki.update": _edited_doc,
+    "wiki.delete": _removed_doc,
 }
 """Capability -> how it is undone. All of them an operator may do by hand as well."""
 
@@ -168,6 +207,9 @@ INSTEAD: Final = {
     "agent.create": "Remove it: `homarus agent delete`.",
     "change.switch": "Roll back by a change of its own; the last ten versions are kept.",
     "document.write": "Former versions are in the main space; write or propose the one you want.",
+    "event.create": "Take it out: `homarus event delete E-…`.",
+    "event.update": "What an event was before is not kept; change it: `homarus event update`.",
+    "wiki.create": "Remove it: `homarus wiki delete W-…`.",
     "trust.review": "The score follows what the agent does from now on.",
     "receipt.undo": "Do the first act again.",
     "resource.update": "Former texts are kept: `homarus resource restore NAME VERSION`.",

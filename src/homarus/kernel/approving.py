@@ -9,8 +9,9 @@ from typing import Final
 
 from homarus.base.action import ActorKind, Consequence, Proof
 from homarus.base.clock import iso_ms
-from homarus.kernel import approvals
-from homarus.kernel.approvals import Approval, Ask, Status
+from homarus.kernel import approval_queries, approval_rules
+from homarus.kernel.approval_rows import Approval, Status
+from homarus.kernel.approval_rules import Ask
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.facts import GOVERNED_ROLES, TaskFacts
 
@@ -39,13 +40,13 @@ def _acts(case: Case) -> Judgement:
     ask = Ask(
         capability=action.capability,
         target=action.target,
-        payload=approvals.payload_of(action.arguments),
+        payload=approval_rules.payload_of(action.arguments),
         agent=agent.id,
         task=None if about is None else about.id,
     )
-    row = approvals.standing(case.rx, action.company, ask)
+    row = approval_queries.standing(case.rx, action.company, ask)
     now = case.rx.now_ms
-    if row is not None and approvals.permits(row, ask, now):
+    if row is not None and approval_rules.permits(row, ask, now):
         case.then("approval.use", row.id)
         return None
     if row is not None and row.status is Status.REJECTED and now < row.expires_ms:
@@ -112,7 +113,7 @@ def _about(case: Case, agent: str) -> TaskFacts | None:
 
 
 def _named(case: Case) -> Approval | None:
-    return approvals.find(
+    return approval_queries.find(
         case.rx, case.action.company, case.action.target.removeprefix("approval:")
     )
 

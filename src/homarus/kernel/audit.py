@@ -13,6 +13,7 @@ import msgspec
 from homarus.base.errors import NotFound
 from homarus.kernel import receipts
 from homarus.kernel.keys import public_key
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Row, Rx
 
 FORMAT: Final = "homarus-audit/1"
@@ -117,7 +118,7 @@ def page(
     before = _seal_before(rx, company_no, after_seal)
     seals, more = _fitting(rx, company_no, after_seal, before.last_seq, limit)
     last = seals[-1].last_seq if seals else before.last_seq
-    rows = _receipts(rx, company_no, before.last_seq, last if more else 2**62)
+    rows = _receipts(rx, company_no, before.last_seq, last if more else ABOVE_ALL)
     lines: list[ReceiptLine | SealLine | End] = []
     at = 0
     for seal in seals:

@@ -379,6 +379,17 @@ def spent(rx: Rx, company: str, key: str, *, limit: int) -> list[Spend]:
     return [_spend(row) for row in rows]
 
 
+def by_day(rx: Rx, company: str, subject: str, first: str, last: str) -> list[Spend]:
+    """What one subject used on each day from `first` to `last` (2026-05-01), oldest first; days
+    without any are left out."""
+    rows = rx.all(
+        _SPEND + "subject=? and period_key>=? and period_key<=? and length(period_key)=10 "
+        "order by period_key",
+        (company, subject, first, last),
+    )
+    return [_spend(row) for row in rows]
+
+
 def spent_by(rx: Rx, company: str, subjects: Sequence[str], key: str) -> dict[str, Spend]:
     """The same of named subjects, by subject; those without any are left out."""
     if not subjects:

@@ -284,14 +284,23 @@ def let_in(tx: Tx, claim: Claim, secret: Secret, *, silent: bool) -> Grant:
 
     Raises `device.not_granted`. Emits `device_paired` when something became wider.
     """
-    held = grant(tx, tx.company, claim.device, claim.role)
     if silent:
         _check_asker(tx, claim)
-        _keep(tx, claim, SILENT)
-        held = _allow(tx, claim)
+        return enroll(tx, claim, secret, SILENT)
+    held = grant(tx, tx.company, claim.device, claim.role)
     if held is None:
         raise Refused("device.not_granted", "the device is not paired in this role",
                       "Connect again: it then asks to be let in.", rule="identity")  # fmt: skip
+    return _with_token(tx, held, secret)
+
+
+def enroll(tx: Tx, claim: Claim, secret: Secret, via: str) -> Grant:
+    """Grant a device what it claims, with a token. Whether it may have that is decided before."""
+    _keep(tx, claim, via)
+    return _with_token(tx, _allow(tx, claim), secret)
+
+
+def _with_token(tx: Tx, held: Grant, secret: Secret) -> Grant:
     if held.token is not None and _live(tx, held.token):
         return held
     return _mint(tx, held, secret)

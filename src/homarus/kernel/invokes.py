@@ -15,8 +15,8 @@ import msgspec
 from homarus.base.action import Effect, Outcome
 from homarus.base.canonical import canonical
 from homarus.base.errors import Busy, Conflict, Invalid, Refused, Unavailable
-from homarus.kernel import approvals, receipts, surfaces
-from homarus.kernel.approvals import Approval, Status
+from homarus.kernel import approval_queries, approvals, receipts, surfaces
+from homarus.kernel.approval_rows import Approval, Status
 from homarus.store.port import Row, Rx, Tx
 
 CAPABILITY: Final = "node.invoke"
@@ -171,7 +171,7 @@ def _check(tx: Tx, new: New) -> None:
 
 
 def _approved(tx: Tx, ref: str, new: New) -> Approval:
-    row = approvals.find(tx, tx.company, ref)
+    row = approval_queries.find(tx, tx.company, ref)
     fits = (
         row is not None
         and (row.capability, row.target) == (EXEC_COMMAND, f"node:{new.device}")

@@ -1,8 +1,8 @@
 """The kernel as the store calls it: judge, record, seal (see `homarus.store.port.Governor`)."""
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -20,6 +20,14 @@ from homarus.store.unit import UnitTx
 MAX_FOLDED: Final = 1_000
 
 Applier = Callable[[Tx, Verdict], Mapping[str, Any]]
+
+
+class Follower(Protocol):
+    """What is to follow from what units emit (`flows.mirroring.Mirroring`)."""
+
+    def follow(self, tx: Tx, emitted: Sequence[tuple[str, str, dict[str, Any] | None]]) -> None: ...
+
+    def forget(self) -> None: ...
 
 
 class _Fold(msgspec.Struct):
@@ -59,10 +67,14 @@ class Kernel:
     the company has at the time; `_folding` guards what several of them, or the loop, walk over.
     """
 
-    def __init__(self, facts: Facts, master: MasterKey, applier: Applier = no_consequences) -> None:
+    def __init__(
+        self, facts: Facts, master: MasterKey, applier: Applier = no_consequences,
+        follower: Follower | None = None,
+    ) -> None:  # fmt: skip
         self._facts = facts
         self._keys = CompanyKeys(master)
         self._applier = applier
+        self._follower = follower
         self._folds: dict[tuple[str, str, str, str], _Fold] = {}
         self._folding = threading.Lock()
         self.unknown_identities = 0
@@ -76,6 +88,10 @@ class Kernel:
 
     def apply(self, tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
         return self._applier(tx, verdict)
+
+    def follow(self, tx: Tx, emitted: Sequence[tuple[str, str, dict[str, Any] | None]]) -> None:
+        if self._follower is not None:
+            self._follower.follow(tx, emitted)
 
     def record(
         self, tx: Tx, verdict: Verdict, *, changed: bool, failure: HomarusError | None
@@ -166,3 +182,5 @@ class Kernel:
         with self._folding:
             self._folds.clear()
         self._keys.forget()
+        if self._follower is not None:
+            self._follower.forget()

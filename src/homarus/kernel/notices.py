@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from homarus.kernel import approvals
+from homarus.kernel import approval_queries
 from homarus.store.port import Row, Rx, Tx
 
 MAX_ATTEMPTS: Final = 5
@@ -59,7 +59,7 @@ def attempt(tx: Tx, notice: str) -> Notice | None:
     if row is None:
         return None
     found = _notice(row)
-    asked = approvals.by_id(tx, tx.company, found.approval)
+    asked = approval_queries.by_id(tx, tx.company, found.approval)
     if asked is None or not asked.open(tx.now_ms):
         _end(tx, found.id, "dropped", "it was answered before")
         return None

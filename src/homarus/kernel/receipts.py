@@ -26,9 +26,10 @@ from homarus.base.canonical import canonical_row
 from homarus.base.clock import iso_ms
 from homarus.base.ids import Kind, from_blob, is_uuid, receipt_id, row_address, to_blob
 from homarus.base.redact import redact_tokens
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Row, Rx, Tx
 
-RULES_VERSION: Final = 5
+RULES_VERSION: Final = 6
 """Goes up with every change of the interceptor table or of the built-in capabilities."""
 
 FOLD_MS: Final = 60_000
@@ -248,7 +249,7 @@ def listed(
     """Newest first, a keyset page by `seq`."""
     rows = rx.all(
         select_sql("company_no=? and seq<?", "seq desc limit ?"),
-        (company_no, before if before is not None else 2**62, limit),
+        (company_no, before if before is not None else ABOVE_ALL, limit),
     )
     return [present(company, company_no, row) for row in rows]
 

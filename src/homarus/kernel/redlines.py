@@ -32,6 +32,9 @@ def r1_ssot_authority(case: Case) -> Judgement:
 
 OUTBOX: Final = "outbox"
 """The daemon's worker that carries changes to mirrors."""
+CRON: Final = "cron"
+"""The daemon's worker of jobs. A firing is a claim on its run row, which the unit holds by its
+fence; what a job runs was said by an operator (design, 6)."""
 
 MIRRORS: Final = "mirrors"
 _LOCAL: Final = {
@@ -83,10 +86,10 @@ def r3_async_dual_write(case: Case) -> Judgement:
 
 
 def _claimed(case: Case) -> Judgement:
-    """An external write of an agent is part of a task that it holds."""
+    """An external write of an agent is part of a task that it holds, or of a firing of its job."""
     if case.builtin is not None or not case.by_agent or case.effect is not Effect.EXTERNAL_WRITE:
         return None
-    if case.held() is not None:
+    if case.action.system == CRON or case.held() is not None:
         return None
     return case.refuse(
         "R3.unclaimed",

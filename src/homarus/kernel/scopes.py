@@ -2,7 +2,7 @@
 4). Pure. A scope narrows a role, it never widens it: the kernel judges the role all the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 READ: Final = "operator.read"
@@ -48,8 +48,9 @@ def closure(scopes: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def covers(scopes: Iterable[str], needed: str) -> bool:
-    return needed in closure(scopes)
+def covers(scopes: Collection[str], needed: str) -> bool:
+    """Whether one of them is `needed` or implies it."""
+    return needed in scopes or any(needed in IMPLIES.get(scope, ()) for scope in scopes)
 
 
 def role_for(scopes: Iterable[str]) -> str:

@@ -63,6 +63,18 @@ def by_id(rx: Rx, token: str) -> Token | None:
     return None if row is None else Token(*row)
 
 
+def of_person(rx: Rx, company: str, name: str) -> Token | None:
+    """The one live token of an operator of that name, the company's or the instance's; None also
+    where there are several. A device's is nobody's."""
+    rows = rx.all(
+        f"select {_COLUMNS} from token t where t.kind='operator' and t.scope<>? and t.name=? "  # noqa: S608
+        "and t.company in (?, '') and t.revoked_ms is null limit 10",
+        (DEVICE, name, company),
+    )
+    live = [token for token in (Token(*row) for row in rows) if token.live(rx.now_ms)]
+    return live[0] if len(live) == 1 else None
+
+
 def listed(rx: Rx, company: str, limit: int, kind: str = "") -> list[Token]:
     """Newest first, the revoked ones too. `kind` "": of every kind."""
     rows = rx.all(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from homarus.base.action import VerdictKind
 from homarus.base.errors import Invalid
 from homarus.base.ids import Kind, event_id, from_blob, row_address, time_of, to_blob
-from homarus.kernel import approvals
+from homarus.kernel import approval_queries, approval_rules
 from homarus.kernel.receipts import Receipt, about, present, select_sql
 from homarus.store.port import Row, Rx
 
@@ -176,11 +176,11 @@ def approval_of(rx: Rx, receipt: Receipt) -> dict[str, Any] | None:
         "order by no desc limit 1",
         (
             receipt.company, agent, receipt.capability, receipt.target,
-            approvals.payload_of(digest), time_of(receipt.id),
+            approval_rules.payload_of(digest), time_of(receipt.id),
         ),
     )  # fmt: skip
-    found = None if row is None else approvals.by_id(rx, receipt.company, row[0])
+    found = None if row is None else approval_queries.by_id(rx, receipt.company, row[0])
     if found is None:
         return None
-    by = approvals.who_decided(rx, found)
+    by = approval_queries.who_decided(rx, found)
     return {"id": found.id, "number": found.number, "status": found.status, "by": by}

@@ -7,6 +7,7 @@ import msgspec
 
 from homarus.base.action import Effect, VerdictKind
 from homarus.kernel.trust_rules import KINDS
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 MAX_NOTE: Final = 500
@@ -159,10 +160,8 @@ def changed(
 
 def changes(rx: Rx, agent: str, *, limit: int, before: int | None = None) -> list[Change]:
     """Newest first; `before` is the `no` of the last one seen."""
-    rows = rx.all(
-        f"select {_CHANGE} from trust_change where agent=? and no<? order by no desc limit ?",  # noqa: S608
-        (agent, before if before is not None else 2**62, limit),
-    )
+    select = f"select {_CHANGE} from trust_change where agent=?"  # noqa: S608
+    rows = newest(rx, select, (agent,), limit=limit, before=before)
     return [_change(row) for row in rows]
 
 

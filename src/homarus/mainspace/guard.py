@@ -25,6 +25,9 @@ from homarus.store.port import Store
 
 log = structlog.get_logger("mainspace")
 
+SHARE: Final = 0.02
+"""Of the time that looking may take: many companies are looked at less often."""
+MAX_POLL_S: Final = 10.0
 LEAST_S: Final = 0.2
 """Between two rounds, however many events come."""
 
@@ -54,19 +57,23 @@ class Guard:
         """What fails is logged and tried again: guarding never ends the daemon."""
         undo = self._store.listen(self._listen)
         checked = polled = float("-inf")
+        poll_s = self._periods.poll_s
         try:
             while True:
                 now = time.monotonic()
                 full = now - checked >= self._periods.hash_s
-                poll = full or now - polled >= self._periods.poll_s
+                poll = full or now - polled >= poll_s
                 checked, polled = now if full else checked, now if poll else polled
                 try:
                     await self._round(full=full, poll=poll)
                 except Exception as error:
                     log.error("guard_failed", exc_info=error)
+                if poll:
+                    took_s = time.monotonic() - now
+                    poll_s = max(self._periods.poll_s, min(took_s / SHARE, MAX_POLL_S))
                 ended, self._ended = self._ended, asyncio.Event()
                 ended.set()
-                await self._pause(polled + self._periods.poll_s - time.monotonic())
+                await self._pause(polled + poll_s - time.monotonic())
         finally:
             undo()
 

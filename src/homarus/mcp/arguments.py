@@ -41,6 +41,13 @@ WORDS: Final[dict[str, dict[str, Any]]] = {
     "get_knowledge_context.agentId": _says("Of this agent: its id."),
     "get_agent.agentId": _says("The agent's id."),
     "update_agent.agentId": _says("The agent's id."),
+    # calendar and wiki
+    "from": _text("Not over before this time, as 2026-01-02T03:04:05Z."),
+    "to": _text("Begun before this time, as 2026-01-02T03:04:05Z."),
+    "list_events.taskId": _says("Only events of this task: id or number, such as T-192."),
+    "docId": _says("A wiki document: id or number, such as W-7."),
+    "parentId": _says("Only directly below this document: id, number, or root."),
+    "version": _says("A kept version instead of the newest.", type="integer", minimum=1),
     # tasks
     "taskId": _says("A task: id or number, such as T-192."),
     "list_threads.taskId": _says("Only threads about this task: its id."),

@@ -24,6 +24,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
 from homarus import __version__
+from homarus.base import tls
 from homarus.base.errors import TooLarge
 from homarus.mcp.instructions import INSTRUCTIONS
 
@@ -47,7 +48,9 @@ async def serve(url: str, headers: Mapping[str, str]) -> None:
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, lines.end)
     sent = httpx2.Headers(dict(headers), encoding="utf-8")
-    async with httpx2.AsyncClient(base_url=url, headers=sent, timeout=TIMEOUT_S) as http:
+    async with httpx2.AsyncClient(
+        base_url=url, headers=sent, timeout=TIMEOUT_S, verify=tls.of(url, trust_env=True)
+    ) as http:
         server = _server(Daemon(http))
         async with stdio_server(stdin=cast(Any, lines)) as (reads, writes):
             await server.run(reads, writes, server.create_initialization_options())

@@ -106,6 +106,22 @@ TOOLS: Final[tuple[Tool, ...]] = (
         takes=("projectId", "goal", *_PROJECT), names={"projectId": "id"},
         destructive=True, idempotent=True,
     ),
+    # calendar and wiki
+    Tool(
+        name="list_events", method="GET", path="/calendar/events", title="List calendar events",
+        about="The company's calendar by start; `from` and `to` narrow to what overlaps.",
+        takes=("from", "to", "taskId", *_PAGE),
+    ),
+    Tool(
+        name="search_docs", method="GET", path="/wiki/docs", title="Search the wiki",
+        about="Wiki documents, newest first, without their texts.",
+        takes=("search", "parentId", *_PAGE),
+    ),
+    Tool(
+        name="get_doc", method="GET", path="/wiki/docs/{id}", title="Read a wiki document",
+        about="One wiki document with its text and version.",
+        takes=("docId", "version"), names={"docId": "id"},
+    ),
     # talk
     Tool(
         name="send_message", method="POST", path="/messages/send", title="Send a message",

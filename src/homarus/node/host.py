@@ -14,13 +14,15 @@ from typing import Any, Final
 import msgspec
 
 from homarus import __version__
-from homarus.base.errors import HomarusError
+from homarus.base.errors import HomarusError, Refused
 from homarus.base.process import ProcessHandle
+from homarus.gateway.ws import setup_text
 from homarus.gateway.ws.frames import PROTOCOL
-from homarus.node import commands, wire
+from homarus.gateway_client import wire
+from homarus.gateway_client.identity import Identity
+from homarus.gateway_client.wire import Doc, Refusal, Wire
+from homarus.node import commands
 from homarus.node.commands import Machine
-from homarus.node.identity import Identity
-from homarus.node.wire import Doc, Refusal, Wire
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
@@ -34,11 +36,19 @@ Say = Callable[[str, dict[str, Any]], None]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`token`: the gateway's or a person's; "" after the node was paired once."""
+    """`token`: the gateway's or a person's; "" after the node was paired once. `bootstrap`: the
+    bootstrap token of a set-up code, which is tried first."""
 
     url: str
     token: str
     name: str
+    bootstrap: str = ""
+
+
+def invited(code: str, name: str, url: str | None, token: str) -> Settings:
+    """What a set-up code says; `url`: not there, but here. Raises `device.code`."""
+    offer = setup_text.offer_of(code)
+    return Settings(url or offer.url, token, name, offer.bootstrap_token)
 
 
 class Host:
@@ -53,10 +63,11 @@ class Host:
         self._machine = machine
         self._say = say
         self._chance = chance
+        self._bootstrap = settings.bootstrap
         self._running: dict[str, ProcessHandle | None] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Raises `device.code_invalid` where a set-up code is all that it has."""
         loop = asyncio.get_running_loop()
         failed = 0
         while True:
@@ -64,11 +75,26 @@ class Host:
             try:
                 await self._connection()
             except HomarusError as error:
+                if self._used_up(error):
+                    continue
                 failed = 1 if loop.time() - began >= STEADY_S else failed + 1
                 pause_s = pause(failed, self._chance())
                 about = {"code": error.code, "why": error.message, "againInS": round(pause_s, 1)}
                 self._say("gone", about | _hint(error))
             await asyncio.sleep(pause_s)
+
+    def _used_up(self, error: HomarusError) -> bool:
+        """Whether it was about the set-up code, and there is a token to go on with: a node that is
+        started again is given the same words. Raises `device.code_invalid`."""
+        about = error.details if isinstance(error, Refusal) else {}
+        if about.get("code") != "AUTH_BOOTSTRAP_TOKEN_INVALID" or not self._bootstrap:
+            return False
+        if not (self._identity.token() or self._settings.token):
+            raise Refused("device.code_invalid", error.message,
+                          "Have another one minted: `homarus device setup-code`.",
+                          rule="identity") from None  # fmt: skip
+        self._bootstrap = ""
+        return True
 
     async def _connection(self) -> None:
         """One, until it ends. Raises HomarusError."""
@@ -86,6 +112,7 @@ class Host:
             auth = link.hello.get("auth") or {}
             if auth.get("deviceToken"):
                 self._identity.keep_token(str(auth["deviceToken"]))
+                self._bootstrap = ""
             self._say("connected", {"url": self._settings.url, "nodeId": self._identity.id})
             working = asyncio.create_task(self._work(link, asked))
             try:
@@ -96,8 +123,9 @@ class Host:
             await listening
 
     def _hello(self, nonce: str, at_ms: int) -> Doc:
-        device_token = self._identity.token()
-        given = {"token": self._settings.token, "deviceToken": device_token}
+        given = {"token": self._settings.token, "deviceToken": self._identity.token()}
+        if self._bootstrap:
+            given = {"bootstrapToken": self._bootstrap}
         connect: Doc = {
             "minProtocol": PROTOCOL, "maxProtocol": PROTOCOL, "role": "node", "scopes": [],
             "client": {

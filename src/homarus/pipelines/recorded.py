@@ -1,4 +1,4 @@
-"""Recorded pipelines: kept here, run elsewhere; and what was reported of their runs.
+"""Recorded pipelines: kept here, run elsewhere (`recorded_runs.py`: what was reported of that).
 
 The original stores pipelines and never runs one (control-plane contract, 7). What this company runs
 itself is a governed text (`service.py`); a record never takes its place, no gate reads a record,
@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, Incomplete, Invalid, NotFound
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 PIPELINE: Final = "pipeline"
@@ -25,8 +26,6 @@ ACTIVE: Final = "active"
 RETIRED: Final = "retired"
 STATUSES: Final = (DRAFT, ACTIVE, "paused", RETIRED)
 
-RUNNING: Final = "running"
-ENDINGS: Final = ("succeeded", "failed", "partial")
 
 MAX_RECORDS: Final = 1_000
 """Of each kind."""
@@ -39,8 +38,6 @@ MAX_TEXT: Final = 10_000
 MAX_JSON: Final = 65_536
 MAX_CHOSEN: Final = 100
 MAX_CONTEXT_CHARS: Final = 200_000
-MAX_SUMMARY: Final = 10_000
-SHOWN_RUNS: Final = 20
 MAX_PAGE_BYTES: Final = 8_388_608
 """A page of records ends here, however many were asked for; its cursor goes on."""
 
@@ -52,10 +49,6 @@ _COLUMNS: Final = (
     "project, customer, agent, status, context_query, context_resources, context_tags, "
     "context_max_chars, extra, last_run_ms, last_run_status, runs, created_by, created_ms, "
     "updated_ms, deleted_ms"
-)
-_RUN: Final = (
-    "id, no, company, pipeline, status, summary, stats, reported_by, started_ms, ended_ms, "
-    "created_ms"
 )
 
 
@@ -128,26 +121,6 @@ class Change(msgspec.Struct, frozen=True):
     extra: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
-class RecordedRun(msgspec.Struct, frozen=True, gc=False):
-    """A row of `recorded_run`: what a runtime said of a run of its own."""
-
-    id: str
-    no: int
-    company: str
-    pipeline: str
-    status: str
-    summary: str | None
-    stats: dict[str, Any] | None
-    reported_by: str
-    started_ms: int
-    ended_ms: int | None
-    created_ms: int
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ENDINGS
-
-
 _steps: Final = msgspec.json.Decoder(list[Step]).decode
 
 
@@ -156,12 +129,6 @@ def _record(row: Row) -> Record:
     values[8], values[9] = json.loads(row[8]), _steps(row[9])
     values[16], values[17], values[19] = (json.loads(row[i]) for i in (16, 17, 19))
     return Record(*values)
-
-
-def _run(row: Row) -> RecordedRun:
-    values = list(row)
-    values[6] = None if row[6] is None else json.loads(row[6])
-    return RecordedRun(*values)
 
 
 # -- reading -------------------------------------------------------------------------------
@@ -207,14 +174,12 @@ def listed(
     project: str | None = None,
 ) -> list[Record]:
     """Newest first; `before` is the `no` of the last one seen."""
-    wanted = {"name": name, "status": status, "project": project}
-    given = {column: value for column, value in wanted.items() if value}
-    more = "".join(f" and {column}=?" for column in given)
-    rows = rx.all(
-        f"select {_COLUMNS} from recorded_pipeline where company=? and kind=? "  # noqa: S608
-        f"and deleted_ms is null and no<?{more} order by no desc limit ?",
-        (company, kind, before if before is not None else 2**62, *given.values(), limit),
+    select = (
+        f"select {_COLUMNS} from recorded_pipeline "  # noqa: S608
+        "where company=? and kind=? and deleted_ms is null"
     )
+    filters = {"name=?": name or None, "status=?": status or None, "project=?": project or None}
+    rows = newest(rx, select, (company, kind), filters, limit=limit, before=before)
     return [_record(row) for row in rows]
 
 
@@ -235,17 +200,6 @@ def page(
     if len(found) > limit:
         return found[:limit], found[limit].no + 1
     return found, before if more else None
-
-
-def runs(
-    rx: Rx, record: str, *, limit: int = SHOWN_RUNS, before: int | None = None
-) -> list[RecordedRun]:
-    """Newest first."""
-    rows = rx.all(
-        f"select {_RUN} from recorded_run where pipeline=? and no<? order by no desc limit ?",  # noqa: S608
-        (record, before if before is not None else 2**62, limit),
-    )
-    return [_run(row) for row in rows]
 
 
 # -- rules ---------------------------------------------------------------------------------
@@ -380,91 +334,3 @@ def delete(tx: Tx, before: Record) -> Record:
     tx.run("update recorded_pipeline set deleted_ms=? where id=?", (tx.now_ms, before.id))
     tx.emit(f"{before.kind}_forgotten", before.id, {"name": before.name})
     return msgspec.structs.replace(before, deleted_ms=tx.now_ms)
-
-
-# -- runs ----------------------------------------------------------------------------------
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What a runtime says of a run; `run` None: a new one."""
-
-    status: str
-    run: str | None = None
-    summary: str | None = None
-    stats: dict[str, Any] | None = None
-    started_ms: int | None = None
-    ended_ms: int | None = None
-
-
-def report(tx: Tx, record: Record, said: Report) -> RecordedRun:
-    """A run begins, ends, or both at once. The same ending said again changes nothing.
-
-    Raises `pipeline.retired`, `pipeline.run_unknown`, `pipeline.run_ended`, `pipeline.run_*`.
-    """
-    stats = None if said.stats is None else msgspec.json.encode(said.stats).decode()
-    if said.status not in (RUNNING, *ENDINGS):
-        raise wrong("run_status", f"no status {said.status[:40]!r}",
-                     f"`{RUNNING}`, or one of {', '.join(ENDINGS)}.")  # fmt: skip
-    if len(said.summary or "") > MAX_SUMMARY or len((stats or "").encode()) > MAX_JSON:
-        raise wrong("run_text", "summary or stats are too long",
-                     f"At most {MAX_SUMMARY} characters and {MAX_JSON} bytes.")  # fmt: skip
-    if said.run is None:
-        return _begin(tx, record, said, stats)
-    return _go_on(tx, record, _need_run(tx, record, said.run), said, stats)
-
-
-def _need_run(rx: Rx, record: Record, run: str) -> RecordedRun:
-    row = rx.one(
-        f"select {_RUN} from recorded_run where id=? and pipeline=?",  # noqa: S608
-        (run.lower(), record.id),
-    )
-    if row is None:
-        raise NotFound("pipeline.run_unknown", f"no run {run[:80]!r} of it", "See GET …/runs.")
-    return _run(row)
-
-
-def _begin(tx: Tx, record: Record, said: Report, stats: str | None) -> RecordedRun:
-    if record.status == RETIRED:
-        raise Conflict("pipeline.retired", f"{record.name} is retired", "Set its status first.")
-    run = tx.new_id()
-    ended = said.status in ENDINGS
-    tx.run(
-        f"insert into recorded_run({_RUN}) values(?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            run, tx.number("recorded_run"), tx.company, record.id, said.status, said.summary, stats,
-            tx.actor.key, tx.now_ms if said.started_ms is None else said.started_ms,
-            (said.ended_ms or tx.now_ms) if ended else None, tx.now_ms,
-        ),
-    )  # fmt: skip
-    tx.run("update recorded_pipeline set runs=runs+1 where id=?", (record.id,))
-    return _told(tx, record, run, said.status)
-
-
-def _go_on(
-    tx: Tx, record: Record, before: RecordedRun, said: Report, stats: str | None
-) -> RecordedRun:
-    if before.ended:
-        if said.status == before.status and said.summary in (None, before.summary):
-            return before
-        raise Conflict(
-            "pipeline.run_ended", f"the run {before.status} already", "Start another run."
-        )
-    ended = said.status in ENDINGS
-    tx.run(
-        "update recorded_run set status=?, summary=coalesce(?, summary), stats=coalesce(?, stats), "
-        "ended_ms=? where id=?",
-        (
-            said.status, said.summary, stats, (said.ended_ms or tx.now_ms) if ended else None,
-            before.id,
-        ),
-    )  # fmt: skip
-    return _told(tx, record, before.id, said.status)
-
-
-def _told(tx: Tx, record: Record, run: str, status: str) -> RecordedRun:
-    tx.run(
-        "update recorded_pipeline set last_run_ms=?, last_run_status=? where id=?",
-        (tx.now_ms, status, record.id),
-    )
-    tx.emit("pipeline_run_reported", record.id, {"run": run, "status": status})
-    return _need_run(tx, record, run)

@@ -5,7 +5,7 @@ change in the unit that changes the row.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +14,12 @@ from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid, numbered
 from homarus.base.redact import redact_tokens
 from homarus.records import folders, quota, rules, versions
+from homarus.records.artifact_fields import ArtifactChange, Content, NewArtifact, checked
 from homarus.records.folders import Scope
 from homarus.records.versions import Version
+from homarus.store.paging import newest, when
 from homarus.store.port import Row, Rx, Tx
 
-MAX_METADATA_BYTES: Final = 65_536
-MAX_TEXT: Final = 2_000
 MAX_OF_TASK: Final = 1_000
 MAX_SEARCHED: Final = 10_000
 """Rows that one page of a search looks at; its cursor goes on from there."""
@@ -76,62 +76,6 @@ class Artifact(msgspec.Struct, frozen=True, gc=False):
     @property
     def scope(self) -> Scope:
         return Scope(self.project, self.customer, self.agent)
-
-
-class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be recorded; links are ids that exist in the company. See `create`.
-
-    `folder` by id or number; `preview`: how a stored text begins.
-    """
-
-    kind: str
-    content_type: str
-    project: str | None = None
-    task: str | None = None
-    customer: str | None = None
-    agent: str | None = None
-    title: str | None = None
-    artifact_class: str = "working_file"
-    importance: str | None = None
-    filename: str | None = None
-    sha256: str | None = None
-    size_bytes: int = 0
-    stored: bool = False
-    storage_url: str | None = None
-    source_kind: str | None = None
-    source_ref: str | None = None
-    visibility: str = "private"
-    is_canonical: bool = False
-    metadata: dict[str, Any] = {}
-    retention_policy: str | None = None
-    folder: str | None = None
-    preview: str | None = None
-
-
-class ArtifactChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller sets; UNSET leaves it. `folder` None: in no folder."""
-
-    title: str | msgspec.UnsetType | None = msgspec.UNSET
-    kind: str | msgspec.UnsetType = msgspec.UNSET
-    artifact_class: str | msgspec.UnsetType = msgspec.UNSET
-    importance: str | msgspec.UnsetType | None = msgspec.UNSET
-    content_type: str | msgspec.UnsetType = msgspec.UNSET
-    filename: str | msgspec.UnsetType = msgspec.UNSET
-    visibility: str | msgspec.UnsetType = msgspec.UNSET
-    is_canonical: bool | msgspec.UnsetType = msgspec.UNSET
-    metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    retention_policy: str | msgspec.UnsetType | None = msgspec.UNSET
-    folder: str | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class Content(msgspec.Struct, frozen=True):
-    """A new content, on disk by now; `preview` as in `NewArtifact`."""
-
-    sha256: str
-    size_bytes: int
-    content_type: str
-    filename: str
-    preview: str | None
 
 
 def _artifact(row: Row) -> Artifact:
@@ -200,29 +144,19 @@ def listed(
     """Newest first, without metadata; `filters` by the keys of `_EQUAL`; `before`: the `no` of the
     last one seen, `floor` the least; `loose`: only those in no folder; from `since_ms` until before
     `until_ms`."""
-    where = ["company=?", "deleted_ms is null", "no<?", "no>=?"]
-    params: list[Any] = [company, before if before is not None else 2**62, floor]
-    for key, value in filters.items():
-        where.append(f"{_EQUAL[key]}=?")
-        params.append(value)
-    if since_ms is not None:
-        where.append("created_ms>=?")
-        params.append(since_ms)
-    if until_ms is not None:
-        where.append("created_ms<?")
-        params.append(until_ms)
-    if loose:
-        where.append("folder is null")
-    if search:
-        where.append(
-            "exists(select 1 from artifact_text t where t.artifact=artifact.id "
-            "and t.search like ? escape '!')"
-        )
-        params.append(rules.containing(search))
-    rows = rx.all(
-        f"select {_LISTED} from artifact where {' and '.join(where)} order by no desc limit ?",  # noqa: S608
-        (*params, limit),
+    found = (
+        "exists(select 1 from artifact_text t where t.artifact=artifact.id "
+        "and t.search like ? escape '!')"
     )
+    select = f"select {_LISTED} from artifact where company=? and deleted_ms is null and no>=?"  # noqa: S608
+    conditions: dict[str, Any] = {
+        **{f"{_EQUAL[key]}=?": value for key, value in filters.items()},
+        "created_ms>=?": since_ms,
+        "created_ms<?": until_ms,
+        **when("folder is null", loose),
+        found: rules.containing(search) if search else None,
+    }
+    rows = newest(rx, select, (company, floor), conditions, limit=limit, before=before)
     return [_artifact(row) for row in rows]
 
 
@@ -258,34 +192,6 @@ def of_task(rx: Rx, task: str) -> list[tuple[str, str]]:
 
 # -- writing -------------------------------------------------------------------------------
 
-_CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "kind": lambda value: rules.word(value, "kind"),
-    "content_type": rules.content_type,
-    "artifact_class": lambda value: rules.one_of(value, rules.CLASSES, "artifact.class"),
-    "importance": lambda value: rules.one_of(value, rules.IMPORTANCES, "artifact.importance"),
-    "visibility": lambda value: rules.one_of(value, rules.VISIBILITIES, "artifact.visibility"),
-    "filename": rules.file_name,
-    "sha256": rules.checksum,
-}
-_TEXTS: Final = ("title", "storage_url", "source_kind", "source_ref", "retention_policy")
-
-
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of fields, each as it is kept. Raises `artifact.*`, naming the field."""
-    for field in _TEXTS:
-        if len(values.get(field) or "") > MAX_TEXT:
-            raise Invalid(f"artifact.{field}", f"{field} is too long", f"At most {MAX_TEXT}.")
-    if len(msgspec.json.encode(values.get("metadata", {}))) > MAX_METADATA_BYTES:
-        raise Invalid(
-            "artifact.metadata", "metadataJson is too large", f"At most {MAX_METADATA_BYTES} bytes."
-        )
-    if not 0 <= values.get("size_bytes", 0) < 2**53:
-        raise Invalid("artifact.size", "sizeBytes is out of range", "Send the size in bytes.")
-    for field, check in _CHECKS.items():
-        if values.get(field) is not None:
-            values[field] = check(values[field])
-    return values
-
 
 def create(tx: Tx, new: NewArtifact) -> Artifact:
     """Record an artifact. A `stored` one's content is on disk by now. Emits `artifact_created`.
@@ -293,7 +199,7 @@ def create(tx: Tx, new: NewArtifact) -> Artifact:
     In a folder it belongs to whom the folder does. Raises `artifact.quota`, `folder.unknown`,
     `folder.scope` and `artifact.<field>`.
     """
-    values = _checked(msgspec.structs.asdict(new))
+    values = checked(msgspec.structs.asdict(new))
     new = msgspec.structs.replace(new, **values)
     scope, folder = Scope(new.project, new.customer, new.agent), new.folder
     if folder is not None:
@@ -336,7 +242,7 @@ def update(tx: Tx, ref: str, change: ArtifactChange) -> Artifact:
     its class has it. Raises `artifact.unknown`, `artifact.nothing`, `folder.*`, `artifact.<field>`.
     """
     row = need(tx, tx.company, ref)
-    values = _checked(
+    values = checked(
         {
             field: getattr(change, field)
             for field in change.__struct_fields__
@@ -390,8 +296,8 @@ def replace(tx: Tx, ref: str, content: Content) -> Artifact:
             f"{row.number} is a reference; its content is kept elsewhere",
             "See its `storageUrl`, or upload the file as an artifact of its own.",
         )
-    checked = _checked(msgspec.structs.asdict(content))
-    name, kind = checked["filename"], checked["content_type"]
+    given = checked(msgspec.structs.asdict(content))
+    name, kind = given["filename"], given["content_type"]
     if (content.sha256, name, kind) == (row.sha256, row.filename, row.content_type):
         return row
     freed = versions.keep(

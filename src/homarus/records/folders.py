@@ -16,6 +16,7 @@ import msgspec
 from homarus.base.errors import Conflict, Invalid, NotFound
 from homarus.base.ids import is_uuid, numbered
 from homarus.records import rules
+from homarus.store.paging import newest, when
 from homarus.store.port import Row, Rx, Tx
 
 MAX_DEPTH: Final = 16
@@ -163,23 +164,15 @@ def listed(
     search: str = "",
 ) -> list[Folder]:
     """Newest first; `filters` by columns of `_EQUAL`; `before`: the `no` of the last one seen."""
-    where = ["company=?", "deleted_ms is null", "no<?"]
-    params: list[Any] = [company, before if before is not None else 2**62]
-    if roots:
-        where.append("parent is null")
-    for column, value in filters.items():
-        if column not in _EQUAL:
-            raise AssertionError(f"folders are not listed by {column}")
-        where.append(f"{column}=?")
-        params.append(value)
-    if search:
-        where.append("search like ? escape '!'")
-        params.append(rules.containing(search))
-    rows = rx.all(
-        f"select {_COLUMNS} from artifact_folder where {' and '.join(where)} "  # noqa: S608
-        "order by no desc limit ?",
-        (*params, limit),
-    )
+    if not filters.keys() <= _EQUAL:
+        raise AssertionError(f"folders are not listed by {sorted(filters.keys() - _EQUAL)}")
+    select = f"select {_COLUMNS} from artifact_folder where company=? and deleted_ms is null"  # noqa: S608
+    conditions: dict[str, Any] = {
+        **when("parent is null", roots),
+        **{f"{column}=?": value for column, value in filters.items()},
+        "search like ? escape '!'": rules.containing(search) if search else None,
+    }
+    rows = newest(rx, select, (company,), conditions, limit=limit, before=before)
     return [_folder(row) for row in rows]
 
 

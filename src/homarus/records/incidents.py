@@ -8,6 +8,7 @@ import msgspec
 from homarus.base.errors import Invalid, NotFound
 from homarus.base.ids import is_uuid, numbered
 from homarus.records import rules
+from homarus.store.paging import newest
 from homarus.store.port import Row, Rx, Tx
 
 MAX_SUMMARY: Final = 10_000
@@ -90,21 +91,9 @@ def listed(
     project: str | None = None,
 ) -> list[Incident]:
     """Newest first; `before` is the `no` of the last one seen."""
-    where = ["company=?", "deleted_ms is null", "no<?"]
-    params: list[Any] = [company, before if before is not None else 2**62]
-    for column, value in (
-        ("status", status),
-        ("severity", severity),
-        ("task", task),
-        ("project", project),
-    ):
-        if value is not None:
-            where.append(f"{column}=?")
-            params.append(value)
-    rows = rx.all(
-        f"select {_COLUMNS} from incident where {' and '.join(where)} order by no desc limit ?",  # noqa: S608
-        (*params, limit),
-    )
+    select = f"select {_COLUMNS} from incident where company=? and deleted_ms is null"  # noqa: S608
+    filters = {"status=?": status, "severity=?": severity, "task=?": task, "project=?": project}
+    rows = newest(rx, select, (company,), filters, limit=limit, before=before)
     return [_incident(row) for row in rows]
 
 

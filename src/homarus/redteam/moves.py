@@ -172,6 +172,43 @@ def reaches_for_the_mirror(rng: random.Random, world: World) -> Request:
     return Request("POST", "/calls", body, _voice(rng), must="refused")
 
 
+@move
+def writes_to_a_mirror_herself(rng: random.Random, world: World) -> Request:
+    """The outbox's own acts, and capabilities that aim at its targets."""
+    capability = rng.choice(("mirror.push", "mirror.settle", "lark.write", "files.count",
+                             "web.fetch", "egress.open"))  # fmt: skip
+    target = rng.choice(("mirror:webhook/board", "mirror:obsidian/vault", "mirror:", "mirrors:x",
+                         "MIRROR:webhook/board"))  # fmt: skip
+    body = {"agentId": "mallory", "capability": capability, "taskId": world.tasks["hers"],
+            "target": target, "arguments": {"act": "create", "title": EVIL_TEXT}}  # fmt: skip
+    return Request("POST", "/calls", body, _voice(rng), must="refused")
+
+
+@move
+def sets_up_a_mirror(rng: random.Random, world: World) -> Request:
+    """Her own target, or somebody else's: what it writes to, what waits for it, what it holds."""
+    config = rng.choice((
+        {"url": "https://evil.example/x", "secret": "secret://board-hook"},
+        {"url": "http://127.0.0.1:1/x", "secret": "secret://board-hook"},
+        {"path": "/etc"}, {},
+    ))  # fmt: skip
+    body = {"name": "evil", "targetType": rng.choice(("webhook", "obsidian")), "config": config}
+    name, row = rng.choice(("board", "evil", str(uuid.uuid4()))), uuid.uuid4()
+    return rng.choice((
+        Request("POST", "/mirrors", body),
+        Request("POST", "/mirrors/check", body),
+        Request("POST", f"/mirrors/{name}/check", None),
+        Request("POST", f"/mirrors/{name}/pause", {"reason": "x"}),
+        Request("POST", f"/mirrors/{name}/resume", None),
+        Request("POST", f"/mirrors/{name}/resync", None),
+        Request("POST", f"/mirrors/{name}/remove", {"drop": "x"}),
+        Request("POST", "/mirrors/conflicts/1/resolve", {"note": EVIL_TEXT}),
+        Request("POST", f"/outbox/{row}/retry", None),
+        Request("POST", f"/outbox/{row}/drop", {"reason": "x"}),
+        Request("POST", "/outbox/drop", {"mirror": name, "reason": "x"}),
+    )).at(_voice(rng))  # fmt: skip
+
+
 # -- R5 ------------------------------------------------------------------------------------
 
 

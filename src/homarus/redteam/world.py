@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import httpx2
 
+from homarus.base import tls
+
 CLIENT_TIMEOUT_S: Final = 30.0
 NAMES: Final = {
     "mallory": "coder",
@@ -81,7 +83,9 @@ def fresh_key() -> dict[str, str]:
 
 def voice(url: str, secret: str) -> httpx2.AsyncClient:
     headers = {"Authorization": f"Bearer {secret}"}
-    return httpx2.AsyncClient(base_url=url, headers=headers, timeout=CLIENT_TIMEOUT_S)
+    return httpx2.AsyncClient(
+        base_url=url, headers=headers, timeout=CLIENT_TIMEOUT_S, verify=tls.of(url)
+    )
 
 
 async def found(owner: httpx2.AsyncClient, url: str, home: Path, slug: str) -> World:

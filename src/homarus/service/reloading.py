@@ -49,6 +49,8 @@ class Reloader:
         self._watched = loaded.files
         self.waiting: tuple[str, ...] = ()
         self.problems: tuple[Problem, ...] = ()
+        self.on_taken: Callable[[str], None] = lambda digest: None
+        """Told the digest of each edit that was taken."""
         self._apply = apply
         self._restart = restart
         self._probe = probe
@@ -61,7 +63,8 @@ class Reloader:
         """Until cancelled."""
         for note in self.loaded.notes:
             log.warning("config_note", place=str(note.place), key=note.path, text=note.text)
-        await self._tell()
+        async with self._one:
+            await self._tell()
         while True:
             await asyncio.sleep(self._poll_s)
             if self.running.reload_mode != "off" and await self._settled():
@@ -71,8 +74,9 @@ class Reloader:
         """Until an edit has been looked at: the signal of whoever waits for one to count."""
         await self._looked.wait()
 
-    async def check(self) -> Plan | None:
-        """Read the files now, and do what follows. None: they are wrong, and all stays."""
+    async def check(self, *, hold: bool = False) -> Plan | None:
+        """Read the files now, and do what follows. None: they are wrong, and all stays. `hold`: a
+        restart is left to the caller."""
         async with self._one:
             self._seen = await asyncio.to_thread(self._signatures)
             try:
@@ -87,7 +91,7 @@ class Reloader:
                 }
                 await self._refuse(rejected.problems)
                 return None
-            await self._take(wanted, found)
+            await self._take(wanted, found, hold)
             return found
 
     def acceptable(self) -> None:
@@ -125,8 +129,9 @@ class Reloader:
         log.error("config_kept", text="The configuration in force stays as it was.")
         await self._tell()
 
-    async def _take(self, wanted: Loaded, found: Plan) -> None:
+    async def _take(self, wanted: Loaded, found: Plan, hold: bool) -> None:
         self.problems = ()
+        edited = wanted.digest != self.loaded.digest
         self.waiting = found.waiting
         self.running = found.settings
         self.loaded = wanted
@@ -143,7 +148,9 @@ class Reloader:
         elif found.waiting:
             log.warning("config_waits_for_restart", keys=list(found.waiting))
         await self._tell()
-        if found.restarts:
+        if edited:
+            self.on_taken(wanted.digest)
+        if found.restarts and not hold:
             self._restart()
 
     async def _tell(self) -> None:

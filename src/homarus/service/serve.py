@@ -25,6 +25,7 @@ from homarus.base.errors import HomarusError, Unavailable
 from homarus.base.logs import configure, set_level
 from homarus.config import active
 from homarus.config.read import Loaded
+from homarus.config.reload import Plan
 from homarus.config.schema import Settings
 from homarus.flows import first_start
 from homarus.service import notify, restart
@@ -78,6 +79,8 @@ class Service:
             self.reloader = Reloader(
                 loaded, self.apply, self.restart_asked.set, _probe, poll_s=poll_s
             )
+            self.reloader.on_taken = app.talk.settings_changed
+        app.talk.attach(self)
         self._server: _Quiet | None = None
         self._listener: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -149,6 +152,16 @@ class Service:
                     await self._serving
                     raise Unavailable("serve.start", "the server ended at start", "See the log.")
                 await asyncio.sleep(0.001)
+
+    async def reread(self) -> Plan | None:
+        """As after an edit, but that the caller asks for the restart. In mode `off` nothing."""
+        if self.reloader is None or self.app.settings.reload_mode == "off":
+            return None
+        return await self.reloader.check(hold=True)
+
+    def restart(self) -> None:
+        """Drain, and come back in place."""
+        self.restart_asked.set()
 
     def hurry(self) -> None:
         """End the drain now."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from xml.parsers.expat import ExpatError
 
 from homarus.base.errors import Invalid
 from homarus.service.notify import STOP_EXTRA_S
@@ -157,6 +158,7 @@ def systemd_unit(description: Description) -> str:
         ("TimeoutStopSec", description.stop_s),
         ("KillMode", "mixed"),
         ("OOMPolicy", "continue"),
+        ("Delegate", "yes"),  # the kernel counts what a run uses (backends/cgroups.py)
         ("LimitCORE", 0),
     ]
     sections = (
@@ -230,6 +232,17 @@ def is_untouched(content: bytes) -> bool:
             body = b"\n".join(lines[:number] + lines[number + 1 :])
             return hashlib.sha256(body).hexdigest() == found[1]
     return False
+
+
+def is_of(content: bytes, home: Path) -> bool:
+    """Whether an installed file, as `sealed` made it, runs the daemon of this home."""
+    if not content.startswith(b"<?xml"):
+        return f" --home {quoted(str(home))} ".encode() in content
+    try:
+        words = plistlib.loads(content).get("ProgramArguments", [])
+    except (plistlib.InvalidFileException, ValueError, ExpatError):
+        return False
+    return str(home) in words
 
 
 def stop_s(content: bytes) -> int:

@@ -79,6 +79,7 @@ class Tx(Rx, Protocol):
     actor: Actor
     admitted: Allow
     head: Head
+    trace: str | None
 
     def run(self, sql: str, params: Params = ()) -> int:
         """Execute one statement; the number of rows changed is the answer to every race."""
@@ -139,6 +140,11 @@ class Governor(Protocol):
 
     def apply(self, tx: Tx, verdict: Verdict) -> Mapping[str, Any]:
         """Bring about a verdict's consequences; what a refused caller should know of them."""
+        ...
+
+    def follow(self, tx: Tx, emitted: Sequence[tuple[str, str, dict[str, Any] | None]]) -> None:
+        """What else follows in the same transaction from the events that a unit emitted: kind,
+        subject and data of each, in order."""
         ...
 
     def record(

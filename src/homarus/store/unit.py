@@ -130,6 +130,10 @@ class UnitTx:
     def changed(self) -> bool:
         return bool(self._events)
 
+    @property
+    def emitted(self) -> list[tuple[str, str, dict[str, Any] | None]]:
+        return self._events
+
     def discard_events(self) -> None:
         self._events.clear()
 
@@ -227,7 +231,7 @@ def _allowed(
         if key is not None:
             _keep(tx, key, value)
         changed = tx.changed
-        tx.flush_events()
+        _flush(tx, governor)
         failpoint("unit.before_receipt")
         governor.record(tx, verdict, changed=changed, failure=None)
         unit.value = value
@@ -241,8 +245,15 @@ def _allowed(
         if error.consequences:
             left = msgspec.structs.replace(verdict, consequences=error.consequences)
             governor.apply(tx, left)
-            tx.flush_events()
+            _flush(tx, governor)
         unit.error = error
+
+
+def _flush(tx: UnitTx, governor: Governor) -> None:
+    """Write what was emitted, and what follows from it."""
+    if tx.changed:
+        governor.follow(tx, tx.emitted)
+    tx.flush_events()
 
 
 def _refuse(tx: UnitTx, governor: Governor, unit: Unit, verdict: Refuse | Divert) -> None:
@@ -254,7 +265,7 @@ def _refuse(tx: UnitTx, governor: Governor, unit: Unit, verdict: Refuse | Divert
             unit.value = replayed
             return
     told = governor.apply(tx, verdict)
-    tx.flush_events()
+    _flush(tx, governor)
     receipt = governor.record(tx, verdict, changed=True, failure=None)
     unit.error = refusal(verdict, receipt, told)
 

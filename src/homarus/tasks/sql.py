@@ -7,6 +7,7 @@ import msgspec
 
 from homarus.base.errors import Invalid, NotFound
 from homarus.base.ids import is_uuid, numbered
+from homarus.store.paging import among, newest, when
 from homarus.store.port import Row, Rx, Tx
 from homarus.tasks.model import TASK_COLUMNS, DoneItem, Note, Result, Spec, State, Task
 
@@ -207,25 +208,18 @@ def listed(
     before: int | None = None,
 ) -> list[tuple[Task, Spec]]:
     """Newest first, archived ones left out; `before` is the number of the last one seen."""
-    where, params = ["t.company=?", "t.seq<?"], [company, before if before is not None else 2**62]
-    if states:
-        where.append(f"t.state in ({','.join('?' * len(states))})")
-        params += [s.value for s in states]
-    else:
-        where.append("t.state<>'archived'")
-    if project is not None:
-        where.append("t.project=?")
-        params.append(project)
-    if agent is not None:
-        where.append("t.agent=?")
-        params.append(agent)
     tasks = ", ".join(f"t.{c}" for c in TASK_COLUMNS.split(", "))
     specs = ", ".join(f"s.{c}" for c in _SPEC_COLUMNS.split(", "))
-    rows = rx.all(
-        f"select {tasks}, {specs} from task t join task_spec s on s.task=t.id "  # noqa: S608
-        f"where {' and '.join(where)} order by t.seq desc limit ?",
-        (*params, limit),
+    select = (
+        f"select {tasks}, {specs} from task t join task_spec s on s.task=t.id where t.company=?"  # noqa: S608
     )
+    filters = {
+        **among("t.state", tuple(state.value for state in states)),
+        **when("t.state<>'archived'", not states),
+        "t.project=?": project,
+        "t.agent=?": agent,
+    }
+    rows = newest(rx, select, (company,), filters, limit=limit, before=before, by="t.seq")
     return [(task_of(row[:21]), _spec(row[21:])) for row in rows]
 
 

@@ -35,8 +35,8 @@ from homarus.flows import (
 from homarus.flows.turn_inbound import Inbound
 from homarus.flows.turn_models import Said
 from homarus.flows.turn_tools import Result, ToolCall
-from homarus.kernel import approvals, preflights
-from homarus.kernel.approvals import Status
+from homarus.kernel import approval_queries, preflights
+from homarus.kernel.approval_rows import Status
 from homarus.store.port import Store, Tx
 from homarus.tasks import sql as tasks
 from homarus.tasks.model import State
@@ -209,7 +209,9 @@ class Bench:
         """A call whose question was answered no is not done, nor asked for again."""
         company = self.shop.ground.company
         named = call.approval
-        row = None if named is None else await self.store.read(approvals.find, company, named)
+        row = (
+            None if named is None else await self.store.read(approval_queries.find, company, named)
+        )
         if row is None or row.status in (Status.PENDING, Status.APPROVED, Status.USED):
             return
         word = "rejected" if row.status is Status.REJECTED else "expired"

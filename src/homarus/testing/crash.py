@@ -23,12 +23,14 @@ from homarus.conversations import service as talk
 from homarus.conversations.model import Draft, Sender, SenderType
 from homarus.flows import creating
 from homarus.records import artifacts
+from homarus.records.artifact_fields import NewArtifact
 from homarus.records.blobs import Blobs
 from homarus.store import backup
 from homarus.store.port import Key, Reply, Rx, Tx
+from homarus.store.sqlite.engine import SqliteStore
 from homarus.testing.ground import ManualClock, ground
 from homarus.testing.shop import OWNER, Shop, open_shop
-from homarus.testing.stores import postgres_store, sqlite_store
+from homarus.testing.stores import postgres_store
 
 WORKERS: Final = 6
 ROUNDS: Final = 12
@@ -51,7 +53,7 @@ def say_once(tx: Tx, text: str) -> Reply:
     return Reply(201, message.id.encode())
 
 
-def record_once(tx: Tx, new: artifacts.NewArtifact) -> Reply:
+def record_once(tx: Tx, new: NewArtifact) -> Reply:
     """An idempotent upload: one key, one artifact with this title."""
     return Reply(201, artifacts.create(tx, new).id.encode())
 
@@ -122,7 +124,7 @@ class Worker:
         draft.write(title.encode() * 500)
         size = draft.size
         sha256 = await asyncio.to_thread(draft.keep)
-        new = artifacts.NewArtifact(
+        new = NewArtifact(
             kind="file", content_type="text/plain", project=self.shop.project_id,
             sha256=sha256, size_bytes=size, stored=True, filename="f", title=title,
         )  # fmt: skip
@@ -168,7 +170,7 @@ async def take_up(shop: Shop) -> None:
 async def main(home: Path, seed: int, start_ms: int, url: str = "") -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     choice = random.Random(seed)  # noqa: S311 - a seeded test
-    opener = postgres_store(url) if url else sqlite_store
+    opener = postgres_store(url) if url else SqliteStore
     async with ground(home, ManualClock(start_ms), opener) as opened:
         (home / "backups").mkdir(exist_ok=True)
         await asyncio.to_thread(Blobs(home / "blobs").start)

@@ -9,23 +9,33 @@ a restart.
 """
 
 import asyncio
+import atexit
 import itertools
+import shutil
+import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx2
 
 from homarus.app import App, Turns, build
+from homarus.base import tls
 from homarus.base.clock import Clock
+from homarus.config.channels import ChannelConfig
 from homarus.config.read import read
-from homarus.config.settings import source
+from homarus.config.settings import FILE, source
 from homarus.flows import first_start
 from homarus.service.reloading import POLL_S
 from homarus.service.serve import Service
+from homarus.testing import blank
+from homarus.testing.ground import ManualClock
+
+if TYPE_CHECKING:
+    from homarus.channels.port import Channel
 
 CLIENT_TIMEOUT_S: Final = 40.0
 """Longer than the longest poll (control-plane contract, 8.1)."""
@@ -33,6 +43,8 @@ CLIENT_TIMEOUT_S: Final = 40.0
 START_S: Final = 30.0
 
 _keys = itertools.count(1)
+_furnished: dict[int | None, Path] = {}
+"""Homes after their first start, by the time of it; None: the real time."""
 
 
 def key() -> dict[str, str]:
@@ -60,7 +72,9 @@ class Daemon:
         """A client with this token; closed with the daemon."""
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        made = httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=CLIENT_TIMEOUT_S)
+        made = httpx2.AsyncClient(
+            base_url=self.url, headers=headers, timeout=CLIENT_TIMEOUT_S, verify=tls.of(self.url)
+        )
         self._clients.append(made)
         return made
 
@@ -103,13 +117,16 @@ class Address(NamedTuple):
 
 
 @contextmanager
-def beside(home: Path, *, turns: Turns | None = None, **settings: Any) -> Iterator[Address]:
-    """A daemon in a thread with its own loop, for clients that block."""
+def beside(
+    home: Path, *, turns: Turns | None = None, channels: "Iterable[Channel]" = (), **settings: Any
+) -> Iterator[Address]:
+    """A daemon in a thread with its own loop, for clients that block. `channels` as for
+    `running`."""
     ready: Future[Address] = Future()
     stop = threading.Event()
 
     async def live() -> None:
-        async with running(home, turns=turns, **settings) as daemon:
+        async with running(home, turns=turns, channels=channels, **settings) as daemon:
             ready.set_result(Address(daemon.url, daemon.owner_token, daemon.company_token))
             await asyncio.to_thread(stop.wait)
 
@@ -133,13 +150,20 @@ def beside(home: Path, *, turns: Turns | None = None, **settings: Any) -> Iterat
 @asynccontextmanager
 async def running(
     home: Path, *, clock: Clock | None = None, turns: Turns | None = None,
-    environ: Mapping[str, str] | None = None, poll_s: float = POLL_S, **settings: Any,
+    environ: Mapping[str, str] | None = None, poll_s: float = POLL_S,
+    channels: "Iterable[Channel]" = (), first: bool = False, **settings: Any,
 ) -> AsyncIterator[Daemon]:  # fmt: skip
     """Started when entered, stopped (drained, anchored) when left. Settings by name, as flags;
-    `turns`: what turns of its agents run with; `poll_s`: how often homarus.json is looked at."""
+    `turns`: what turns of its agents run with; `poll_s`: how often homarus.json is looked at;
+    `channels`: adapters, each configured with everybody let in where the settings do not say;
+    `first`: it finds no store and makes its own, as a first start does."""
     given = {"port": 0, "drain_s": 1.0} | settings
+    if channels and "channels" not in given and not (home / FILE).exists():
+        given["channels"] = {c.id: ChannelConfig(dm_policy="open") for c in channels}
+    if not first and given.get("store", "sqlite") == "sqlite":
+        blank.lay(home)
     loaded = read(source(home, environ or {}, **given))
-    service = Service(build(loaded.settings, clock, turns), loaded, poll_s=poll_s)
+    service = Service(build(loaded.settings, clock, turns, channels), loaded, poll_s=poll_s)
     await service.start()
     daemon = Daemon(service)
     try:
@@ -147,3 +171,21 @@ async def running(
     finally:
         await daemon.close()
         await service.stop()
+
+
+@asynccontextmanager
+async def furnished(
+    home: Path, *, clock: Clock | None = None, **more: Any
+) -> AsyncIterator[Daemon]:
+    """As `running`, on a copy of a home whose first start was before: what most tests begin with.
+    All of a process have the same company and tokens."""
+    at_ms = None if clock is None else clock.now_ms()
+    if at_ms not in _furnished:
+        made = Path(tempfile.mkdtemp(prefix="homarus-home-"))
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        async with running(made / "home", clock=None if at_ms is None else ManualClock(at_ms)):
+            pass
+        _furnished[at_ms] = made / "home"
+    shutil.copytree(_furnished[at_ms], home)
+    async with running(home, clock=clock, **more) as daemon:
+        yield daemon

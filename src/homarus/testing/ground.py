@@ -15,6 +15,7 @@ from typing import Any, Final
 from homarus.base.action import Action
 from homarus.flows import consequences
 from homarus.flows.facts import SqlFacts
+from homarus.flows.mirroring import Mirroring
 from homarus.kernel import tokens
 from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.kernel import Kernel
@@ -59,7 +60,12 @@ class Ground:
     def __init__(self, home: Path, clock: ManualClock, opener: Opener) -> None:
         self.home = home
         self.clock = clock
-        self.kernel = Kernel(SqlFacts(), MasterKey.from_file(home / MASTER_KEY), consequences.apply)
+        self.kernel = Kernel(
+            SqlFacts(),
+            MasterKey.from_file(home / MASTER_KEY),
+            consequences.apply,
+            Mirroring(),
+        )
         self.store = opener(home, self.kernel, clock)
         self.company = ""
         self.company_no = 1

@@ -25,9 +25,10 @@ from homarus.flows import spending
 from homarus.kernel import reservations
 from homarus.kernel.prices import MICROS
 from homarus.store.port import Tx
+from homarus.store.sqlite.engine import SqliteStore
 from homarus.testing.ground import ManualClock, ground
 from homarus.testing.shop import OWNER, SYSTEM, Shop, open_shop
-from homarus.testing.stores import postgres_store, sqlite_store
+from homarus.testing.stores import postgres_store
 
 SPENDERS: Final = 50
 ROUNDS: Final = 3
@@ -101,7 +102,7 @@ async def main(home: Path, seed: int, start_ms: int, url: str = "") -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     choice = random.Random(seed)  # noqa: S311 - a seeded test
     async with ground(
-        home, ManualClock(start_ms), postgres_store(url) if url else sqlite_store
+        home, ManualClock(start_ms), postgres_store(url) if url else SqliteStore
     ) as opened:
         shop = await open_shop(opened)
         purse = Purse(shop)

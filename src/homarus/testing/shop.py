@@ -18,6 +18,7 @@ from homarus.company import agents, projects
 from homarus.flows import by_hand, claiming, creating, editing, leases, reporting, stopping
 from homarus.kernel import stop, tokens
 from homarus.records import artifacts
+from homarus.records.artifact_fields import NewArtifact
 from homarus.store.port import Key, Reply, Tx
 from homarus.tasks import lanes
 from homarus.tasks.model import LEASE_MS, State, Task
@@ -183,7 +184,7 @@ class Shop:
         return after
 
     async def artifact(self, agent: str, task: str, kind: str) -> str:
-        new = artifacts.NewArtifact(kind=kind, content_type="text/plain", task=task)
+        new = NewArtifact(kind=kind, content_type="text/plain", task=task)
         row = await self.do("artifact.create", agent, artifacts.create, new)
         return str(row.id)
 

@@ -16,12 +16,14 @@ from typing import Any, Final
 from homarus.base.action import Action
 from homarus.base.clock import Clock, SystemClock
 from homarus.flows import consequences
+from homarus.flows.mirroring import Mirroring
 from homarus.kernel.facts import AgentFacts, Facts, TaskFacts
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
 from homarus.kernel.tokens import mint
 from homarus.store.port import Governor, Rx, Store, Tx
 from homarus.store.sqlite.engine import SqliteStore
+from homarus.testing import blank
 
 MASTER_KEY: Final = "run/master.key"
 WORKER: Final = "tests"
@@ -46,7 +48,9 @@ class NoFacts:
 
 
 def sqlite_store(home: Path, governor: Governor, clock: Clock) -> Store:
-    """An `Opener`: the store file of the home."""
+    """An `Opener`: the store file of the home, a blank one where there was none. The class
+    `SqliteStore` is an opener too, that makes its file itself."""
+    blank.lay(home)
     return SqliteStore(home, governor, clock)
 
 
@@ -118,7 +122,7 @@ async def opened(
     """Started, with a company; stopped when left. The same home again is a restart."""
     clock = clock or SystemClock()
     master = MasterKey.from_file(home / MASTER_KEY)
-    kernel = Kernel(facts or NoFacts(), master, consequences.apply)
+    kernel = Kernel(facts or NoFacts(), master, consequences.apply, Mirroring())
     made = OpenStore(opener(home, kernel, clock), kernel, clock)
     await made.store.start()
     try:

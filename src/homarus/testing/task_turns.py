@@ -25,6 +25,7 @@ from homarus.config.settings import load
 from homarus.flows import creating
 from homarus.flows.turn_tools import Result, text_result
 from homarus.records import artifacts
+from homarus.records.artifact_fields import NewArtifact
 from homarus.store.port import Rx, Tx
 from homarus.tasks.model import State
 from homarus.testing.scripted_model import ScriptedModel
@@ -79,7 +80,7 @@ def tools(home: Path) -> tuple[Tool, ...]:
 
 
 def _keep(tx: Tx, task: str) -> Result:
-    new = artifacts.NewArtifact(kind="report", content_type="text/plain", task=task)
+    new = NewArtifact(kind="report", content_type="text/plain", task=task)
     return text_result(artifacts.create(tx, new).id)
 
 

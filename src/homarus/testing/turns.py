@@ -31,7 +31,7 @@ from homarus.conversations import turns
 from homarus.flows import approving, turn_inbound
 from homarus.flows.turn_inbound import Inbound
 from homarus.flows.turn_tools import Result, text_result
-from homarus.kernel import approvals, registry, tokens
+from homarus.kernel import approval_queries, registry, tokens
 from homarus.store.port import Rx, Tx
 from homarus.testing.scripted_model import Hang, ScriptedModel
 
@@ -168,7 +168,7 @@ class Person:
 
 def _pending(rx: Rx, company: str) -> list[str]:
     rows = rx.all("select id from approval where company=? and status='pending'", (company,))
-    return [row[0] for row in rows if approvals.find(rx, company, row[0]) is not None]
+    return [row[0] for row in rows if approval_queries.find(rx, company, row[0]) is not None]
 
 
 def _yes(tx: Tx, approval: str) -> None:

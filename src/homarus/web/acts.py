@@ -41,13 +41,15 @@ Form = Mapping[str, str]
 class Act(msgspec.Struct, frozen=True):
     """A form's action. `target` with `{ref}` of the path; `fn(tx, ref, form)` does it. `again`: of
     a form in which somebody writes a message, the path that takes the text when this one did not,
-    with `{ref}` or `{thread}` of the form."""
+    with `{ref}` or `{thread}` of the form. `speaks`: `fn` is given as `mode` what becomes of the
+    message while a turn runs."""
 
     rule: str
     capability: str
     target: str
-    fn: Callable[[Tx, str, Form], None]
+    fn: Callable[..., None]
     again: str = ""
+    speaks: bool = False
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -75,8 +77,9 @@ async def form_of(request: Request, most: int = MAX_FORM_BYTES) -> dict[str, str
 
 
 class Acts:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, queue_mode: Callable[[], str]) -> None:
         self._store = store
+        self._queue_mode = queue_mode
 
     def answer(self, act: Act) -> Callable[[Request], Any]:
         async def answered(request: Request) -> Response:
@@ -103,8 +106,9 @@ class Acts:
                 proof=Proof.SESSION,
                 task=ref if act.target.startswith("task:") else None,
             )
+            more = {"mode": self._queue_mode()} if act.speaks else {}
             await self._store.write_once(
-                action, _done, act.fn, ref, form,
+                action, _done, act.fn, ref, form, more,
                 key=key_of(key.encode(), caller, "POST", request.url.path, b""),
             )  # fmt: skip
             return RedirectResponse(_back(form), 303)
@@ -130,8 +134,8 @@ def _kept(act: Act, request: Request, form: Form, secret: str) -> Kept:
     return Kept(action, fields, form["text"])
 
 
-def _done(tx: Tx, fn: Callable[[Tx, str, Form], None], ref: str, form: Form) -> Reply:
-    fn(tx, ref, form)
+def _done(tx: Tx, fn: Callable[..., None], ref: str, form: Form, more: Mapping[str, str]) -> Reply:
+    fn(tx, ref, form, **more)
     return DONE
 
 
@@ -173,8 +177,8 @@ def _move(tx: Tx, ref: str, form: Form) -> None:
     by_hand.move(tx, ref, State(to), form.get("note", "").strip()[:MAX_NOTE] or None)
 
 
-def _say(tx: Tx, ref: str, form: Form) -> None:
-    hearing.say(tx, ref, _written(form))
+def _say(tx: Tx, ref: str, form: Form, mode: str) -> None:
+    hearing.say(tx, ref, _written(form), mode)
 
 
 def _edit(tx: Tx, ref: str, form: Form) -> None:
@@ -207,7 +211,7 @@ ACTS: Final = (
     Act("/app/stops/{ref}/lift", "stop.lift", "stop:{ref}", _lift),
     Act("/app/tasks/{ref}/move", "task.move", "task:{ref}", _move),
     Act("/app/threads/{ref}/messages", "message.send", "thread:{ref}", _say,
-        "/app/threads/{ref}/messages"),
+        "/app/threads/{ref}/messages", speaks=True),
     Act("/app/turns/{ref}/edit", "turn.accept", "turn:{ref}", _edit,
         "/app/threads/{thread}/messages"),
     Act("/app/turns/{ref}/drop", "turn.abort", "turn:{ref}", _drop),

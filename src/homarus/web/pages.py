@@ -22,6 +22,7 @@ from homarus.base.ids import new_id
 from homarus.control_plane.answers import status_of
 from homarus.control_plane.judged import Admit
 from homarus.control_plane.oauth import CONSENT
+from homarus.flows.turn_inbound import DEFAULT_MODE
 from homarus.kernel import links
 from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
@@ -53,6 +54,7 @@ def application(
     hub: Hub,
     link_key: KeyOf,
     public_url: str = "",
+    queue_mode: Callable[[], str] = lambda: DEFAULT_MODE,
 ) -> Starlette:
     files = Files()
     pages = Pages(store, admit, names, files, Renderer(files.urls))
@@ -74,7 +76,7 @@ def application(
     consent = Consent(store, admit, pages.renderer, public_url)
     routes.append(Route(CONSENT, pages.guarded(consent.show), methods=get))
     routes.append(Route(CONSENT, pages.guarded(consent.decide), methods=post))
-    acts = Acts(store)
+    acts = Acts(store, queue_mode)
     for act in ACTS:
         routes.append(Route(act.rule, pages.guarded(acts.answer(act)), methods=post))
     routes.append(Route("/app/{rest:path}", pages.guarded(_nowhere)))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from homarus.control_plane.answers import Receive, Scope, Send
 from homarus.control_plane.judged import Admit
+from homarus.flows.turn_inbound import DEFAULT_MODE
 from homarus.kernel.links import KeyOf
 from homarus.store.port import Store
 from homarus.web.live import Hub
@@ -28,8 +29,10 @@ class Site:
         names: frozenset[str],
         link_key: KeyOf,
         public_url: str = "",
+        queue_mode: Callable[[], str] = lambda: DEFAULT_MODE,
     ) -> None:
         self._public_url = public_url
+        self._queue_mode = queue_mode
         self._link_key = link_key
         self._store = store
         self._admit = admit
@@ -55,14 +58,17 @@ class Site:
         from homarus.web.pages import application
 
         return application(
-            self._store, self._admit, self._names, self._hub, self._link_key, self._public_url
-        )
+            self._store, self._admit, self._names, self._hub, self._link_key, self._public_url,
+            self._queue_mode,
+        )  # fmt: skip
 
 
 def build(
-    store: Store, admit: Admit, link_key: KeyOf, host: str = "localhost", public_url: str = ""
-) -> Site:
+    store: Store, admit: Admit, link_key: KeyOf, host: str = "localhost", public_url: str = "",
+    queue_mode: Callable[[], str] = lambda: DEFAULT_MODE,
+) -> Site:  # fmt: skip
     """The dashboard over a store. `link_key`: the key of a company's one-tap links; `host`: the
-    configured name or address of the main port; `public_url`: what people call it by, if not so."""
+    configured name or address of the main port; `public_url`: what people call it by, if not so;
+    `queue_mode`: what becomes of a message while a turn runs, where its session says nothing."""
     names = {host.lower(), urlsplit(public_url).hostname or ""} - {""}
-    return Site(store, admit, frozenset(names), link_key, public_url)
+    return Site(store, admit, frozenset(names), link_key, public_url, queue_mode)

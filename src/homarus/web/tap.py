@@ -12,8 +12,8 @@ from homarus.control_plane.auth import Caller
 from homarus.control_plane.idempotency import key_of
 from homarus.control_plane.judged import Admit, judged
 from homarus.flows import approving
-from homarus.kernel import approvals, links, tokens
-from homarus.kernel.approvals import Approval
+from homarus.kernel import approval_queries, approvals, links, tokens
+from homarus.kernel.approval_rows import Approval
 from homarus.kernel.links import KeyOf, Link
 from homarus.store.port import Reply, Rx, Store, Tx
 from homarus.web.acts import DONE, MAX_NOTE, form_of
@@ -56,7 +56,12 @@ class Tap:
     def _seen(self, rx: Rx, values: dict[str, str]) -> dict[str, Any]:
         link = self._link(rx, values)
         row: Approval = judged(
-            rx, self._admit, _action(link, "read"), approvals.need, link.company, link.approval
+            rx,
+            self._admit,
+            _action(link, "read"),
+            approval_queries.need,
+            link.company,
+            link.approval,
         )
         if not row.open(rx.now_ms):
             raise approvals.decided(row, rx)

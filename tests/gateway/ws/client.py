@@ -49,7 +49,7 @@ class Device:
             device=self.id, public_key=self.public_key, signature="", signed_ms=at_ms,
             nonce=nonce, client_id=client["id"], client_mode=client["mode"],
             role=params.get("role", "operator"), scopes=params.get("scopes", []),
-            token=auth.get("token") or auth.get("deviceToken") or "",
+            token=auth.get("token") or auth.get("deviceToken") or auth.get("bootstrapToken") or "",
             platform=client["platform"], family=client.get("deviceFamily", ""),
         )  # fmt: skip
         payload = signature.payload_v3 if version == 3 else signature.payload_v2
@@ -147,7 +147,12 @@ class Client:
 @asynccontextmanager
 async def dialled(daemon: Daemon, path: str = "/", **more: Any) -> AsyncIterator[Client]:
     """Connected and challenged, not greeted."""
-    url = f"ws{daemon.url.removeprefix('http')}{path}"
+    async with dialled_at(f"ws{daemon.url.removeprefix('http')}{path}", **more) as client:
+        yield client
+
+
+@asynccontextmanager
+async def dialled_at(url: str, **more: Any) -> AsyncIterator[Client]:
     options = {"max_size": None, "compression": None, "close_timeout": 1} | more
     async with connect(url, **options) as wire:
         async with asyncio.timeout(SOON_S):

@@ -1,5 +1,6 @@
 """From the challenge to the hello, on the wire (gateway contract, 1, 2)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import msgspec
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from homarus.control_plane.proxies import forwarded_for, is_local_name
 from homarus.gateway.ws.hub import Policy
-from homarus.gateway.ws.server import forwarded_for, is_local_name
 from homarus.testing.daemon import Daemon, running
 from tests.gateway.ws.client import ADMIN, CLI, TEST, Device, dialled, gateway_token, joined
 from tests.gateway.ws.conftest import ONE_LOOP
@@ -41,10 +42,10 @@ async def test_hello(shared: Daemon) -> None:
 
 async def test_what_is_not_built_is_not_advertised_and_says_why(shared: Daemon) -> None:
     async with joined(shared) as client:
-        assert "cron.add" not in client.hello["features"]["methods"]
-        error = await client.error("cron.add", {"name": "x", "anything": 1})
+        assert "node.pending.enqueue" not in client.hello["features"]["methods"]
+        error = await client.error("node.pending.enqueue", {"name": "x", "anything": 1})
         assert error["code"] == "UNAVAILABLE"
-        assert "cron.add is not offered" in error["message"]
+        assert "node.pending.enqueue is not offered" in error["message"]
 
 
 async def test_connect_is_only_the_first_request(shared: Daemon) -> None:
@@ -191,6 +192,38 @@ async def test_a_page_of_our_own_may(shared: Daemon) -> None:
     page = CLI | {"id": "openclaw-control-ui", "mode": "ui"}
     async with dialled(shared, additional_headers=headers) as client:
         assert (await client.greet(gateway_token(shared), client=page))["ok"]
+
+
+DESK = "https://desk.example:8443"
+
+
+@pytest.mark.parametrize(
+    ("origin", "may"),
+    [
+        (DESK, True),
+        ("https://DESK.example:8443", True),
+        ("http://desk.example:8443", False),
+        ("https://desk.example", False),
+        ("https://desk.example:8443.evil.example", False),
+        ("null", False),
+        ("https://[", False),
+        ("", False),
+    ],
+)
+async def test_a_page_elsewhere_that_was_named_may(shared: Daemon, origin: str, may: bool) -> None:
+    page = CLI | {"id": "openclaw-control-ui", "mode": "ui"}
+    app, before = shared.app, shared.app.settings
+    app.apply(replace(before, allowed_origins=(DESK,)))
+    try:
+        async with dialled(shared, additional_headers={"Origin": origin}) as client:
+            assert may and (await client.greet(gateway_token(shared), client=page))["ok"]
+    except InvalidStatus as refused:
+        assert not may and refused.response.status_code == 403
+    finally:
+        app.apply(before)
+    with pytest.raises(InvalidStatus):  # closed again, at once
+        async with dialled(shared, additional_headers={"Origin": DESK}):
+            pass
 
 
 async def test_a_foreign_page_is_no_control_page(shared: Daemon) -> None:

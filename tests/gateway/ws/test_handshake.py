@@ -7,6 +7,7 @@ import pytest
 from homarus.gateway.ws import handshake
 from homarus.gateway.ws.handshake import Admit, Ask, Client, Connect, Deny, DeviceProof, Facts
 from homarus.kernel.devices import Device, Grant
+from homarus.kernel.setup_codes import SetupCode
 from homarus.kernel.tokens import Token
 
 READ, WRITE, ADMIN = "operator.read", "operator.write", "operator.admin"
@@ -17,6 +18,9 @@ AGENT = Token("t4", "c", "agent", None, "mcp_full", "a", "agent", 0, None, None)
 OF_DEVICE = Token("t5", "c", "operator", "viewer", "device", None, "device", 0, None, None)
 PROOF = DeviceProof(id="d", public_key="k", signature="s", signed_at=1, nonce="n")
 PAIRED = Device("c", "d", "k", None, None, "linux", None, "cli", "cli", None, "owner", 0, 0)
+CODE = {"bootstrap_token": "b"}
+OF_NODE = SetupCode("s", "c", "node", "t1", "operator:o", 0, 1, None, None, None, None)
+OF_BOTH = SetupCode("s", "c", "limited", "t1", "operator:o", 0, 1, None, None, None, None)
 GRANT = Grant("c", "d", "operator", (READ,), "t5", "n", 0, None, None)
 
 
@@ -25,7 +29,7 @@ def facts(
     scopes: tuple[str, ...] = (READ,), device: bool = False, direct: bool = True,
     page: bool = False, known: bool = False, grant: Grant | None = None,
     owner_of: Grant | None = None, role: str = "operator", platform: str = "linux",
-    auth: dict[str, str] | None = None,
+    auth: dict[str, str] | None = None, code: SetupCode | None = None,
 ) -> Facts:  # fmt: skip
     about: Any = Client(id=client[0], version="1", platform=platform, mode=client[1])  # type: ignore[arg-type]
     given = handshake.Auth(**({"token": "x"} if auth is None else auth))
@@ -34,7 +38,7 @@ def facts(
         device=PROOF if device else None,
     )  # fmt: skip
     return Facts(connect=connect, direct=direct, page=page, token=token, owner_of=owner_of,
-                 device=PAIRED if known else None, grant=grant)  # fmt: skip
+                 device=PAIRED if known else None, grant=grant, code=code)  # fmt: skip
 
 
 def shown(decided: Admit | Ask | Deny) -> tuple[Any, ...]:
@@ -57,6 +61,18 @@ def shown(decided: Admit | Ask | Deny) -> tuple[Any, ...]:
         (facts(None, auth={"password": "x"}), ("INVALID_REQUEST", "AUTH_TOKEN_MISMATCH")),
         (facts(None, auth={"device_token": "x"}, device=True),
          ("INVALID_REQUEST", "AUTH_DEVICE_TOKEN_MISMATCH")),
+        # a set-up code
+        (facts(None, auth=CODE, code=OF_NODE), ("NOT_PAIRED", "DEVICE_IDENTITY_REQUIRED")),
+        (facts(None, auth=CODE, device=True), ("INVALID_REQUEST", "AUTH_BOOTSTRAP_TOKEN_INVALID")),
+        (facts(None, auth=CODE, device=True, code=OF_NODE),
+         ("INVALID_REQUEST", "AUTH_BOOTSTRAP_TOKEN_INVALID")),
+        (facts(None, auth=CODE, device=True, code=OF_NODE, role="node", scopes=()),
+         ("bootstrap-token", (), "code")),
+        (facts(None, auth=CODE, device=True, code=OF_BOTH, role="node", direct=False, scopes=()),
+         ("bootstrap-token", (), "code")),
+        (facts(None, auth=CODE, device=True, code=OF_BOTH, scopes=(ADMIN, READ, READ)),
+         ("bootstrap-token", (READ,), "code")),
+        (facts(auth=CODE | {"token": "x"}, device=True, code=None), ("token", (READ,), "silent")),
         # a good secret, no device
         (facts(scopes=(ADMIN, READ)), ("token", (ADMIN, READ), "")),
         (facts(auth={"password": "x"}), ("password", (READ,), "")),

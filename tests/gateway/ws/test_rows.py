@@ -67,8 +67,6 @@ async def test_history_in_pages(tmp_path: Path) -> None:
         assert whole["messages"][0]["__openclaw"]["seq"] == 1 and whole["hasMore"] is False
         page = await client.call("chat.history", {"sessionKey": "main", "limit": 2})
         assert page["messages"][0]["content"] == "line 2" and page["hasMore"]
-        more = {"sessionKey": "main", "limit": 2, "cursor": page["deltaCursor"]}
-        assert (await client.call("chat.history", more))["messages"][0]["content"] == "line 1"
         back = await client.call("chat.history", {"sessionKey": "main", "limit": 2, "offset": 4})
         assert back["messages"][0]["content"] == "line 0"
         cut = await client.call("chat.history", {"sessionKey": "main", "maxChars": 4})
@@ -77,7 +75,37 @@ async def test_history_in_pages(tmp_path: Path) -> None:
         assert (await client.call("chat.message.get", one))["message"]["role"] == "assistant"
         none = await client.call("chat.history", {"sessionKey": "agent:nobody:main"})
         assert none["messages"] == []
-        await client.error("chat.history", {"sessionKey": "main", "cursor": "x"})
+        startup = await client.call("chat.startup", {"sessionKey": "main", "maxBytes": 1})
+        assert (startup["messages"], startup["hasMore"]) == ([], True)
+
+
+async def test_what_came_since(tmp_path: Path) -> None:
+    async with talking(tmp_path / "home", "Yes.") as (_, client):
+
+        async def since(cursor: str) -> dict[str, Any]:
+            asked = {"sessionKey": "main", "cursor": cursor, "inputRunIds": ["k0", "k1", "none"]}
+            found: dict[str, Any] = await client.call("chat.history", asked)
+            return found
+
+        await spoken(client, "line 0", "k0")
+        first = (await client.call("chat.history", {"sessionKey": "main"}))["deltaCursor"]
+        assert (await since(first))["messages"] == []
+        await spoken(client, "line 1", "k1")
+        delta = await since(first)
+        assert (delta["kind"], [m["messageSeq"] for m in delta["messages"]]) == ("delta", [3, 4])
+        said = delta["messages"][0]["message"]
+        assert (said["idempotencyKey"], said["__openclaw"]["runId"]) == ("k1:user", "k1")
+        assert [(r["runId"], r["state"]) for r in delta["inputReceipts"]] == [
+            ("k0", "consumed"), ("k1", "consumed"),
+        ]  # fmt: skip
+        assert delta["inputReceipts"][1]["consumedByEventId"] == delta["messages"][0]["messageId"]
+        assert (await since(delta["deltaCursor"]))["messages"] == []
+        await client.call("sessions.reset", {"key": "main"})
+        assert await since(first) == {"kind": "reset"}
+        await spoken(client, "line 2", "k2")
+        assert await since(first) == {"kind": "reset"}
+        for bad in ("x", f"{first}0000000000000000", ":1"):
+            await client.error("chat.history", {"sessionKey": "main", "cursor": bad})
 
 
 async def test_a_session_is_made_changed_and_ended(tmp_path: Path) -> None:
@@ -227,7 +255,7 @@ async def test_jobs_are_those_of_the_control_plane(shared: Daemon) -> None:
         )  # fmt: skip
         assert (await client.call("cron.get", {"id": job["id"]})) == job
         status = await client.call("cron.status")
-        assert (status["jobs"], status["enabled"]) == (1, False)
+        assert (status["jobs"], status["enabled"]) == (1, True)
         assert status["nextWakeAtMs"] == job["state"]["nextRunAtMs"]
         error = await client.error("cron.get", {"id": "nothing"})
         assert error["details"] == {"code": "CRON_JOB_NOT_FOUND", "jobId": "nothing"}

@@ -61,15 +61,17 @@ CONTRACT = {
     "models.authStatus tools.catalog agents.list skills.status sessions.list sessions.subscribe "
     "sessions.messages.subscribe sessions.preview sessions.describe sessions.resolve "
     "sessions.usage sessions.search last-heartbeat node.list cron.list cron.status cron.get "
-    "system-presence agent.identity.get chat.history chat.message.get commands.list system.info "
-    "diagnostics.lanes cron.runs",
+    "system-presence agent.identity.get chat.history chat.startup chat.message.get "
+    "commands.list system.info diagnostics.lanes diagnostics.stability cron.runs",
+    "operator.questions": "question.list",
     "operator.write": "sessions.create sessions.send sessions.abort sessions.patch "
     "message.action send agent agent.wait chat.abort chat.send wake node.invoke tools.invoke",
     "operator.admin": "exec.approvals.get exec.approvals.set config.set config.patch "
     "config.apply cron.add cron.update cron.remove cron.run sessions.reset sessions.delete "
     "sessions.compact system-event agents.create set-heartbeats channels.start chat.inject",
     "operator.approvals": "exec.approval.get exec.approval.list exec.approval.request "
-    "exec.approval.waitDecision exec.approval.resolve",
+    "exec.approval.waitDecision exec.approval.resolve plugin.approval.list "
+    "openclaw.approval.list",
     "operator.pairing": "node.pair.list node.pair.approve device.pair.list device.pair.approve "
     "device.pair.reject device.pair.remove device.pair.rename device.token.rotate "
     "device.token.revoke node.rename",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from homarus.agents.toolbox import BASIC, Tool
-from homarus.testing.daemon import Daemon, key, running
+from homarus.testing.daemon import Daemon, furnished, key
 from homarus.testing.scripted_model import ScriptedModel
 
 WAIT_S = 30.0
@@ -105,7 +105,7 @@ async def talk(tmp_path: Path) -> AsyncIterator[Opener]:
             model = model or ScriptedModel(*replies)
             turns = model.turns(*fallbacks, window=window, tools=tools)
             daemon = await stack.enter_async_context(
-                running(tmp_path / home, turns=turns, **({"max_task_turns": 0} | settings))
+                furnished(tmp_path / home, turns=turns, **({"max_task_turns": 0} | settings))
             )
             made = Talk(daemon, model)
             if agent:

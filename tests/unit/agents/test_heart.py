@@ -100,10 +100,16 @@ class Beats:
         self.chat, self.clock, self.agent, self.home = chat, clock, agent, home
 
     async def beat(self) -> list[str]:
-        """The next time comes; the turns, ended."""
+        """The next time comes; the turns, ended. The daemon's own heart may look first."""
         row = await self.show()
         self.clock.advance(row["everyMs"])
         found = await self.chat.daemon.app.heart.beat()
+        if not found:
+            after = await self.show()
+            if after["turnId"] not in (None, row["turnId"]):
+                found = [after["turnId"]]
+            elif after["cost"]["turns"] > row["cost"]["turns"]:
+                return ["ended"]
         for turn in found:
             await self.chat.ended(turn)
         return found

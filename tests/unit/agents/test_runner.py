@@ -38,6 +38,18 @@ async def register(chat: Any, approval: bool = False) -> None:
     await chat.post("/capabilities", body)
 
 
+async def test_an_agent_that_is_removed_leaves_no_turn_behind(talk: Any) -> None:
+    chat = await talk(Hang("I keep talking"))
+    turn = await chat.say("begin")
+    await chat.model.hanging.wait()
+    (agent,) = (await chat.get("/agents"))["agents"]
+    reply = await chat.daemon.owner.delete(f"/api/v1/agents/{agent['id']}", headers=key())
+    assert reply.status_code < 300, reply.text
+    row = await chat.until(turn, lambda row: row["endedAt"] is not None)
+    await eventually(lambda: chat.model.closed == 1)
+    assert row["state"] == "aborted"
+
+
 # -- STOP ------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,8 @@ async def test_bad_turns_are_refused(talk: Any, body: Any, status: int, code: st
         ("POST", "/turns/nothing/abort", 404, "turn.unknown"),
         ("GET", "/sessions/agent:ada:none", 404, "session.unknown"),
         ("GET", "/sessions/agent:ada:none/history", 404, "session.unknown"),
+        ("GET", "/sessions?cursor=1", 400, "request.cursor"),
+        ("GET", "/sessions?cursor=1-2", 400, "request.cursor"),
         ("POST", "/sessions/nonsense/reset", 404, "session.unknown"),
         ("POST", "/sessions/nonsense/fork", 404, "session.unknown"),
     ],
@@ -70,7 +72,10 @@ async def test_lists_page_by_page(talk: Any) -> None:
     of_one = await chat.get("/turns", sessionKey="agent:ada:s0")
     assert [t["text"] for t in of_one["turns"]] == ["n 3", "n 0"]
     assert (await chat.get("/turns", open="true"))["turns"] == []
-    assert len((await chat.get("/sessions", agentId="ada"))["sessions"]) == 3
+    seen = await chat.get("/sessions", agentId="ada", limit=2)
+    more = await chat.get("/sessions", agentId="ada", limit=2, cursor=seen["nextCursor"])
+    keys = [row["key"] for row in seen["sessions"] + more["sessions"]]
+    assert keys == [f"agent:ada:s{n}" for n in (1, 0, 2)] and more["nextCursor"] is None
     lines = await chat.get("/sessions/agent:ada:s0/history", limit=3)
     older = await chat.get("/sessions/agent:ada:s0/history", limit=3, cursor=lines["nextCursor"])
     assert [line["seq"] for line in older["entries"] + lines["entries"]] == [1, 2, 3, 4]

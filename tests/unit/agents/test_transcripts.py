@@ -1,13 +1,17 @@
 """Transcripts and sessions.json on disk: views in the documented form, made anew when they are torn
 or missing (gateway contract, 12)."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homarus.agents.scripted import Say
+from homarus.agents.transcripts import Transcripts
+from homarus.store.port import Store
 from homarus.testing.waiting import seen
 
 
@@ -26,8 +30,6 @@ async def place(chat: Any, key: str = "agent:ada:main") -> tuple[Path, Any]:
 
 
 async def written(chat: Any, count: int, key: str = "agent:ada:main") -> Path:
-    import asyncio
-
     folder, row = await place(chat, key)
     path = folder / f"{row['id']}.jsonl"
     await asyncio.to_thread(seen, lambda: complete(path, count))
@@ -51,8 +53,6 @@ async def test_a_turn_is_written_in_the_documented_form(talk: Any) -> None:
     assert (asked["stopReason"], said["stopReason"]) == ("toolUse", "stop")
     assert (result["toolCallId"], result["isError"]) == ("call_1_0", False)
     assert set(said["usage"]) >= {"input", "output", "cacheRead", "cacheWrite", "totalTokens"}
-    import asyncio
-
     index = path.parent / "sessions.json"
     await asyncio.to_thread(
         seen, lambda: index.exists() and json.loads(index.read_text())["agent:ada:main"].get(
@@ -87,8 +87,6 @@ async def test_what_is_harmed_is_made_anew(talk: Any, harm: str) -> None:
 @pytest.mark.parametrize("harm", ["none", "missing"])
 async def test_a_reset_puts_the_file_away(talk: Any, harm: str) -> None:
     """Also one that was not there when the session ended: it is made, and kept like any other."""
-    import asyncio
-
     chat = await talk("one")
     await chat.answer("first")
     old = await written(chat, 3)
@@ -121,8 +119,37 @@ async def test_a_start_makes_what_is_missing(talk: Any) -> None:
     path = await written(chat, 3)
     path.unlink()
     (path.parent / "sessions.json").unlink(missing_ok=True)  # it may come after the lines
-    from homarus.agents.transcripts import Transcripts
-
     again = Transcripts(chat.daemon.app.store, chat.daemon.app.settings.home)
     await again.check()
     assert len(lines(path)) == 3 and (path.parent / "sessions.json").exists()
+
+
+class Meanwhile:
+    """The store, to one whose first look at the live sessions takes as long as `it` does."""
+
+    def __init__(self, store: Store, it: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._it: Callable[[], Awaitable[object]] | None = it
+        self.listen = store.listen
+
+    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+        found = await self._store.read(fn, *args)
+        if fn.__name__ == "_live" and self._it is not None:
+            it, self._it = self._it, None
+            await it()
+        return found
+
+
+async def test_what_is_said_while_the_index_is_written_is_written_too(
+    talk: Any, tmp_path: Path
+) -> None:
+    chat = await talk("one", "two")
+    await chat.answer("first")
+    _, row = await place(chat)
+    store: Any = Meanwhile(chat.daemon.app.store, lambda: chat.answer("second"))
+    views = Transcripts(store, tmp_path / "views")
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(views.run())
+        path = tmp_path / "views" / "agents" / row["agentId"] / "sessions" / f"{row['id']}.jsonl"
+        await asyncio.to_thread(seen, lambda: complete(path, 5))
+        running.cancel()

@@ -13,7 +13,8 @@ from homarus.base.errors import Unavailable
 async def test_without_the_library_the_error_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "homarus.agents.library", raising=False)
+    for name in [name for name in sys.modules if name.startswith("homarus.agents.library")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
     wire = Wire(Endpoint(Dialect.CHAT, "http://127.0.0.1:1/v1"))
     request = ModelRequest("m", "", (UserMessage((Text("a"),)),))

@@ -8,6 +8,7 @@ from homarus.agents.toolbox import BASIC, Tool, ToolSpec
 from homarus.conversations.turns import Turn, listed
 from homarus.flows.turn_tools import Result, text_result
 from homarus.records import artifacts
+from homarus.records.artifact_fields import NewArtifact
 from homarus.store.port import Tx
 from homarus.tasks import sql
 from homarus.tasks.model import State, Task
@@ -85,7 +86,7 @@ def keeping(kind: str = "report") -> Tool:
     """A tool that leaves an artifact of the task, in the store."""
 
     def keep(tx: Tx, task: str, agent: str) -> Result:
-        new = artifacts.NewArtifact(kind=kind, content_type="text/plain", task=task, agent=agent)
+        new = NewArtifact(kind=kind, content_type="text/plain", task=task, agent=agent)
         return text_result(artifacts.create(tx, new).id)
 
     async def do(arguments: dict[str, Any], hands: Any) -> Result:

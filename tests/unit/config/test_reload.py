@@ -52,6 +52,9 @@ def test_what_counts_at_once_is_what_the_daemon_asks_for_anew() -> None:
     kinds = {kind: {k.field for k in KEYS if k.applies == kind} for kind in (HOT, RESTART, BY_HAND)}
     assert kinds[HOT] == {
         "log_level", "drain_s", "max_turns", "max_task_turns", "http_tools_allow",
-        "http_tools_deny", "max_connections", "max_sockets", "reload_mode", "reload_debounce_ms",
+        "http_tools_deny", "control_root", "max_connections", "max_sockets", "auth_password",
+        "auth_user_header", "trusted_proxies", "reload_mode", "reload_debounce_ms",
+        "bindings", "channels", "session_scope", "dm_scope", "group_scope", "main_key",
+        "identity_links", "queue_mode", "queue_by_channel", "allowed_origins",
     }  # fmt: skip
     assert kinds[BY_HAND] == {"store"}

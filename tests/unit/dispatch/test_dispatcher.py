@@ -11,6 +11,7 @@ import pytest
 from homarus.backends.local import interpreter
 from homarus.base.action import Action, Effect
 from homarus.company import agents
+from homarus.dispatch.commands import workspace_of
 from homarus.dispatch.dispatcher import Dispatcher
 from homarus.flows import claiming, creating, running
 from homarus.kernel import receipts, registry
@@ -123,6 +124,21 @@ async def test_where_no_executor_fits_the_task_stays_open(
     assert [said in note.text for note in notes.values()] == [True]
     assert [o for _, o in await outcomes(shop, task.id)] in ([], [None])
     assert await shop.recount() == []
+
+
+async def test_a_folder_that_cannot_be_made_holds_up_its_own_task(shop: Shop) -> None:
+    await register(shop, "files.make", PYTHON, "-c", "print('hello')")
+    spoiled = await shop.task(capability="files.make")
+    healthy = await shop.task(capability="files.make")
+    at = workspace_of(shop.ground.home, shop.agents["runner"], spoiled.number)
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.write_text("no folder")
+    async with dispatching(shop.ground):
+        assert (await settled(shop, healthy.id)).state is State.DONE
+        row = await settled(shop, spoiled.id)
+    assert (row.state, row.reason) == (State.BLOCKED, running.NO_EXECUTOR)
+    (note,) = (await shop.ground.read(sql.notes_of, spoiled.id)).values()
+    assert "cannot be made" in note.text
 
 
 async def intent_without_outcome(shop: Shop, capability: str) -> tuple[str, str]:

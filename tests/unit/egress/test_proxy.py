@@ -18,11 +18,12 @@ from homarus.base.errors import HomarusError
 from homarus.company import notes, resources
 from homarus.dispatch.calls import Calls
 from homarus.egress.client import get
-from homarus.egress.proxy import Bounds, Egress
+from homarus.egress.lease import Bounds
+from homarus.egress.proxy import Egress
 from homarus.egress.secrets import Secrets
-from homarus.flows import calling, reaching
+from homarus.flows import calling, mirror_acts, reaching
 from homarus.flows.reaching import Run
-from homarus.kernel import receipts, registry, settings
+from homarus.kernel import receipts, redlines, registry, settings
 from homarus.kernel.keys import MasterKey
 from homarus.testing.bench import Bench, code_of, open_bench, text_of
 from homarus.testing.ground import MASTER_KEY, ground
@@ -79,6 +80,17 @@ def run_of(shop: Shop, id_: str = "run-1") -> Run:
 
 def client_of(lease: Any, **more: Any) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(proxy=lease.url(), trust_env=False, timeout=10, **more)
+
+
+async def mirror(shop: Shop, host: str, port: int) -> None:
+    """One of the company that writes there."""
+    checked = mirror_acts.Checked(
+        "webhook", host, (f"{host}:{port}",), (), frozenset({"task"}), 1_000
+    )
+    config = {"url": f"https://{host}:{port}/"}
+    new = mirror_acts.NewMirror("board", config, "", checked)
+    await shop.do("change.switch", OWNER, settings.put, redlines.MIRRORS, ["webhook"])
+    await shop.do("mirror.add", OWNER, mirror_acts.add, new)
 
 
 async def visits(shop: Shop, run: str = "run-1") -> list[tuple[str, str, int]]:
@@ -478,3 +490,27 @@ async def test_a_sandboxed_command_gets_out_by_the_proxy_alone(shop: Shop, egres
     assert done.output["sandbox"] == "bwrap"
     assert done.output["refused"][0].startswith("egress.host: other.test:80")
     assert await visits(shop, call.id) == [("127.0.0.1", "done", 1)]
+
+
+@pytest.mark.parametrize(
+    "mirrored, asked",
+    [
+        ("api.test", "api.test"),
+        ("api.test", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "other.test"),
+    ],
+)
+async def test_where_a_mirror_writes_no_run_gets(
+    shop: Shop, egress: Egress, mirrored: str, asked: str
+) -> None:
+    """By its name, by its address, and by another name where the mirror is named by its address.
+    Another name of a named server is not closed: one address may serve many."""
+    with scripted(Answer(body={})) as server:
+        port = int(server.url.rpartition(":")[2])
+        await mirror(shop, mirrored, port)
+        hosts = (f"*:{port}", f"127.0.0.0/8:{port}")
+        async with egress.open(run_of(shop), hosts) as lease, client_of(lease) as client:
+            reply = await client.get(f"http://{asked}:{port}/")
+    assert (reply.status_code, reply.headers["x-homarus-code"]) == (403, "egress.mirror")
+    assert server.asked == []

@@ -21,6 +21,15 @@ NOT_PUBLIC = [
 ]  # fmt: skip
 
 
+def code_of(rules: Rules, host: str, port: int) -> str | None:
+    """None: it is let through."""
+    try:
+        rules.check(host, port)
+    except HomarusError as refused:
+        return refused.code
+    return None
+
+
 @pytest.mark.parametrize("text", PUBLIC)
 def test_public(text: str) -> None:
     assert is_public(ip_address(text))
@@ -65,13 +74,7 @@ def test_not_public(text: str) -> None:
     ],
 )
 def test_hosts(listed: str, host: str, port: int, code: str | None) -> None:
-    rules = Rules([listed])
-    if code is None:
-        rules.check(host, port)
-        return
-    with pytest.raises(HomarusError) as refused:
-        rules.check(host, port)
-    assert refused.value.code == code
+    assert code_of(Rules([listed]), host, port) == code
 
 
 @pytest.mark.parametrize(
@@ -188,3 +191,20 @@ def test_masks_blank_values_across_pieces(size: int) -> None:
     out = b"".join(mask.feed(data[i : i + size]) for i in range(0, len(data), size)) + mask.end()
     assert b"hunter2" not in out
     assert len(out) == len(data) and out.startswith(b"a *") and out.endswith(b"c hunte")
+
+
+@pytest.mark.parametrize(
+    "host, port, code",
+    [
+        ("127.0.0.1", 9000, "egress.mirror"),
+        ("::ffff:127.0.0.1", 9000, "egress.mirror"),
+        ("board.example", 443, "egress.mirror"),
+        ("127.0.0.1", 9001, None),
+        ("other.example", 443, None),
+    ],
+)
+def test_no_list_opens_what_belongs_to_a_mirror(host: str, port: int, code: str | None) -> None:
+    listed = ("*", "127.0.0.0/8:9000", "127.0.0.0/8:9001")
+    rules = Rules(listed, ("127.0.0.1:9000", "board.example:443"))
+    assert code_of(rules, host, port) == code
+    assert rules.mirrors_at(443) == ["board.example"]

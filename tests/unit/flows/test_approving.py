@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from homarus.flows import approving, parking
-from homarus.kernel import approvals, tokens, trust
-from homarus.kernel.approvals import MOVES, Status
+from homarus.kernel import approval_queries, approval_rules, approvals, tokens, trust
+from homarus.kernel.approval_rows import Approval, Status
+from homarus.kernel.approvals import MOVES
 from homarus.tasks import sql
 from homarus.tasks.model import State
 from tests.support.refusals import refused
@@ -31,7 +32,7 @@ def approver(tx, name):
 
 
 async def row(desk, ref="A-1"):
-    return await desk.ground.read(approvals.need, desk.ground.company, ref)
+    return await desk.ground.read(approval_queries.need, desk.ground.company, ref)
 
 
 async def decide(desk, ref="A-1", *, approve=True, note=None, as_="approver"):
@@ -157,7 +158,7 @@ async def test_who_withdraws_goes_on_without(desk):
 # -- what an approval permits ----------------------------------------------------------------
 
 T0 = 1_000_000
-ROW = approvals.Approval(
+ROW = Approval(
     id="a", company="c", no=1, kind="act", capability="x.y", target="t", payload=HASH, what="",
     requester="agent:a", credential="", agent="a", task="T", project=None, reason="",
     confidence=None, cost=None, risk="low", scope="once", hours=None, status=Status.APPROVED,
@@ -182,14 +183,14 @@ ROW = approvals.Approval(
 )
 def test_scopes(scope, target, payload, task, now_ms, permits):
     found = msgspec.structs.replace(ROW, scope=scope)
-    ask = approvals.Ask("x.y", target, payload, "a", task)
-    assert approvals.permits(found, ask, now_ms) is permits
+    ask = approval_rules.Ask("x.y", target, payload, "a", task)
+    assert approval_rules.permits(found, ask, now_ms) is permits
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.APPROVED])
 def test_only_an_approved_row_permits(status):
     found = msgspec.structs.replace(ROW, status=status)
-    assert not approvals.permits(found, approvals.Ask("x.y", "t", HASH, "a", "T"), 0)
+    assert not approval_rules.permits(found, approval_rules.Ask("x.y", "t", HASH, "a", "T"), 0)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from homarus.agents import context
+from homarus.agents.messages import messages_of
 from homarus.base.errors import Conflict, Invalid
 from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.turns import State
@@ -22,7 +23,7 @@ from homarus.flows import (
     turning,
 )
 from homarus.flows.turn_models import Said
-from homarus.kernel import approvals
+from homarus.kernel import approval_queries, approvals
 from tests.unit.flows.test_turning import Runner, _run_here
 
 LATER = 60_000
@@ -145,7 +146,7 @@ async def test_a_summary_stands_for_the_older_part(ada: Runner) -> None:
     turn = started.turn
     await ada.run(turn_models.compact, turn.id, turn.token, asked.id, "They counted.", 5, said)
     seen = await ada.ground.read(context.gather, started)
-    messages = context.messages_of(seen.entries, seen.foreign)
+    messages = messages_of(seen.entries, seen.foreign)
     assert [len(m.content) for m in messages] == [2], "the summary and the line are one message"
     assert "They counted." in messages[0].content[0].text
     row = await _session(ada)
@@ -185,7 +186,7 @@ def _approve(tx: Any, ref: str, yes: bool = True) -> None:
 
 
 def _void(tx: Any, ref: str) -> None:
-    approvals.move(tx, approvals.need(tx, tx.company, ref), "void", note="changed")
+    approvals.move(tx, approval_queries.need(tx, tx.company, ref), "void", note="changed")
 
 
 async def test_real_work_is_one_task_a_turn(ada: Runner) -> None:

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from homarus.control_plane import tasks
+from homarus.control_plane import task_claims
 from homarus.control_plane.route import Call
 from homarus.kernel.tokens import Token
 from homarus.store.port import Key
@@ -20,11 +20,13 @@ async def keyed_claim(shop, agent, key, **body):
         token=Token("", "", "agent", None, "mcp_full", None, "", 0, None, None),
         path={},
         query={},
-        body=tasks.Claim(agent_id=agent, **body),
+        body=task_claims.Claim(agent_id=agent, **body),
     )
     digest = sha256(key.encode()).digest()
-    once = Key(digest[:16], sha256(repr(body).encode()).digest()[:8], replay=tasks.replay_claim)
-    reply = await shop.once("task.claim", agent, tasks.claim, call, key=once, target="task:")
+    once = Key(
+        digest[:16], sha256(repr(body).encode()).digest()[:8], replay=task_claims.replay_claim
+    )
+    reply = await shop.once("task.claim", agent, task_claims.claim, call, key=once, target="task:")
     return json.loads(reply.body)["task"], reply.replayed
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from homarus.flows import running
-from homarus.kernel import approvals
+from homarus.kernel import approval_queries
 from homarus.records import artifacts, quota
 from homarus.tasks import runs, sql
 from homarus.tasks.model import LEASE_MS, State
@@ -63,7 +63,7 @@ async def test_where_its_word_is_not_enough_it_goes_to_review(shop, policy, fiel
 async def test_a_run_that_a_person_has_to_accept_waits_for_an_approval(shop):
     task, run = await started(shop, approval_required=True)
     assert await end(shop, task, ended(run)) == (True, State.BLOCKED, "done")
-    assert len(await shop.ground.read(approvals.pending_for, task.id)) == 1
+    assert len(await shop.ground.read(approval_queries.pending_for, task.id)) == 1
 
 
 async def test_files_that_do_not_fit_fail_the_task(shop):

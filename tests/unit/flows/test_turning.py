@@ -1,5 +1,6 @@
 """The life of a turn over the store: each unit alone, and what a crash leaves (design, 6, 7)."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from homarus.flows.turn_inbound import Inbound
 from homarus.flows.turn_models import Said
 from homarus.flows.turn_tools import text_result
 from homarus.kernel import reservations
+from homarus.store.port import Rx
+from homarus.testing.ground import ground
+from tests.support.traced import Explaining
 
 LATER = 60_000
 
@@ -78,11 +82,8 @@ class Runner:
 
     async def messages(self, started: turning.Started) -> list[tuple[str, str, str]]:
         rows = await self.ground.read(
-            lambda rx: talk.page(
-                rx, started.session.conversation, limit=100, after=0, before=talk.LAST,
-                forward=True,
-            )
-        )  # fmt: skip
+            lambda rx: talk.page(rx, started.session.conversation, limit=100, forward=True)
+        )
         return [(row.sender_type, row.text, row.delivery_state) for row in rows]
 
     async def recover(self) -> int:
@@ -265,3 +266,47 @@ async def test_agents_run_elsewhere_take_no_turns(shop: Any) -> None:
             "turn.accept", "owner", turn_inbound.accept, Inbound(agent="bob", text="hi", key="k")
         )
     assert conflict.value.code == "agent.not_run_here"
+
+
+async def test_what_a_list_of_sessions_says_of_their_turns(ada: Runner) -> None:
+    """The newest turn of each, and what is under way there; by two statements for any number."""
+    done = await ada.accept("one", "k1")
+    started = await ada.start(done)
+    await ada.answer(started, "1")
+    await ada.finish(started, "1")
+    first = await ada.start(await ada.accept("two", "k2", session="agent:ada:busy"))
+    queued = await ada.accept("three", "k3", session="agent:ada:busy")
+    asked = [started.session.id, first.session.id, "never-heard-of"]
+    found = await ada.ground.read(turns.lately, asked)
+    said = {
+        session: (one.newest and one.newest.id, [turn.id for turn in one.running])
+        for session, one in found.items()
+    }
+    assert said == {asked[0]: (done.id, []), asked[1]: (queued.id, [first.turn.id])}
+    assert await ada.ground.read(turns.lately, []) == {}
+
+
+async def test_no_list_of_sessions_looks_at_all_turns(tmp_path: Path) -> None:
+    def plans(rx: Rx) -> list[tuple[str, str]]:
+        explaining = Explaining(rx)
+        turns.lately(explaining, ["a", "b", "c"])
+        return explaining.plans
+
+    async with ground(tmp_path) as g:
+        found = await g.read(plans)
+    assert len({sql for sql, _ in found}) == 2
+    assert not [step for _, step in found if step.startswith("SCAN")], found
+
+
+async def test_sessions_of_one_moment_page_by_page(ada: Runner) -> None:
+    """Time stands still here: none is left out between two pages, none comes twice."""
+    for n in range(3):
+        await ada.accept("hi", f"k{n}", session=f"agent:ada:s{n}")
+    company, seen, after = ada.ground.company, [], None
+    for _ in range(4):
+        page = await ada.ground.read(
+            lambda rx, after=after: sessions.listed(rx, company, limit=1, after=after)
+        )
+        seen += [row.key for row in page]
+        after = (page[0].updated_ms, page[0].id) if page else after
+    assert sorted(seen) == [f"agent:ada:s{n}" for n in range(3)]

@@ -6,6 +6,9 @@ import pytest
 
 from homarus.kernel import targets
 
+LINEAR_S = 2.0
+"""Far more than it takes, and far less than a match that doubles with each star."""
+
 
 @pytest.mark.parametrize(
     "pattern, target, covers",
@@ -48,7 +51,7 @@ def test_many_stars_take_linear_time() -> None:
     assert targets.fault(pattern, reads=False) is None
     began = time.process_time()
     assert not targets.matches([pattern], "a:" + "a" * 400)
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < LINEAR_S
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound, TooLarge
 from homarus.company import agents, projects
 from homarus.records import artifacts, emptying, folders, quota, versions
-from homarus.records.artifacts import ArtifactChange, Content, NewArtifact
+from homarus.records.artifact_fields import ArtifactChange, Content, NewArtifact
 from homarus.records.folders import MAX_DEPTH, FolderChange, Scope
 from homarus.records.versions import MAX_VERSIONS
 from homarus.testing.ground import ground

@@ -9,10 +9,11 @@ import pytest
 
 from homarus.base.errors import Conflict, HomarusError, Unavailable
 from homarus.records import artifacts
-from homarus.records.artifacts import Content, NewArtifact
+from homarus.records.artifact_fields import Content, NewArtifact
 from homarus.records.blobs import Blobs
 from homarus.store import backup
 from homarus.store.restore import MARKER, restore, verify
+from homarus.store.sqlite.engine import SqliteStore
 from homarus.testing.ground import ground
 
 CONTENT = b"the content of an artifact"
@@ -233,7 +234,7 @@ async def test_a_daemon_does_not_start_in_the_middle_of_a_restore(made):
     (home / "run" / MARKER).write_text("{}")
     shutil.move(home / "local-ssot", home / "elsewhere")
     with pytest.raises(Unavailable, match=r"store\.restore_unfinished"):
-        async with ground(home):
+        async with ground(home, opener=SqliteStore):
             pass
     assert not (home / "local-ssot").exists()
     restore(folder, home)

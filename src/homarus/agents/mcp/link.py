@@ -18,7 +18,7 @@ from homarus.backends.local import SandboxedCommand, WayOut
 from homarus.backends.talking import Talk, talking
 from homarus.base.errors import HomarusError, NotOffered, Unavailable
 from homarus.egress.client import Passage
-from homarus.egress.proxy import Lease
+from homarus.egress.lease import Lease
 from homarus.kernel.limits import Limits
 from homarus.kernel.mcp_servers import MAX_TOOLS, Listed, Server
 

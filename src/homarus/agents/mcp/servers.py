@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -20,9 +21,11 @@ from homarus.backends import layers
 from homarus.base.action import Action
 from homarus.base.errors import Busy, Conflict, HomarusError, NotOffered, Unavailable
 from homarus.base.ids import new_id
+from homarus.base.recent import Recent
 from homarus.base.waking import REST_S, Wake
 from homarus.egress.hosts import of_targets
-from homarus.egress.proxy import Bounds, Egress
+from homarus.egress.lease import Bounds
+from homarus.egress.proxy import Egress
 from homarus.flows.reaching import Run
 from homarus.kernel import mcp_servers
 from homarus.kernel.mcp_servers import STDIO, Looked, Server
@@ -33,6 +36,7 @@ log = structlog.get_logger("mcp")
 
 WORKER: Final = "mcp"
 MAX_LINKS: Final = 32
+MAX_FAILURES: Final = 1_000
 IDLE_S: Final = 300.0
 LOOK_S: Final = 30.0
 FIRST_BACKOFF_S: Final = 1.0
@@ -56,8 +60,8 @@ class Servers:
         self._egress = egress
         self._layers: layers.SandboxLayers | None = None
         self._links: dict[Key, Link] = {}
-        self._opening: dict[Key, asyncio.Lock] = {}
-        self._failures: dict[Key, tuple[int, float]] = {}
+        self._opening: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._failures: Recent[Key, tuple[int, float]] = Recent(MAX_FAILURES)
         self._wake = Wake(REST_S)
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.mcp.tools import McpTools
-from homarus.agents.tools import asking, chores, commands, recall, talk
+from homarus.agents.tools import asking, chores, commands, recall, scans, talk
 from homarus.agents.tools.files import Files
 from homarus.agents.tools.keeping import Keeping
 from homarus.agents.tools.kit import Kit
@@ -22,6 +22,7 @@ def built_in(home: Path, egress: Egress, blobs: Blobs | None = None) -> tuple[To
         *Keeping(home, blobs or Blobs(home / "blobs")).tools(),
         *recall.tools(),
         *chores.tools(),
+        *scans.tools(),
         *talk.tools(),
         *asking.tools(),
         *commands.tools(),

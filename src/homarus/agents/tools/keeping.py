@@ -16,6 +16,7 @@ from homarus.agents.tools.tool import Tool, told, words
 from homarus.base.errors import Busy, Invalid
 from homarus.flows.turn_tools import Result
 from homarus.records import artifacts, quota, rules
+from homarus.records.artifact_fields import NewArtifact
 from homarus.records.blobs import Blobs
 from homarus.store.port import Tx
 from homarus.tasks import sql
@@ -72,7 +73,7 @@ def _record(tx: Tx, work: str, given: KeepArguments, sha256: str, size: int) -> 
     name = rules.safe_name(given.filename)
     row = artifacts.create(
         tx,
-        artifacts.NewArtifact(
+        NewArtifact(
             kind=given.kind,
             content_type="text/plain; charset=utf-8" if given.text else "application/octet-stream",
             project=task.project,

@@ -71,7 +71,7 @@ async def _list(given: ListArguments, hands: Hands) -> Result:
 
 def _lines(rx: Rx, company: str, thread: str, limit: int) -> list[str]:
     place = service.need(rx, company, thread)
-    rows = sql.page(rx, place.id, limit=limit, after=0, before=sql.LAST, forward=False)
+    rows = sql.page(rx, place.id, limit=limit)
     rows = sorted(rows, key=lambda row: row.seq)
     return [f"[{iso_ms(row.created_ms)[:16]} {row.sender_type}] {row.text}" for row in rows]
 

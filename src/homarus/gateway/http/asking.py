@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from homarus.agents.context import MAX_INSTRUCTIONS
 from homarus.agents.lent import LENT
+from homarus.agents.prompt import MAX_INSTRUCTIONS
 from homarus.base.errors import Invalid, TooLarge
 from homarus.flows.answering import MAX_MODEL
 

@@ -10,7 +10,7 @@ import msgspec
 
 from homarus.base.errors import HomarusError
 from homarus.base.redact import redact_tokens
-from homarus.control_plane.answers import status_of
+from homarus.control_plane.answers import RETRY_AFTER_S, status_of
 
 UNAUTHORIZED: Final = "Unauthorized"
 _TYPES: Final = {
@@ -87,3 +87,10 @@ def of_outcome(outcome: dict[str, Any]) -> Fault:
     status, kind = next((s, k) for start, s, k in _BY_CODE if code.startswith(start))
     message = redact_tokens(str(outcome.get("text") or "the turn failed"))
     return Fault(status, kind, code, message, redact_tokens(str(outcome.get("remedy") or "")))
+
+
+def retry(fault: Fault) -> list[tuple[bytes, bytes]]:
+    """The headers that say whether to come again."""
+    if fault.again:
+        return [(b"retry-after", str(RETRY_AFTER_S).encode())]
+    return [(b"x-should-retry", b"false")]

@@ -1,27 +1,24 @@
 """The gateway's HTTP as an ASGI application, mounted at `/v1` and `/tools`.
 
-    match -> authenticate -> parse -> accept the turn -> follow it -> answer        (top down)
+    match -> authenticate -> parse -> accept the turn        (top down), then `telling.py`
 
-Accepting is the one write: a judged unit. What follows is the runner's; this only tells of it. A
-stateless request whose client goes away is aborted, unless it has an Idempotency-Key: its client
-may come back for the answer.
+Accepting is the one write: a judged unit.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from homarus.base.action import Action
-from homarus.base.errors import Busy, HomarusError, Invalid, NotFound, NotOffered, Unavailable
+from homarus.base.errors import Busy, HomarusError, Invalid, NotFound
 from homarus.base.redact import redact_token_bytes
 from homarus.control_plane import idempotency, parse
 from homarus.control_plane.answers import (
-    RETRY_AFTER_S,
     Receive,
     Scope,
     Send,
@@ -34,22 +31,17 @@ from homarus.control_plane.edge import trace_of
 from homarus.control_plane.judged import judged
 from homarus.control_plane.stream import Means
 from homarus.conversations import turns
-from homarus.conversations.turns import State
 from homarus.flows import answering
-from homarus.flows.answering import Answer, Request
+from homarus.flows.answering import Request
 from homarus.gateway.http import asking, faults, tools
-from homarus.gateway.http.asking import is_unmet
 from homarus.gateway.http.faults import Fault
-from homarus.gateway.http.progress import Progress
 from homarus.gateway.http.table import ENDPOINTS, MAX_BODY_BYTES, Endpoint
+from homarus.gateway.http.telling import Accepted, Asked, Teller
 from homarus.store.port import Reply, Tx
 
 log = structlog.get_logger("gateway")
-T = TypeVar("T")
 Names = Callable[[], Collection[str]]
 
-MAX_WAIT_S: Final = 3_600.0
-"""Longest that a request waits for its answer; a turn's preflight holds no longer either."""
 LARGE_BYTES: Final = 262_144
 """From here on a body is parsed in a thread, and MAX_LARGE of them at one time."""
 MAX_LARGE: Final = 8
@@ -59,27 +51,6 @@ BODY_S: Final = 60.0
 MAX_PATH: Final = 1_024
 _encode = msgspec.json.Encoder().encode
 _ID: Final = "/{id}"
-
-
-class Accepted(msgspec.Struct, rename="camel"):
-    """What accepting answers. `created_ms` of the turn."""
-
-    turn: str = ""
-    created_ms: int = 0
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """An accepted request. `body` without what is large in it; `keyed`: its client can come back
-    for the answer; `chosen`: the tool call that `tool_choice` demands."""
-
-    endpoint: Endpoint
-    caller: Caller
-    body: Any
-    accepted: Accepted
-    replayed: bool
-    keyed: bool
-    stateless: bool
-    chosen: str | None
 
 
 class Surface:
@@ -98,6 +69,7 @@ class Surface:
         self._door = door
         self._allow = allow
         self._deny = deny
+        self._teller = Teller(means.store, means.live)
         self._large = asyncio.Semaphore(MAX_LARGE)
         self._routes: dict[str, dict[str, Endpoint]] = {}
         for endpoint in endpoints:
@@ -105,6 +77,10 @@ class Surface:
         self._parsers = {
             e.path: parse.BodyParser(e.wire.Body) for e in endpoints if e.wire is not None
         }
+
+    def refuses(self, tool: str) -> HomarusError | None:
+        """Why a tool is not called by hand; None: it is."""
+        return tools.unavailable(tool, self._allow(), self._deny())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -177,9 +153,9 @@ class Surface:
             raw = redact_token_bytes(await _body(receive, headers))
             asked = await self._asked(endpoint, caller, headers, key, raw)
         if getattr(asked.body, "stream", False):
-            await self._tell(asked, receive, send)
+            await self._teller.tell(asked, receive, send)
         else:
-            await self._answer(asked, receive, send)
+            await self._teller.answer(asked, receive, send)
 
     @asynccontextmanager
     async def _room(self, headers: Mapping[bytes, bytes]) -> AsyncIterator[None]:
@@ -226,7 +202,7 @@ class Surface:
         body = self._parsers[endpoint.path].parse(raw)
         wire: Any = endpoint.wire
         if isinstance(body, tools.Body):
-            refused = tools.unavailable(body.called, self._allow(), self._deny())
+            refused = self.refuses(body.called)
             if refused is not None:
                 raise refused
         return body, wire.request(body, about)
@@ -256,95 +232,10 @@ class Surface:
             raise
         return msgspec.json.decode(reply.body, type=Accepted), reply.replayed
 
-    # -- answering ---------------------------------------------------------------------------
-
-    def _progress(self, asked: Asked) -> Progress:
-        live = self._means.live
-        if live is None:
-            raise NotOffered("turn.events", "this daemon runs no turns", "Ask the one that does.")
-        return Progress(live, self._store.read, asked.caller.company, asked.accepted.turn)
-
-    async def _answer(self, asked: Asked, receive: Receive, send: Send) -> None:
-        """The answer as one document, when there is one."""
-        progress = self._progress(asked)
-        try:
-            answer = await _until_gone(receive, _last(progress))
-        except HomarusError as error:
-            await self._let_go(asked, gone=False)
-            await self._failed(asked, send, faults.of_error(error))
-            return
-        if answer is None:
-            await self._let_go(asked, gone=True)
-            return
-        fault = _fault_of(asked, answer)
-        if fault is not None:
-            await self._failed(asked, send, fault)
-            return
-        wire: Any = asked.endpoint.wire
-        body = _encode(wire.reply(asked.body, answer))
-        reply = Reply(status=200, body=body, replayed=asked.replayed)
-        await send_reply(send, reply, _about(asked))
-
-    async def _failed(self, asked: Asked, send: Send, fault: Fault) -> None:
-        wire: Any = asked.endpoint.wire
-        one = asked.accepted
-        document = wire.failure(asked.body, one.turn, one.created_ms, fault)
-        reply = Reply(status=fault.status, body=_encode(document))
-        await send_reply(send, reply, _about(asked) + _retry(fault))
-
-    async def _tell(self, asked: Asked, receive: Receive, send: Send) -> None:
-        """The answer as it comes. The status line goes out first: what fails later is an event."""
-        progress = self._progress(asked)
-        headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-            *_about(asked),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        told = await _until_gone(receive, self._events(asked, progress, send))
-        if told is None:
-            await self._let_go(asked, gone=True)
-            return
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _events(self, asked: Asked, progress: Progress, send: Send) -> bool:
-        wire: Any = asked.endpoint.wire
-        stream = wire.Stream(asked.body, asked.accepted.turn, asked.accepted.created_ms)
-        await _send_all(send, stream.begin())
-        try:
-            async with asyncio.timeout(MAX_WAIT_S):
-                async for step in progress.steps():
-                    fault = _fault_of(asked, step) if isinstance(step, Answer) else None
-                    await _send_all(
-                        send, stream.step(step) if fault is None else stream.fail(fault)
-                    )
-        except TimeoutError:
-            await self._let_go(asked, gone=False)
-            await _send_all(send, stream.fail(faults.of_error(_too_long())))
-        except HomarusError as error:
-            await self._let_go(asked, gone=False)
-            await _send_all(send, stream.fail(faults.of_error(error)))
-        return True
-
-    async def _let_go(self, asked: Asked, *, gone: bool) -> None:
-        """End a turn for whose answer nobody can come back. `gone`: the client went by itself; its
-        session then goes on and has the answer."""
-        if asked.keyed or (gone and not asked.stateless):
-            return
-        turn = asked.accepted.turn
-        action = Action(
-            asked.caller.company, "turn.abort", f"turn:{turn}", credential=asked.caller.token.id
-        )
-        try:
-            await self._store.write(action, answering.let_go, turn)
-        except HomarusError as error:
-            log.info("turn_not_aborted", turn=turn, code=error.code)
-
     async def _fault(self, send: Send, fault: Fault, path: str) -> None:
         is_tool = path.startswith("/tools/") and fault.status != 401
         document = tools.error(fault) if is_tool else fault.body()
-        headers = _retry(fault)
+        headers = faults.retry(fault)
         if fault.status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="homarus"'))
         if fault.status == 413:
@@ -366,40 +257,9 @@ def _replay(tx: Tx, kept: bytes) -> Reply:
     return _reply(turns.need(tx, tx.company, kept.decode()), replayed=True)
 
 
-def _fault_of(asked: Asked, answer: Answer) -> Fault | None:
-    """Why this is no answer; None: it is one."""
-    turn = answer.turn
-    if turn.state is not State.DONE:
-        return faults.of_outcome(turn.outcome or {})
-    if isinstance(asked.body, tools.Body):
-        return tools.fault_of(answer)
-    if is_unmet(asked.chosen, [call["name"] for call in answer.calls]):
-        return Fault(502, "api_error", "tool_choice.unmet",
-                     "the model did not call the tool that `tool_choice` demands")  # fmt: skip
-    return None
-
-
-def _about(asked: Asked) -> list[tuple[bytes, bytes]]:
-    return [(b"x-request-id", asked.accepted.turn.encode())]
-
-
-def _retry(fault: Fault) -> list[tuple[bytes, bytes]]:
-    if fault.again:
-        return [(b"retry-after", str(RETRY_AFTER_S).encode())]
-    return [(b"x-should-retry", b"false")]
-
-
-def _too_long() -> Unavailable:
-    return Unavailable("turn.too_long", f"no answer came within {MAX_WAIT_S:g} s",
-                       "Give the agent less to do at one time.")  # fmt: skip
-
-
 def _no_route(path: str) -> NotFound:
     return NotFound("route.unknown", f"there is nothing at {path[:200]}",
                     "See docs/how-to/openai-clients.md for what there is.")  # fmt: skip
-
-
-# -- waiting -------------------------------------------------------------------------------
 
 
 async def _body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
@@ -411,39 +271,3 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         raise Invalid(
             "request.slow", f"the body was not there within {BODY_S:g} s", "Send it faster."
         ) from None
-
-
-async def _last(progress: Progress) -> Answer:
-    """Raises what `Progress.steps` raises, and `turn.too_long`."""
-    try:
-        async with asyncio.timeout(MAX_WAIT_S):
-            async for step in progress.steps():
-                if isinstance(step, Answer):
-                    return step
-    except TimeoutError:
-        raise _too_long() from None
-    raise AssertionError("a turn's progress ends with its answer")
-
-
-async def _until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives; None when the client goes away first, and the work is then cancelled."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return await working if working.done() else None
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-async def _send_all(send: Send, events: list[bytes]) -> None:
-    if events:
-        body = b"".join(events)
-        await send({"type": "http.response.body", "body": body, "more_body": True})

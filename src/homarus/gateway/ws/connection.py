@@ -16,12 +16,13 @@ import structlog
 from homarus.base.errors import HomarusError
 from homarus.control_plane.answers import Scope, unforeseen
 from homarus.control_plane.auth import Door
+from homarus.control_plane.limiter import Limiter
 from homarus.control_plane.socket import Wire
+from homarus.conversations import keys
 from homarus.gateway.ws import frames, method
 from homarus.gateway.ws.frames import Fault, NotAFrame, Request
 from homarus.gateway.ws.greeting import Ended, Greeting, Where
 from homarus.gateway.ws.hub import Hub
-from homarus.gateway.ws.limiter import Limiter
 from homarus.gateway.ws.link import Close, Link
 from homarus.gateway.ws.method import Later, Method
 from homarus.gateway.ws.peer import Peer
@@ -167,8 +168,17 @@ class Connection:
             details = {"code": "MISSING_SCOPE", "missingScope": found.scope,
                        "requiredScopes": [found.scope]}  # fmt: skip
             raise Fault(frames.FORBIDDEN, f"missing scope: {found.scope}", details)
-        params = frames.params_of(frame, decoder(found))
+        params = _unaliased(frames.params_of(frame, decoder(found)), self._hub.settings().main_key)
         return await method.call(self._hub, peer, found, params)
+
+
+def _unaliased(params: Any, alias: str) -> Any:
+    """Parameters in which an agent's own session has its one name."""
+    for name in ("session_key", "key"):
+        given = getattr(params, name, None)
+        if isinstance(given, str):
+            params = msgspec.structs.replace(params, **{name: keys.unaliased(given, alias)})
+    return params
 
 
 _decoders: dict[str, Callable[[bytes], Any]] = {}

@@ -185,6 +185,12 @@ def failed(id_: str, fault: Fault) -> str:
     return _encode(body | {"error": fault.body()}).decode()
 
 
+def plain(params: Params) -> dict[str, Any]:
+    """As this wire has it, without what was not given."""
+    given = msgspec.to_builtins(params)
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def encoded(payload: Any) -> bytes:
     """A payload that many connections are sent."""
     return _encode(payload)

@@ -13,22 +13,23 @@ from typing import Any, Final
 import msgspec
 
 from homarus import __version__
-from homarus.base.action import Proof
-from homarus.base.errors import HomarusError, Unauthenticated
+from homarus.base.action import Action, Proof
+from homarus.base.errors import HomarusError, Refused, Unauthenticated
 from homarus.control_plane.auth import Door
+from homarus.control_plane.limiter import Limiter
 from homarus.control_plane.socket import Wire
 from homarus.gateway.ws import frames, handshake, signature
 from homarus.gateway.ws.frames import Fault, NotAFrame, Request
 from homarus.gateway.ws.handshake import Admit, Ask, Connect, Deny
 from homarus.gateway.ws.hub import DIRECT, EVENTS, Hub
-from homarus.gateway.ws.limiter import Limiter
 from homarus.gateway.ws.link import Link
 from homarus.gateway.ws.method import Method
 from homarus.gateway.ws.methods import health
 from homarus.gateway.ws.peer import Peer
 from homarus.gateway.ws.secret import NONCE_BYTES, secret_of
-from homarus.kernel import devices, surfaces, tokens
+from homarus.kernel import devices, setup_codes, surfaces, tokens
 from homarus.kernel.devices import NODE, Claim, Device, Grant, Secret
+from homarus.kernel.setup_codes import SetupCode
 from homarus.kernel.tokens import Token
 from homarus.store.port import Rx
 
@@ -48,11 +49,14 @@ class Ended(Exception):
 
 
 class Where(msgspec.Struct, frozen=True):
-    """How the client got here. `page`: its Origin is a page of ours."""
+    """How the client got here. `page`: its Origin is a page that may; `called`: the address that it
+    called us by; `user`: who a trusted proxy says it is, in that mode."""
 
     address: str
     direct: bool
     page: bool
+    called: str
+    user: str | None = None
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -127,53 +131,112 @@ class Greeting:
             why = signature.check(signed, nonce, self._hub.now_ms())
             if why is not None:
                 raise _ended(frame, handshake.unproven(why))
+        mode = self._hub.settings().auth_mode
+        code = await self._code(frame, connect)
         token = await self._token(frame, connect)
+        by = ""
+        if token is None and not handshake.gives_secret(connect):
+            token, by = await self._unasked(mode)
         company = "" if token is None else token.company or self._door.default_company
         known = await self._known(company, connect, token)
         facts = handshake.Facts(
             connect=connect, direct=self._where.direct, page=self._where.page, token=token,
-            owner_of=known.owner_of, device=known.device, grant=known.grant,
+            mode=mode, by=by, owner_of=known.owner_of, device=known.device, grant=known.grant,
+            code=code,
         )  # fmt: skip
         decided = handshake.decide(facts)
         if isinstance(decided, Deny):
             raise _ended(frame, decided)
+        made: dict[str, Grant] = {}
+        if code is not None:
+            company = code.company
+            token, made = await self._redeem(frame, facts, code)
         if token is None:
             raise AssertionError("admitted without a token")
-        proof = Proof.DEVICE if known.owner_of is not None else Proof.TOKEN
+        proof = Proof.DEVICE if made or known.owner_of is not None else Proof.TOKEN
         peer = Peer(
             id=str(uuid.uuid4()), link=self._link, company=company, token=token, proof=proof,
             role=connect.role, scopes=(), client=connect.client, caps=frozenset(connect.caps),
             device=None if connect.device is None else connect.device.id,
             address=self._where.address, direct=self._where.direct, since_ms=self._hub.now_ms(),
+            called=self._where.called,
         )  # fmt: skip
         if isinstance(decided, Ask):
             await self._ask(frame, connect, peer, decided, known.grant)
         assert isinstance(decided, Admit)
-        grant = await self._let_in(connect, peer, decided, known)
+        grant = made.pop(peer.role, None) or await self._let_in(connect, peer, decided, known)
         peer.scopes = decided.scopes
         if peer.role == NODE:
             await self._declare(connect, peer)
         speaks = spoken if isinstance(spoken, int) else frames.PROTOCOL
         hello = await self._hello_ok(peer, decided, grant, speaks)
+        if made:
+            hello["auth"]["deviceTokens"] = [self._issued(other) for other in made.values()]
         self._take(self._hub.policy.max_payload_bytes)
         return peer, frames.ok(frame.id, hello)
 
     async def _token(self, frame: Request, connect: Connect) -> Token | None:
         """The live token of the first secret that has one. Wrong ones are counted by address."""
         secrets = handshake.secrets_of(connect)
-        now_s = asyncio.get_running_loop().time()
-        address = self._where.address
-        wait_s = 0.0 if self._where.direct else self._limiter.wait_s(address, now_s)
-        if secrets and wait_s > 0:
-            raise _ended(frame, handshake.limited(round(wait_s * 1000)))
+        if not secrets:
+            return None
+        now_s = self._unlocked_at(frame)
         for secret in secrets:
             try:
                 return await self._door.of_secret(secret)
             except Unauthenticated:
                 continue
-        if secrets:
-            self._limiter.failed(address, now_s)
+        self._limiter.failed(self._where.address, now_s)
         return None
+
+    async def _code(self, frame: Request, connect: Connect) -> SetupCode | None:
+        """The open set-up code of the bootstrap token that a device gives. Wrong ones count too."""
+        secret = handshake.bootstrap_of(connect)
+        if not secret or connect.device is None:
+            return None
+        now_s = self._unlocked_at(frame)
+        found: SetupCode | None = await self._hub.means.store.read(setup_codes.redeemable, secret)
+        if found is None:
+            self._limiter.failed(self._where.address, now_s)
+        return found
+
+    def _unlocked_at(self, frame: Request) -> float:
+        """Now, in seconds of the loop, at which a secret of this address is looked at. Raises
+        Ended where it gave too many wrong ones."""
+        now_s = asyncio.get_running_loop().time()
+        wait_s = 0.0 if self._where.direct else self._limiter.wait_s(self._where.address, now_s)
+        if wait_s > 0:
+            raise _ended(frame, handshake.limited(round(wait_s * 1000)))
+        return now_s
+
+    async def _redeem(
+        self, frame: Request, facts: handshake.Facts, code: SetupCode
+    ) -> tuple[Token | None, dict[str, Grant]]:
+        """The device is paired and the code used up, in one unit: its token, and all its grants by
+        role. Raises Ended where another device was faster."""
+        store, sealer = self._hub.means.store, self._hub.means.sealer
+        claim = self._claim(facts.connect, ())
+        secrets = {role: secret_of(sealer, os.urandom(NONCE_BYTES).hex()) for role in code.grants}
+        action = Action(
+            code.company, "device.redeem", f"device:{claim.device}", system="gateway",
+            what=f"set-up code {code.id}",
+        )  # fmt: skip
+        try:
+            made = await store.write(action, setup_codes.redeem, code.id, claim, secrets)
+        except Refused as error:
+            if error.code != setup_codes.NOT_GOOD:
+                raise
+            raise _ended(frame, handshake.code_invalid(facts)) from None
+        return await store.read(tokens.by_id, made[claim.role].token), made
+
+    async def _unasked(self, mode: str) -> tuple[Token | None, str]:
+        """Who a client is that gives no secret, and by what it is known."""
+        if mode == handshake.TRUSTED_PROXY and self._where.user is not None:
+            found = await self._hub.means.store.read(
+                tokens.of_person, self._door.default_company, self._where.user
+            )
+            return found, mode
+        return None, ""
 
     async def _known(self, company: str, connect: Connect, token: Token | None) -> Known:
         device = None if connect.device is None else connect.device.id
@@ -241,9 +304,8 @@ class Greeting:
             "method": decided.method, "role": peer.role, "scopes": list(peer.scopes),
         }  # fmt: skip
         if grant is not None and grant.nonce is not None:
-            secret = secret_of(hub.means.sealer, grant.nonce)
-            auth |= {"deviceToken": secret.clear,
-                     "issuedAtMs": grant.rotated_ms or grant.created_ms}  # fmt: skip
+            issued = self._issued(grant)
+            auth |= {name: issued[name] for name in ("deviceToken", "issuedAtMs")}
         snapshot = await health.snapshot(hub, peer)
         return {
             "type": "hello-ok",
@@ -262,6 +324,13 @@ class Greeting:
                 "tickIntervalMs": round(policy.tick_s * 1000),
             },
         }
+
+    def _issued(self, grant: Grant) -> dict[str, Any]:
+        secret = secret_of(self._hub.means.sealer, grant.nonce or "")
+        return {
+            "deviceToken": secret.clear, "role": grant.role, "scopes": list(grant.scopes),
+            "issuedAtMs": grant.rotated_ms or grant.created_ms,
+        }  # fmt: skip
 
 
 def _ended(frame: Request, denied: Deny) -> Ended:

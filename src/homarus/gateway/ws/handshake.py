@@ -17,6 +17,7 @@ from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.signature import Signed, Unproven
 from homarus.kernel import devices, scopes, tokens
 from homarus.kernel.devices import NODE, OPERATOR, Device, Grant
+from homarus.kernel.setup_codes import SetupCode
 from homarus.kernel.tokens import Token
 
 ClientId = Literal[
@@ -31,6 +32,7 @@ KEEPS_SCOPES: Final = frozenset({("cli", "cli"), ("gateway-client", "backend")})
 """Client id and mode that need no device on this machine to keep what they ask for."""
 EPHEMERAL: Final = frozenset({"cli", "backend", "probe"})
 """Modes that are not tracked in presence."""
+TRUSTED_PROXY: Final = "trusted-proxy"
 MAX_NAMES: Final = 200
 
 
@@ -89,22 +91,29 @@ class Connect(Params):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """`direct`: from this machine, by its own name, not through a proxy. `token`: the live one that
+    """`mode`: of `gateway.auth.mode`; `by`: what `token` was found by where no secret was given:
+    `none` (this machine), `trusted-proxy` (the name that it sent).
+
+    `direct`: from this machine, by its own name, not through a proxy. `token`: the live one that
     was given; `owner_of`: the grant that it belongs to, when it is a device's. `device`, `grant`:
-    what is known of the device that proved its key, in the role it asks for."""
+    what is known of the device that proved its key, in the role it asks for. `code`: the one of its
+    bootstrap token."""
 
     connect: Connect
     direct: bool
     page: bool
     token: Token | None
+    mode: str = "token"
+    by: str = ""
     owner_of: Grant | None = None
     device: Device | None = None
     grant: Grant | None = None
+    code: SetupCode | None = None
 
 
 class Admit(msgspec.Struct, frozen=True):
     """`method`: how, for the client; `pair`: what has to be written first: nothing, `silent` (grant
-    what is asked for), or `token` (the grant has none yet)."""
+    what is asked for), `token` (the grant has none yet), or `code` (it is used up for a grant)."""
 
     scopes: tuple[str, ...]
     method: str
@@ -126,6 +135,16 @@ def secrets_of(connect: Connect) -> tuple[str, ...]:
     auth = connect.auth or Auth()
     given = (auth.token, auth.password, auth.device_token)
     return tuple(dict.fromkeys(text for text in given if text))
+
+
+def bootstrap_of(connect: Connect) -> str:
+    """The bootstrap token, where it is the only secret: the signature covers just one."""
+    auth = connect.auth or Auth()
+    return "" if secrets_of(connect) else auth.bootstrap_token or ""
+
+
+def gives_secret(connect: Connect) -> bool:
+    return bool(secrets_of(connect) or bootstrap_of(connect))
 
 
 def signed_by(connect: Connect) -> Signed | None:
@@ -193,21 +212,44 @@ def decide(facts: Facts) -> Admit | Ask | Deny:
     connect = facts.connect
     if connect.client.id == CONTROL_UI and not facts.page:
         return _refused("CONTROL_UI_ORIGIN_NOT_ALLOWED", "origin not allowed")
+    if bootstrap_of(connect):
+        return _by_code(facts)
     if not secrets_of(connect):
-        if connect.device is None:
-            return _device_required()
-        return _unauthorized(facts, "AUTH_TOKEN_MISSING", "token_missing",
-                             "gateway token missing (set gateway.remote.token)",
-                             "update_auth_configuration")  # fmt: skip
+        if facts.token is not None:
+            return _by_secret(facts, facts.token)
+        return _nothing_given(facts)
     if facts.token is None:
         auth = connect.auth or Auth()
         if auth.device_token and not auth.token and not auth.password:
             return _device_token_mismatch(facts)
-        return _unauthorized(facts, "AUTH_TOKEN_MISMATCH", "token_mismatch",
-                             "gateway token mismatch", "update_auth_credentials")  # fmt: skip
+        word = _word(facts, (auth.token or auth.password) == auth.password)
+        return _unauthorized(facts, f"AUTH_{word.upper()}_MISMATCH", f"{word}_mismatch",
+                             f"gateway {word} mismatch", "update_auth_credentials")  # fmt: skip
     if facts.token.scope == tokens.DEVICE:
         return _by_device_token(facts)
     return _by_secret(facts, facts.token)
+
+
+def _nothing_given(facts: Facts) -> Deny:
+    if facts.by == TRUSTED_PROXY:
+        return _unauthorized(facts, "AUTH_UNAUTHORIZED", "trusted_proxy_user_not_allowed",
+                             "no token is called as this user",
+                             "review_auth_configuration")  # fmt: skip
+    if facts.mode == TRUSTED_PROXY:
+        return _unauthorized(facts, "AUTH_IDENTITY_HEADER_REQUIRED", "trusted_proxy_user_missing",
+                             "no trusted proxy says who this is",
+                             "review_auth_configuration")  # fmt: skip
+    if facts.connect.device is None:
+        return _device_required()
+    word = _word(facts, True)
+    return _unauthorized(facts, f"AUTH_{word.upper()}_MISSING", f"{word}_missing",
+                         f"gateway {word} missing (set gateway.remote.{word})",
+                         "update_auth_configuration")  # fmt: skip
+
+
+def _word(facts: Facts, given_so: bool) -> str:
+    """What the secret is called in this mode."""
+    return "password" if facts.mode == "password" and given_so else "token"
 
 
 def _by_device_token(facts: Facts) -> Admit | Ask | Deny:
@@ -226,12 +268,26 @@ def _by_device_token(facts: Facts) -> Admit | Ask | Deny:
     return Admit(wanted, "device-token")
 
 
+def _by_code(facts: Facts) -> Admit | Deny:
+    connect, code = facts.connect, facts.code
+    if connect.device is None:
+        return _device_required()
+    if code is None:
+        return code_invalid(facts)
+    allowed = code.grants.get(connect.role)
+    if allowed is None:
+        return _unauthorized(facts, "AUTH_BOOTSTRAP_TOKEN_INVALID", "bootstrap_token_invalid",
+                             f"this setup code is for {' and '.join(code.grants)}, not for "
+                             f"{connect.role}", "update_auth_credentials")  # fmt: skip
+    return Admit(scopes.granted(connect.scopes, allowed), "bootstrap-token", "code")
+
+
 def _by_secret(facts: Facts, token: Token) -> Admit | Ask | Deny:
     connect = facts.connect
     most = scopes.held(token.kind, token.role)
     wanted = scopes.granted(connect.scopes, most)
     password = (connect.auth or Auth()).password is not None
-    method = "password" if password else "token"
+    method = facts.by or ("password" if password else "token")
     if connect.device is None:
         if connect.role == NODE:
             return _device_required()
@@ -278,6 +334,12 @@ def _device_required() -> Deny:
     return Deny(Fault(frames.NOT_PAIRED, "device identity required", details))
 
 
+def code_invalid(facts: Facts) -> Deny:
+    return _unauthorized(facts, "AUTH_BOOTSTRAP_TOKEN_INVALID", "bootstrap_token_invalid",
+                         "bootstrap token invalid or expired (take a fresh setup code)",
+                         "update_auth_credentials")  # fmt: skip
+
+
 def _device_token_mismatch(facts: Facts) -> Deny:
     return _unauthorized(facts, "AUTH_DEVICE_TOKEN_MISMATCH", "device_token_mismatch",
                          "device token mismatch (rotate or pair the device again)",
@@ -285,7 +347,7 @@ def _device_token_mismatch(facts: Facts) -> Deny:
 
 
 def _unauthorized(facts: Facts, code: str, reason: str, message: str, step: str) -> Deny:
-    again = code == "AUTH_TOKEN_MISMATCH" and facts.grant is not None
+    again = code in ("AUTH_TOKEN_MISMATCH", "AUTH_PASSWORD_MISMATCH") and facts.grant is not None
     details = {
         "code": code,
         "authReason": reason,

@@ -7,8 +7,8 @@ import asyncio
 import os
 import platform
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +16,18 @@ import structlog
 
 from homarus import __version__
 from homarus.agents.live import Live
+from homarus.agents.toolbox import Tools
+from homarus.base.errors import HomarusError
+from homarus.base.recent import Recent
+from homarus.config.schema import Settings
 from homarus.control_plane.stream import Means
 from homarus.gateway.ws import frames
 from homarus.gateway.ws.handshake import EPHEMERAL
 from homarus.gateway.ws.invokes import Invokes
 from homarus.gateway.ws.peer import Peer
+from homarus.gateway.ws.process import Process
+from homarus.gateway.ws.rates import Rates
+from homarus.gateway.ws.restarts import Restarts
 from homarus.gateway.ws.runs import Run, Runs, Told
 from homarus.kernel.devices import NODE
 from homarus.kernel.scopes import APPROVALS, PAIRING, READ
@@ -36,9 +43,10 @@ SESSION_SCOPED: Final = "session-scoped-events"
 EVENTS: Final = {
     "connect.challenge": "", "tick": "", "health": "", "shutdown": "",
     "agent": READ, "chat": READ, "presence": READ, "cron": READ, "sessions.changed": READ,
+    "task": READ, "config.changed": READ,
     "session.message": READ,
     "device.pair.requested": PAIRING, "device.pair.resolved": PAIRING,
-    "device.pair.changed": PAIRING,
+    "device.pair.changed": PAIRING, "device.pair.setup.completed": PAIRING,
     "node.pair.requested": PAIRING, "node.pair.resolved": PAIRING, "node.hostStats": READ,
     "exec.approval.requested": APPROVALS, "exec.approval.resolved": APPROVALS,
 }  # fmt: skip
@@ -64,7 +72,9 @@ class Hub:
     def __init__(
         self, means: Means, live: Live, now_ms: Callable[[], int],
         default_company: Callable[[], str],
+        settings: Callable[[], Settings] = lambda: Settings(Path()),
     ) -> None:  # fmt: skip
+        self.settings = settings
         self.means = means
         self.now_ms = now_ms
         self.default_company = default_company
@@ -73,6 +83,12 @@ class Hub:
         self.peers: dict[str, Peer] = {}
         self.runs = Runs(live, means.store.read, now_ms, self.tell_run)
         self.invokes = Invokes(means.store, self.boot_id, self._cancel)
+        self.rates = Rates()
+        self.restarts = Restarts(means.home)
+        self.process: Process | None = None
+        self.tools: Tools | None = None
+        self.refuses_tool: Callable[[str], HomarusError | None] = lambda name: None
+        """Why a tool is not called by hand; None: it is."""
         self.presence_version = 1
         self.health_version = 1
         self.health: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -83,8 +99,8 @@ class Hub:
         self.news = asyncio.Event()
         """Set when the pump has something to do."""
         self._began = time.monotonic()
-        self._gone: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._notes: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._gone: Recent[str, dict[str, Any]] = Recent(MAX_PRESENCE)
+        self._notes: Recent[str, dict[str, Any]] = Recent(MAX_PRESENCE)
         self._own_since_ms = now_ms()
 
     def bound_bytes(self) -> int:
@@ -126,12 +142,12 @@ class Hub:
         if self.peers.pop(peer.id, None) is None or not tracked(peer):
             return
         entry = entry_of(peer, "disconnect", self.now_ms()) | {"company": peer.company}
-        _put(self._gone, _who(peer), entry)
+        self._gone[_who(peer)] = entry
         self.presence_changed(peer.company)
 
     def note(self, company: str, who: str, entry: dict[str, Any]) -> None:
         """What a client says of a machine (`system-event`)."""
-        _put(self._notes, f"{company}:{who}", entry | {"company": company, "ts": self.now_ms()})
+        self._notes[f"{company}:{who}"] = entry | {"company": company, "ts": self.now_ms()}
         self.presence_changed(company)
 
     def presence_changed(self, company: str) -> None:
@@ -226,13 +242,6 @@ def tracked(peer: Peer) -> bool:
 
 def _who(peer: Peer) -> str:
     return peer.device or peer.client.instance_id or peer.id
-
-
-def _put(entries: OrderedDict[str, dict[str, Any]], key: str, entry: dict[str, Any]) -> None:
-    entries[key] = entry
-    entries.move_to_end(key)
-    while len(entries) > MAX_PRESENCE:
-        entries.popitem(last=False)
 
 
 def entry_of(peer: Peer, reason: str, at_ms: int) -> dict[str, Any]:

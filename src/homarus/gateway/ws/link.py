@@ -13,7 +13,8 @@ from homarus.gateway.ws import frames
 
 DROPPED: Final = frozenset({
     "tick", "health", "presence", "heartbeat", "cron", "device.pair.requested",
-    "device.pair.resolved", "node.pair.requested", "node.pair.resolved",
+    "device.pair.resolved", "device.pair.setup.completed",
+    "node.pair.requested", "node.pair.resolved",
     "exec.approval.requested", "exec.approval.resolved", "voicewake.changed",
 })  # fmt: skip
 """Events that a slow consumer misses; any other one that does not fit ends the connection."""

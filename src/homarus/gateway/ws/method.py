@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from homarus.config.channels import Channels
 from homarus.control_plane.judged import judged
 from homarus.gateway.ws import frames
 from homarus.gateway.ws.frames import Fault, Params
@@ -26,12 +27,14 @@ class Nothing(Params):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a transaction is told of a call: plain data."""
+    """What a transaction is told of a call: plain data. `channels`: those of the company, as they
+    are configured now."""
 
     company: str
     params: Any
     credential: str
     role: str | None
+    channels: Channels = {}
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -86,7 +89,7 @@ class Desk:
 
     def ask(self, params: Any) -> Ask:
         peer = self.peer
-        return Ask(peer.company, params, peer.token.id, peer.token.role)
+        return Ask(peer.company, params, peer.token.id, peer.token.role, self.channels())
 
     async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
         """`fn(rx, *args)`, judged."""
@@ -104,6 +107,11 @@ class Desk:
             self._method.capability, target or self._method.target, arguments=arguments, what=what
         )
         return await self.hub.means.store.write(action, fn, *args)
+
+    def channels(self) -> Channels:
+        """Those of the company, as they are configured now."""
+        switch = self.hub.means.channels
+        return {} if switch is None else switch.configured(self.peer.company)
 
     def instance_only(self) -> None:
         """For what concerns the daemon and not one company. Raises Fault."""

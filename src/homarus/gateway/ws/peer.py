@@ -32,6 +32,8 @@ class Peer(msgspec.Struct):
     address: str
     direct: bool
     since_ms: int
+    called: str = ""
+    """The gateway's address and port as the client called it."""
     sessions: set[str] = msgspec.field(default_factory=set)
     every: bool = False
     stats: dict[str, Any] | None = None

@@ -8,12 +8,20 @@ import msgspec
 from homarus.control_plane import feed
 from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
-from homarus.gateway.ws import shapes
+from homarus.gateway.ws import cron_shapes, entries, shapes
+from homarus.jobs import model as job_model
+from homarus.jobs import runs
 from homarus.jobs import service as jobs
-from homarus.kernel import approvals, devices, surfaces
+from homarus.jobs.model import State as RunState
+from homarus.kernel import approval_queries, devices, setup_codes, surfaces
+from homarus.kernel.approval_rows import Status
 from homarus.store.port import Event, Rx
+from homarus.tasks import sql as tasks
 
 PAGE: Final = 100
+TASK: Final = "task"
+TASKS: Final = ("task_", "lease_expired")
+"""How events begin that tell of a task."""
 Doc = dict[str, Any]
 
 
@@ -63,7 +71,7 @@ def read_page(rx: Rx, company: str, after: int, upto: int) -> Page:
 
 
 def _told(rx: Rx, company: str, event: Event) -> list[Told]:
-    make = KINDS.get(event.kind)
+    make = KINDS.get(TASK if event.kind.startswith(TASKS) else event.kind)
     return [] if make is None else make(rx, company, event)
 
 
@@ -109,8 +117,8 @@ def _entry(rx: Rx, company: str, event: Event) -> list[Told]:
         return []
     payload = {
         "sessionKey": session.key, "agentId": keys.agent_of(session.key),
-        "message": shapes.message(rows[0]), "messageId": rows[0].id, "messageSeq": rows[0].seq,
-        "session": shapes.session(rx, session),
+        "message": entries.message(rx, company, rows[0]), "messageId": rows[0].id,
+        "messageSeq": rows[0].seq, "session": shapes.session(rx, session),
     }  # fmt: skip
     return [News("session.message", payload, session.key)]
 
@@ -132,6 +140,12 @@ def _device_changed(rx: Rx, company: str, event: Event) -> list[Told]:
     return [News("device.pair.changed", {"deviceId": event.data["device"], "ts": event.at_ms})]
 
 
+def _setup_completed(rx: Rx, company: str, event: Event) -> list[Told]:
+    row = setup_codes.by_id(rx, company, event.subject)
+    done = None if row is None else shapes.setup_completion(row)
+    return [] if done is None else [News("device.pair.setup.completed", done)]
+
+
 def _node_requested(rx: Rx, company: str, event: Event) -> list[Told]:
     row = surfaces.request(rx, company, event.subject)
     return [] if row is None else [News("node.pair.requested", shapes.node_request(rx, row))]
@@ -146,24 +160,42 @@ def _node_resolved(rx: Rx, company: str, event: Event) -> list[Told]:
 
 
 def _approval(rx: Rx, company: str, event: Event) -> list[Told]:
-    row = approvals.by_id(rx, company, event.subject)
+    row = approval_queries.by_id(rx, company, event.subject)
     if row is None:
         return []
     if event.kind == "approval_created":
         return [News("exec.approval.requested", shapes.approval(row))]
-    if row.status is approvals.Status.PENDING or event.data.get("how") in ("use", "use_again"):
+    if row.status is Status.PENDING or event.data.get("how") in ("use", "use_again"):
         return []
     payload = {"id": row.id, "decision": shapes.decision(row),
-               "resolvedBy": approvals.who_decided(rx, row), "ts": event.at_ms}  # fmt: skip
+               "resolvedBy": approval_queries.who_decided(rx, row), "ts": event.at_ms}  # fmt: skip
     return [News("exec.approval.resolved", payload)]
+
+
+def _task(rx: Rx, company: str, event: Event) -> list[Told]:
+    row = tasks.by_id(rx, company, event.subject)
+    if row is None:
+        return []
+    shown = shapes.task(rx, row, tasks.spec_of(rx, row.id))
+    return [News("task", {"action": "upserted", "task": shown})]
 
 
 def _job(action: str) -> Callable[[Rx, str, Event], list[Told]]:
     def told(rx: Rx, company: str, event: Event) -> list[Told]:
-        _ = rx, company
-        return [News("cron", {"jobId": event.subject, "action": action, "ts": event.at_ms})]
+        row = jobs.by_id(rx, company, event.subject)
+        told = {} if row is None else {"job": cron_shapes.job(rx, row)}
+        return [News("cron", {"jobId": event.subject, "action": action, "ts": event.at_ms} | told)]
 
     return told
+
+
+def _run(rx: Rx, company: str, event: Event) -> list[Told]:
+    """A task template's start is told by its spawning."""
+    row, job = runs.by_id(rx, company, event.data["run"]), jobs.by_id(rx, company, event.subject)
+    if row is None or job is None or (row.what == job_model.TASK and row.state is RunState.RUNNING):
+        return []
+    told = {"jobId": event.subject, "ts": event.at_ms, "job": cron_shapes.job(rx, job)}
+    return [News("cron", told | cron_shapes.news(rx, row, job))]
 
 
 KINDS: Final[dict[str, Callable[[Rx, str, Event], list[Told]]]] = {
@@ -184,13 +216,17 @@ KINDS: Final[dict[str, Callable[[Rx, str, Event], list[Told]]]] = {
     "device_paired": _device_changed,
     "device_changed": _device_changed,
     "device_removed": _device_changed,
+    "setup_code_used": _setup_completed,
     "node_pair_requested": _node_requested,
     "node_pair_resolved": _node_resolved,
     "approval_created": _approval,
     "approval_updated": _approval,
+    TASK: _task,
     jobs.CREATED: _job("added"),
     jobs.UPDATED: _job("updated"),
     jobs.ARCHIVED: _job("removed"),
     jobs.SPAWNED: _job("started"),
+    runs.STARTED: _run,
+    runs.ENDED: _run,
 }
 """Kind of event in the feed -> what is told of it."""

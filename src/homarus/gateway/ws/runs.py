@@ -6,7 +6,6 @@ together, so that a fast model costs a slow client nothing.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import structlog
 
 from homarus.agents.live import Live, Piece, Still
 from homarus.base.errors import Busy, HomarusError
+from homarus.base.recent import Recent
 from homarus.conversations import keys
 from homarus.conversations.turns import State, Turn
 from homarus.flows import chatting
@@ -244,7 +244,7 @@ class Runs:
         self._now_ms = now_ms
         self._tell = tell
         self._group: asyncio.TaskGroup | None = None
-        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._runs: Recent[str, Run] = Recent(MAX_KNOWN)
         self._ends: dict[str, asyncio.Future[Answer]] = {}
 
     def start(self, group: asyncio.TaskGroup | None) -> None:
@@ -277,8 +277,6 @@ class Runs:
             session_id=turn.session, agent=keys.agent_of(session_key), created_ms=turn.created_ms,
         )  # fmt: skip
         self._runs[turn.id] = run
-        while len(self._runs) > MAX_KNOWN:
-            self._runs.popitem(last=False)
         end = self._ends[turn.id] = asyncio.get_running_loop().create_future()
         end.add_done_callback(_looked_at)
         self._group.create_task(self._followed(run, end))

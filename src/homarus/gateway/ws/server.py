@@ -5,40 +5,45 @@ Gateway.run                                     the pump: feed, presence, tick, 
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import structlog
 
+from homarus.base.action import Action
 from homarus.base.clock import Clock
-from homarus.base.errors import HomarusError, Unavailable
+from homarus.base.errors import Conflict, HomarusError, Unavailable
+from homarus.config.schema import FILE, Settings, is_loopback
 from homarus.control_plane import origin
 from homarus.control_plane.answers import Receive, Scope, Send, unforeseen
 from homarus.control_plane.auth import Door
+from homarus.control_plane.limiter import Limiter
+from homarus.control_plane.proxies import came
 from homarus.control_plane.socket import Wire, headers_of
 from homarus.control_plane.stream import Means
 from homarus.conversations import turns
 from homarus.conversations.turns import Turn
+from homarus.flows import chatting, conversing
 from homarus.gateway.ws import frames, pump
 from homarus.gateway.ws.connection import Connection
 from homarus.gateway.ws.greeting import Where
+from homarus.gateway.ws.handshake import TRUSTED_PROXY
 from homarus.gateway.ws.hub import Hub
-from homarus.gateway.ws.limiter import Limiter
 from homarus.gateway.ws.method import Method
 from homarus.gateway.ws.methods import health
 from homarus.gateway.ws.methods.table import methods
+from homarus.gateway.ws.process import Process
 from homarus.gateway.ws.pump import Follow, Gone, News, ToNode
 from homarus.gateway.ws.schema import Schema
+from homarus.store.port import Tx
 
 log = structlog.get_logger("gateway")
 
-FORWARDED: Final = (
-    b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip",
-)  # fmt: skip
 RESTARTING: Final = {"reason": "gateway restarting", "restartExpectedMs": 1_500}
 EXPIRY_CHECK_S: Final = 1.0
+MAX_TELLS: Final = 20
+TELL_S: Final = 30.0
+"""How often, and how long each time, a restart waits until it can be told of."""
 FRAME_DELAY_S: Final = 0.02
 """News are read so long after the commit, so that none overtakes the reply that caused it."""
 
@@ -47,27 +52,35 @@ class Gateway:
     """`hub.policy` may be set before the first client comes."""
 
     def __init__(
-        self, means: Means, door: Door, clock: Clock, *, max_sockets: Callable[[], int],
-        loopback_only: bool, public_url: str = "", table: dict[str, Method] | None = None,
+        self, means: Means, door: Door, clock: Clock, settings: Callable[[], Settings],
+        limiter: Limiter | None = None, *, table: dict[str, Method] | None = None,
     ) -> None:  # fmt: skip
         if means.live is None:
             raise AssertionError("the gateway tells of turns: it needs `live`")
         self._means = means
         self._door = door
-        self._max = max_sockets
-        self._loopback_only = loopback_only
-        self._public_url = public_url
+        self._settings = settings
         self._methods = methods() if table is None else table
         self.schema = Schema(self._methods)
-        self._limiter = Limiter()
+        self._limiter = limiter or Limiter()
         self._connections: set[Connection] = set()
         self._dirty: dict[str, int] = {}
         self._undo: Callable[[], None] = lambda: None
         self._closed = False
-        self.hub = Hub(means, means.live, clock.now_ms, lambda: door.default_company)
+        self.hub = Hub(means, means.live, clock.now_ms, lambda: door.default_company, settings)
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    def attach(self, process: Process) -> None:
+        """The process that it lives in: it can look at the settings anew, and restart."""
+        self.hub.process = process
+        self.hub.restarts.restart = process.restart
+
+    def settings_changed(self, digest: str) -> None:
+        """Other settings are in force, whoever wrote them."""
+        payload = {"path": str(self._means.home / FILE), "hash": digest, "ts": self.hub.now_ms()}
+        self.hub.tell(self.hub.default_company(), "config.changed", payload)
 
     # -- one connection ------------------------------------------------------------------------
 
@@ -96,24 +109,30 @@ class Gateway:
 
     def _where(self, scope: Scope) -> Where:
         """Raises `origin.*`, `proxy.unattributed`, `socket.many`: before the upgrade."""
-        headers = headers_of(scope)
-        proxied = any(name in headers for name in FORWARDED)
-        if proxied and not self._public_url:
+        headers, settings = headers_of(scope), self._settings()
+        peer = str((scope.get("client") or ("", 0))[0])
+        at = came(peer, headers, settings.trusted_proxies, settings.public_url)
+        if at.proxied and not at.trusted and not settings.public_url:
             raise Unattributed(
                 "proxy_attribution_required", "a proxy stands before this daemon, and it was not "
-                "told of one", "Set `public_url`, or do not send forwarding headers.",
+                "told of one", "Set `gateway.trustedProxies` or `gateway.publicUrl`, or send no "
+                "forwarding headers.",
             )  # fmt: skip
-        origin.check(headers, loopback_only=self._loopback_only, public_url=self._public_url)
-        if self._closed or len(self._connections) >= self._max():
+        loopback = is_loopback(settings.host)
+        origin.check(
+            headers, loopback_only=loopback, public_url=settings.public_url,
+            allowed=settings.allowed_origins,
+        )  # fmt: skip
+        if self._closed or len(self._connections) >= settings.max_sockets:
             raise Unavailable(
                 "socket.many", f"{len(self._connections)} sockets are open",
                 "Close some, or try later.",
             )  # fmt: skip
-        address = str((scope.get("client") or ("", 0))[0])
-        if proxied and is_local(address):
-            address = forwarded_for(headers) or address
-        direct = not proxied and is_local(address) and is_local_name(headers)
-        return Where(address, direct, b"origin" in headers)
+        user = headers.get(settings.auth_user_header.lower().encode(), b"").decode("latin-1")
+        known = at.trusted and settings.auth_mode == TRUSTED_PROXY
+        named = user.strip() if known else ""
+        called = headers.get(b"host", b"").decode("latin-1")
+        return Where(at.address, at.direct, b"origin" in headers, called, named or None)
 
     # -- the pump ------------------------------------------------------------------------------
 
@@ -144,10 +163,31 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             self.hub.runs.start(group)
             group.create_task(self.hub.invokes.run())
+            group.create_task(self.hub.restarts.run())
+            group.create_task(self.hub.restarts.report(self._tell_restart))
             try:
                 await self._pump()
             finally:
                 self.hub.runs.start(None)
+
+    async def _tell_restart(self, payload: dict[str, Any]) -> None:
+        """Into the session of who asked, when nothing runs there. Raises HomarusError."""
+        key = payload.get("sessionKey")
+        if not isinstance(key, str):
+            return
+        company = self.hub.default_company()
+        what, note = str(payload.get("kind")), payload.get("message")
+        text = f"The gateway has restarted ({what})." + (f" {note}" if note else "")
+        action = Action(company, "session.note", "session:", system="gateway")
+        for _ in range(MAX_TELLS):
+            seq = await self._means.feed.head(company)
+            try:
+                await self._means.store.write(action, noted, key, text)
+            except Conflict as busy:
+                log.info("restart_waits_to_be_told", code=busy.code)
+                await self._means.feed.wait(company, seq, TELL_S)
+            else:
+                return
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
@@ -230,33 +270,12 @@ class Gateway:
             log.info("run_not_followed", turn=turn.id, code=error.code)
 
 
+def noted(tx: Tx, key: str, text: str) -> None:
+    at = chatting.place(tx, tx.company, None, key)
+    conversing.note(tx, at.session, at.key, text, None)
+
+
 class Unattributed(HomarusError):
     """A proxy that the daemon knows nothing of (gateway contract, 1)."""
 
     status = 403
-
-
-def is_local(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def forwarded_for(headers: Mapping[bytes, bytes]) -> str | None:
-    """The client's address as the proxy on this machine saw it: the last one, which it added."""
-    text = headers.get(b"x-forwarded-for", headers.get(b"x-real-ip", b"")).decode("latin-1")
-    try:
-        return str(ipaddress.ip_address(text.rsplit(",", 1)[-1].strip()))
-    except ValueError:
-        return None
-
-
-def is_local_name(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the client called this machine by a name that means itself."""
-    host = headers.get(b"host", b"").decode("latin-1")
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    return name == "localhost" or name.endswith(".localhost") or is_local(name)

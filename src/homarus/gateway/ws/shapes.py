@@ -1,20 +1,24 @@
 """Rows as this wire has them (gateway contract, 2.6, 6 to 9)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from homarus.base.clock import iso_ms
+from homarus.base.errors import HomarusError
+from homarus.company import agents, models
 from homarus.company.agents import Agent
 from homarus.conversations import keys, turns
 from homarus.conversations.sessions import Session
-from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 from homarus.conversations.turns import State
 from homarus.flows import chatting
-from homarus.jobs.model import Job
-from homarus.kernel import approvals, devices, surfaces, tokens
-from homarus.kernel.approvals import Approval, Status
+from homarus.kernel import devices, setup_codes, surfaces, tokens
+from homarus.kernel.approval_rows import Approval, Status
 from homarus.kernel.devices import Device, Pairing
 from homarus.kernel.scopes import ADMIN, PAIRING, WRITE
+from homarus.kernel.setup_codes import SetupCode
 from homarus.store.port import Rx
+from homarus.tasks.model import Spec
+from homarus.tasks.model import State as Task
+from homarus.tasks.model import Task as TaskRow
 
 Doc = dict[str, Any]
 _STATUS: Final = {State.DONE: "done", State.FAILED: "failed", State.ABORTED: "killed"}
@@ -28,9 +32,16 @@ def without_none(found: Doc) -> Doc:
 
 
 def session(rx: Rx, row: Session) -> Doc:
-    recent = turns.listed(rx, row.company, limit=1, session=row.id)
-    running = [t for t in turns.open_of(rx, row.id) if t.state is not State.QUEUED]
-    last = recent[0] if recent else None
+    return sessions(rx, [row])[0]
+
+
+def sessions(rx: Rx, rows: Sequence[Session]) -> list[Doc]:
+    lately = turns.lately(rx, [row.id for row in rows])
+    return [_session(row, lately.get(row.id, turns.Lately())) for row in rows]
+
+
+def _session(row: Session, lately: turns.Lately) -> Doc:
+    last, running = lately
     status = "running" if running else _STATUS.get(last.state) if last is not None else None
     found = {
         "key": row.key,
@@ -63,31 +74,34 @@ def session(rx: Rx, row: Session) -> Doc:
     return without_none(found)
 
 
-def message(row: Entry) -> Doc:
-    """A line of a transcript with what history adds to it."""
-    about = without_none(
-        {"id": row.id, "seq": row.seq, "runId": row.turn, "recordTimestampMs": row.created_ms}
-    )
-    if row.kind == MESSAGE:
-        return row.message | {"__openclaw": about}
-    text = str(row.body.get("summary") or "")
-    kind = "compaction" if row.kind == COMPACTION else row.kind
-    return {
-        "role": "system", "content": [{"type": "text", "text": text}],
-        "timestamp": row.created_ms, "__openclaw": about | {"kind": kind},
-    }  # fmt: skip
+# -- tasks ---------------------------------------------------------------------------------
+
+_TASK_STATUS: Final = {
+    Task.INBOX: "queued", Task.QUEUED: "queued", Task.BLOCKED: "queued",
+    Task.IN_PROGRESS: "running", Task.REVIEW: "running", Task.DONE: "completed",
+    Task.FAILED: "failed", Task.DEAD_LETTER: "failed", Task.ARCHIVED: "cancelled",
+}  # fmt: skip
+"""State -> this wire's word."""
+_OVER: Final = ("completed", "failed", "cancelled")
+MAX_TITLE: Final = 200
 
 
-def text_of(row: Entry) -> str:
-    """What a message says; "" for anything else."""
-    if row.kind != MESSAGE:
-        return ""
-    content = row.message.get("content")
-    if isinstance(content, str):
-        return content
-    return "\n".join(
-        str(part.get("text") or "") for part in content or () if part.get("type") == "text"
-    )
+def task(rx: Rx, row: TaskRow, spec: Spec) -> Doc:
+    agent = None if row.agent is None else agents.by_id(rx, row.company, row.agent)
+    status = _TASK_STATUS[row.state]
+    given = spec.input
+    title = given.get("title") or given.get("goal") or given.get("description") or spec.type
+    return without_none(
+        {
+            "id": row.id, "taskId": row.number, "kind": spec.kind, "runtime": "cli",
+            "status": status, "title": str(title)[:MAX_TITLE],
+            "agentId": None if agent is None else keys.slug(agent.name),
+            "createdAt": row.created_ms, "updatedAt": row.updated_ms,
+            "startedAt": row.started_ms, "endedAt": row.updated_ms if status in _OVER else None,
+            "error": row.reason if status == "failed" else None,
+            "progressSummary": row.reason if status == "queued" else None,
+        }
+    )  # fmt: skip
 
 
 # -- devices -------------------------------------------------------------------------------
@@ -102,6 +116,23 @@ def pairing(rx: Rx, row: Pairing) -> Doc:
             "clientId": row.client_id, "clientMode": row.client_mode, "role": row.role,
             "roles": [row.role], "scopes": list(row.scopes), "remoteIp": row.remote_ip,
             "reason": row.reason, "silent": False, "isRepair": repair, "ts": row.created_ms,
+        }
+    )  # fmt: skip
+
+
+def access(profile: str) -> str:
+    """What clients call it: the original's `full` is never given."""
+    return profile if profile == devices.NODE else setup_codes.LIMITED
+
+
+def setup_completion(row: SetupCode) -> Doc | None:
+    """Who was paired with a code; None: nobody yet."""
+    if row.used_ms is None:
+        return None
+    return without_none(
+        {
+            "setupId": row.id, "deviceId": row.device, "deviceName": row.device_name,
+            "access": access(row.profile), "ts": row.used_ms,
         }
     )  # fmt: skip
 
@@ -213,35 +244,34 @@ def decision(row: Approval) -> str | None:
 
 
 def is_over(row: Approval, now_ms: int) -> bool:
-    return row.status is not approvals.Status.PENDING or now_ms >= row.expires_ms
+    return row.status is not Status.PENDING or now_ms >= row.expires_ms
 
 
 # -- agents, jobs --------------------------------------------------------------------------
 
 
-def agent(row: Agent) -> Doc:
+def agent(rx: Rx, row: Agent) -> Doc:
     found: Doc = {"id": keys.slug(row.name), "name": row.name, "identity": {"name": row.name}}
-    if row.llm_model:
-        found["model"] = {"primary": row.llm_model, "fallbacks": []}
+    model = _model_of(rx, row)
+    if model is not None:
+        found["model"] = {"primary": model, "fallbacks": []}
     return found
 
 
-def job(row: Job, agent_slug: str | None) -> Doc:
-    """Work that comes again, as a cron job that lets its agent do a task."""
-    schedule: Doc = (
-        {"kind": "cron", "expr": row.cron, "tz": "UTC"}
-        if row.cron is not None
-        else {"kind": "at", "at": iso_ms(row.next_run_ms or row.created_ms)}
-    )
-    state = without_none({"nextRunAtMs": row.next_run_ms, "lastRunAtMs": row.last_run_ms,
-                          "lastStatus": "ok" if row.last_run_ms else None})  # fmt: skip
-    return without_none(
-        {
-            "id": row.id, "name": row.name, "agentId": agent_slug, "enabled": row.active,
-            "createdAtMs": row.created_ms, "updatedAtMs": row.updated_ms, "schedule": schedule,
-            "sessionTarget": "isolated", "wakeMode": "now",
-            "payload": {"kind": "agentTurn",
-                        "message": str(row.payload.get("title") or row.name)},
-            "delivery": {"mode": "none"}, "state": state,
-        }
-    )  # fmt: skip
+def _model_of(rx: Rx, row: Agent) -> str | None:
+    """`name/model`; None: none is configured for it. One that is not a row is told as it stands."""
+    try:
+        found = models.named(rx, row.company, row.llm_model)
+    except HomarusError:
+        return row.llm_model
+    return f"{found.name}/{found.model}"
+
+
+def defaults(rx: Rx, company: str) -> Doc:
+    """What a session runs on when nothing else is said."""
+    model = models.by_name(rx, company, models.DEFAULT)
+    return {
+        "modelProvider": None if model is None else model.name,
+        "model": None if model is None else model.model,
+        "contextTokens": None if model is None else model.context_tokens,
+    }

@@ -25,12 +25,14 @@ MIN_SECRET: Final = 8
 """Characters. Shorter ones are words that stand in many texts."""
 MAX_AGENTS: Final = 1_000
 NOT_YET: Final = {
-    "bindings": ("which agent answers where belongs to channels", ""),
-    "cron": ("jobs of its clock are not imported yet", "Make them: `homarus job`."),
+    "bindings": ("who answers where is set in homarus.json, in the same words", ""),
     "hooks": ("calls from outside are set up anew", ""),
     "messages": ("queue modes are taken for each session only", ""),
     "plugins": ("plugins of OpenClaw do not run here", ""),
-    "session": ("when sessions begin anew is set here", "See `homarus session policy`."),
+    "session": (
+        "its scopes and links are set in homarus.json, in the same words",
+        "When sessions begin anew: `homarus session policy`.",
+    ),
     "skills": ("skills are registered, not copied", "See `homarus capability`."),
     "tools": ("what an agent may do is granted here", "See `homarus capability`."),
 }
@@ -78,7 +80,7 @@ def read(root: Path) -> Configuration:
     found += _credentials(root, value, secrets)
     found += [Finding(f"{FILE}: {part}", *why) for part, why in NOT_YET.items() if value.get(part)]
     found += [
-        Finding(f"{FILE}: channels.{name}", "channels are not connected here yet")
+        Finding(f"{FILE}: channels.{name}", "channels are set up anew, in homarus.json")
         for name in sorted(_object(value.get("channels")))
     ]
     agents = _agents(root, value, found)

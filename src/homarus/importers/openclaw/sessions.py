@@ -115,7 +115,7 @@ def _session(agent: str, place: str, key: str, row: Any) -> Session:
         agent=agent, id=id, key=full, kind=_kind(full, row.get("chatType")),
         file=f"{place}/{name}", label=_label(row), thinking=_one_of(row, "thinkingLevel", THINKING),
         queue_mode=_one_of(row, "queueMode", turns.MODES), input_tokens=_count(row, "inputTokens"),
-        output_tokens=_count(row, "outputTokens"), context_tokens=_count(row, "contextTokens"),
+        output_tokens=_count(row, "outputTokens"), context_tokens=_count(row, "totalTokens"),
         started_ms=_count(row, "sessionStartedAt") or _count(row, "createdAt"),
         interaction_ms=_count(row, "lastInteractionAt") or _count(row, "updatedAt"),
     )  # fmt: skip

@@ -45,9 +45,6 @@ def read(root: Path, only: tuple[str, ...] = ()) -> Source:
 
 def _elsewhere(root: Path) -> list[Finding]:
     found = []
-    if (root / "cron").is_dir():
-        found.append(Finding("cron/", "jobs of its clock are not imported yet",
-                             "Make them: `homarus job`."))  # fmt: skip
     for name in ("identity", "devices", "nodes", "exec-approvals.json"):
         if (root / name).exists():
             found.append(Finding(name, "devices and approvals belong to that gateway",

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.redact import redact_text
+from homarus.flows import mirrors
 from homarus.kernel import settings
 from homarus.store.port import Rx
 from homarus.tasks.model import State
@@ -61,7 +62,8 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class Desk(msgspec.Struct, frozen=True):
-    """`more`: there is more waiting than shown. `unwell`: what is not as it should be, in words."""
+    """`more`: there is more waiting than shown. `unwell`: what is not as it should be, in words;
+    `mirrors`: each with how far it lags."""
 
     waiting: list[Waiting]
     more: bool
@@ -70,6 +72,7 @@ class Desk(msgspec.Struct, frozen=True):
     done: str
     failed: str
     unwell: list[str]
+    mirrors: list[tuple[str, str]]
 
 
 def desk(rx: Rx, company: str) -> Desk:
@@ -88,7 +91,22 @@ def desk(rx: Rx, company: str) -> Desk:
         done=_today(rx, company, State.DONE),
         failed=_today(rx, company, State.FAILED),
         unwell=_unwell(rx, company),
+        mirrors=[(row.name, _mirror(rx, row)) for row in mirrors.listed(rx, company)],
     )
+
+
+def _mirror(rx: Rx, row: mirrors.Mirror) -> str:
+    """`up to date`; `12 changes wait, the oldest for 40 s; held: the target is down`."""
+    rows = mirrors.waiting(rx, row.id)
+    left = rows["pending"] + rows["processing"] + rows["unknown"]
+    said = "up to date"
+    if left:
+        said = f"{left} changes wait, the oldest for {mirrors.lag_ms(rx, row.id) // 1000} s"
+    if rows["failed"]:
+        said += f"; {rows['failed']} failed"
+    if row.state != mirrors.ACTIVE:
+        return f"{row.state}; {said}"
+    return f"{said}; held: {redact_text(row.held)}" if row.held else said
 
 
 def _approvals(rx: Rx, company: str, names: Names) -> list[Waiting]:

@@ -10,6 +10,7 @@ import msgspec
 
 from homarus.base.action import Outcome, VerdictKind
 from homarus.base.ids import from_blob, is_uuid, receipt_id, to_blob
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Rx
 from homarus.web.queries import PAGE, WINDOW
 from homarus.web.queries.names import Names
@@ -77,7 +78,7 @@ EMPTY: Final = Ledger([], 0, 0, None, None, 0, 0, None)
 
 def page(rx: Rx, company: str, company_no: int, chosen: Filter, before: int | None) -> Ledger:
     """A page older than receipt `before` (None: the newest)."""
-    start = before if before is not None else 2**62
+    start = before if before is not None else ABOVE_ALL
     rows, last, looked = _rows(rx, company_no, chosen, start)
     ends = _outcomes(rx, company_no, rows)
     names = Names(rx, company)

@@ -15,6 +15,7 @@ from homarus.conversations import sessions, sql
 from homarus.conversations.model import DIRECT, TEAM, Conversation
 from homarus.conversations.turns import State
 from homarus.flows import turn_inbound
+from homarus.store.paging import ABOVE_ALL
 from homarus.store.port import Rx
 from homarus.web.queries import MAX_COUNT, PAGE, counted
 from homarus.web.queries.names import Names
@@ -75,7 +76,7 @@ def listed(rx: Rx, company: str, after: str | None = None, before: int | None = 
     others = rx.all(
         f"select c.id, c.no, c.type, c.title from conversation c where {_OTHERS} "  # noqa: S608
         "and c.no<? order by c.no desc limit ?",
-        (company, sql.LAST if before is None else before, PAGE + 1),
+        (company, ABOVE_ALL if before is None else before, PAGE + 1),
     )
     known = people.found(rx, company)
     team = sql.team(rx, company)
@@ -111,7 +112,7 @@ def _line(
 ) -> Line:
     if place is None:
         return Line(ref, kind, title)
-    last = _messages(rx, place.id, sql.LAST, 1, MAX_LINE)
+    last = _messages(rx, place.id, ABOVE_ALL, 1, MAX_LINE)
     session = sessions.at(rx, place.company, place.id)
     busy, waiting = (False, 0) if session is None else _load(rx, session.id)
     if not last:
@@ -246,7 +247,7 @@ def thread(rx: Rx, company: str, place: Place, before: int | None = None) -> Thr
     if place.conversation is None:
         return Thread(place, [], "0", None, [], [], "0", False)
     names = Names(rx, company)
-    rows = _messages(rx, place.conversation.id, before or sql.LAST, PAGE + 1, MAX_SHOWN)
+    rows = _messages(rx, place.conversation.id, before or ABOVE_ALL, PAGE + 1, MAX_SHOWN)
     shown = rows[:PAGE][::-1]
     session = sessions.at(rx, company, place.conversation.id)
     under_way = [] if session is None else _open(rx, company, names, session.id)

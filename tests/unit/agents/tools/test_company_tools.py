@@ -4,17 +4,20 @@ from typing import Any
 
 import pytest
 
-from homarus.agents.tools import asking, chores, recall, talk
+from homarus.agents.tools import asking, chores, recall, scans, talk
 from homarus.agents.tools.kit import Kit
-from homarus.company import memory
+from homarus.base.clock import iso_ms
+from homarus.company import calendar, memory
 from homarus.flows import documents
 from homarus.kernel import contexts, receipts, registry, settings
+from homarus.records import wiki
+from homarus.store.port import Tx
 from homarus.testing.bench import Bench, code_of, open_bench, text_of
 from homarus.testing.ground import ground
 from homarus.testing.recount import verify
 from homarus.testing.shop import OWNER, Shop, open_shop
 
-KIT = Kit((*recall.tools(), *chores.tools(), *talk.tools(), *asking.tools()))
+KIT = Kit((*recall.tools(), *chores.tools(), *scans.tools(), *talk.tools(), *asking.tools()))
 
 
 @pytest.fixture
@@ -93,9 +96,29 @@ async def test_a_task_from_its_making_to_its_result(bench: Bench) -> None:
     )
 
 
+async def test_scans_of_calendar_and_wiki(bench: Bench) -> None:
+    assert text_of(await bench.call("calendar_list")) == "[none]"
+    assert text_of(await bench.call("doc_search")) == "[none]"
+
+    def fill(tx: Tx) -> None:
+        wiki.create(tx, wiki.WikiChange(title="House", body="Shut the door."))
+        for title, ahead in (("Soon", 1), ("Later", 9)):
+            start = iso_ms(tx.now_ms + ahead * 86_400_000)
+            calendar.create(tx, calendar.EventChange(title=title, start=start, location="Room 1"))
+
+    await bench.shop.do("wiki.create", OWNER, fill)
+    soon = text_of(await bench.call("calendar_list"))
+    assert (soon[:4], soon[-19:]) == ("E-1 ", "(UTC): Soon, Room 1")
+    assert "E-2" in text_of(await bench.call("calendar_list", days=10))
+    assert text_of(await bench.call("doc_search", text="DOOR")) == "W-1: House"
+    assert text_of(await bench.call("doc_read", doc="W-1")) == "# House\n\nShut the door."
+
+
 @pytest.mark.parametrize(
     "tool, arguments, code",
     [
+        ("calendar_list", {"days": 0}, "tool.arguments"),
+        ("doc_read", {"doc": "W-9"}, "wiki.unknown"),
         ("task_get", {"task": "T-99"}, "task.unknown"),
         ("task_create", {"title": "x", "project": "no"}, "project.unknown"),
         ("task_create", {"title": ""}, "tool.arguments"),

@@ -31,6 +31,11 @@ class OfAgent(Params):
     agent_id: str | None = None
 
 
+class AuthStatus(Params):
+    refresh: bool = False
+    agent_id: str | None = None
+
+
 class Catalog(Params):
     agent_id: str | None = None
     session_key: str | None = None
@@ -50,7 +55,7 @@ def listed(rx: Rx, ask: Ask) -> Doc:
     first = answering.default_of(rows)
     return {
         "defaultId": "" if first is None else keys.slug(first.name), "mainKey": keys.MAIN,
-        "scope": "per-sender", "agents": [shapes.agent(row) for row in rows],
+        "scope": "per-sender", "agents": [shapes.agent(rx, row) for row in rows],
     }  # fmt: skip
 
 
@@ -148,7 +153,8 @@ METHODS: Final = (
     read("agents.list", READ, Nothing, listed, "Agents that this daemon runs",
          "defaultId, mainKey, agents"),
     read("models.list", READ, ModelsList, models_listed, "Configured models", "models"),
-    read("models.authStatus", READ, Nothing, models_auth, "Which models have a key", "providers"),
+    read("models.authStatus", READ, AuthStatus, models_auth, "Which models have a key",
+         "providers"),
     read("skills.status", READ, OfAgent, skills, "Skills of an agent", "skills"),
     read("tools.catalog", READ, Catalog, tools, "Registered capabilities, by kind", "groups"),
     read("chat.metadata", READ, Catalog, metadata, "What a chat offers",

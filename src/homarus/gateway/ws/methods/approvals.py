@@ -14,9 +14,9 @@ from homarus.flows import answering, approving
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, Later, Nothing, read, work
-from homarus.kernel import approvals, invokes, registry
-from homarus.kernel.approvals import Approval
-from homarus.kernel.scopes import ADMIN, APPROVALS
+from homarus.kernel import approval_queries, approvals, invokes, registry
+from homarus.kernel.approval_rows import Approval
+from homarus.kernel.scopes import ADMIN, APPROVALS, QUESTIONS
 from homarus.store.port import Rx, Tx
 
 LIMIT: Final = 200
@@ -135,7 +135,7 @@ def _need(rx: Rx, company: str, ref: str) -> Approval:
 
     Raises Fault as the contract has it.
     """
-    found = approvals.find(rx, company, ref)
+    found = approval_queries.find(rx, company, ref)
     if found is None:
         details = {"reason": "APPROVAL_NOT_FOUND", "code": "approval.unknown"}
         raise Fault(frames.INVALID_REQUEST, "unknown or expired approval id", details)
@@ -150,7 +150,7 @@ async def wait(desk: Desk, params: Wait) -> Doc:
 
 
 def listed(rx: Rx, ask: Ask) -> list[Doc]:
-    rows = approvals.listed(rx, ask.company, limit=LIMIT, status="pending")
+    rows = approval_queries.listed(rx, ask.company, limit=LIMIT, status="pending")
     return [shapes.approval(row) for row in rows if row.open(rx.now_ms)]
 
 
@@ -196,6 +196,18 @@ def policy(rx: Rx, ask: Ask) -> Doc:
     return {"path": "(the registry)", "exists": False, "hash": digest, "file": file}
 
 
+def none_waiting(rx: Rx, ask: Ask) -> list[Doc]:
+    """Nothing here asks by that name: all that needs a yes is an approval."""
+    _ = rx, ask
+    return []
+
+
+def no_questions(rx: Rx, ask: Ask) -> Doc:
+    """An agent that wants to know something says so in the chat."""
+    _ = rx, ask
+    return {"questions": []}
+
+
 METHODS: Final = (
     work("exec.approval.request", APPROVALS, NewRequest, request, "Ask, and wait for the answer",
          "id, decision", capability="approval.request", target="approval:new"),
@@ -205,6 +217,12 @@ METHODS: Final = (
          capability="approval.decide", target="approval:"),
     work("exec.approval.waitDecision", APPROVALS, Wait, wait, "Wait for an answer",
          "id, decision"),
+    read("plugin.approval.list", APPROVALS, Nothing, none_waiting,
+         "Questions of plugins, of which there are none", "list"),
+    read("openclaw.approval.list", APPROVALS, Nothing, none_waiting,
+         "Questions of the gateway's own agent, of which there are none", "list"),
+    read("question.list", QUESTIONS, Nothing, no_questions,
+         "What agents ask people beside the chat: nothing", "questions"),
     read("exec.approvals.get", ADMIN, Nothing, policy, "What may run without being asked for",
          "file, hash"),
 )  # fmt: skip

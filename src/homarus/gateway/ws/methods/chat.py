@@ -11,13 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Busy, HomarusError
+from homarus.config.channels import OLDER_MODES, WEBCHAT
 from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
 from homarus.flows import answering, chatting, conversing
 from homarus.flows.answering import Answer
 from homarus.flows.chatting import Line, Said
 from homarus.gateway.http import content
-from homarus.gateway.ws import frames, runs
+from homarus.gateway.ws import announced, frames, runs
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Desk, Later, work
 from homarus.kernel.scopes import WRITE
@@ -165,7 +166,7 @@ async def send(desk: Desk, params: ChatSend) -> Doc:
         return await _command(desk, params, word)
     line = Line(
         text=_text(params.message, params.attachments), run=run, agent=params.agent_id,
-        session=params.session_key, mode=_mode(params.queue_mode),
+        session=params.session_key, mode=_mode(params.queue_mode), default=default_mode(desk),
         content=_parts(params.attachments), options=_options(params.thinking),
         expected=params.expected_existing_session_id or params.session_id,
     )  # fmt: skip
@@ -207,8 +208,12 @@ async def _command(desk: Desk, params: ChatSend, word: str) -> Doc:
 
 def _mode(mode: str | None) -> str:
     """Words of older clients are read as the nearest of ours."""
-    known = {"queue": "followup", "steer-backlog": "steer", None: ""}
-    return known.get(mode, mode or "")
+    return OLDER_MODES.get(mode or "", mode or "")
+
+
+def default_mode(desk: Desk) -> str:
+    """Of messages of the gateway's clients whose session has none."""
+    return desk.hub.settings().mode_for(WEBCHAT)
 
 
 def _options(thinking: str | None, extra: str | None = None) -> Doc:
@@ -236,17 +241,19 @@ def _parts(attachments: tuple[Attachment, ...]) -> tuple[Doc, ...]:
 
 
 async def agent(desk: Desk, params: AgentCall) -> Any:
-    _no_channel(params)
+    deliver = announced.wish(params, desk.channels())
     refuse_unmet(params, "cwd", "model_run", "suppress_prompt_persistence", "session_effects")
     session = params.session_key or params.session_id
     line = Line(
         text=_text(params.message, params.attachments), run=params.idempotency_key,
         agent=params.agent_id, session=session, content=_parts(params.attachments),
+        default=default_mode(desk),
         options=_options(params.thinking, params.extra_system_prompt), model=params.model,
         expected=params.expected_existing_session_id, label=params.label,
+        deliver=deliver, channels=desk.channels(),
     )  # fmt: skip
     try:
-        said: Said = await desk.write(accept, line, target="turn:new")
+        said: Said = await announced.accepted(desk, line)
     except HomarusError as error:
         if error.code == "agent.unknown":
             raise frames.bad_params("agent", f'unknown agent id "{params.agent_id}"') from None
@@ -265,14 +272,6 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
         return _result(run, await ended(end, run, params.timeout or MAX_WAIT_S))
 
     return Later(first, rest)
-
-
-def _no_channel(params: AgentCall) -> None:
-    """A delivery to a channel that is not there is refused before anything is done."""
-    named = params.reply_channel or params.channel
-    if params.deliver and named not in (None, "last", "webchat"):
-        raise Fault(frames.INVALID_REQUEST, f"channel not configured: {named}",
-                    {"code": "channel.unknown"})  # fmt: skip
 
 
 async def ended(end: "asyncio.Future[Answer]", run: str, timeout_s: float = MAX_WAIT_S) -> Answer:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from homarus import __version__
 from homarus.base.clock import iso_ms
-from homarus.config import settings
+from homarus.config import active, change, settings
 from homarus.config.files import MAX_FILE_BYTES
-from homarus.config.problem import Rejected
+from homarus.config.problem import Problem, Rejected
 from homarus.config.read import read, shown
 from homarus.config.schema import BY_PATH, FILE, HOT, KEYS, RESTART, json_schema
 from homarus.gateway.ws import frames
@@ -39,7 +39,7 @@ async def get(desk: Desk, params: Nothing) -> Doc:
 
 
 def document(home: Path) -> Doc:
-    """The file, and what it comes to. A text with a password in it is left out whole."""
+    """The file, and what it comes to; secrets are hidden (`config/change.py`)."""
     path = home / FILE
     try:
         raw: str | None = path.read_bytes()[:MAX_FILE_BYTES].decode("utf-8", "replace")
@@ -53,13 +53,17 @@ def document(home: Path) -> Doc:
             _place(values, key.path, shown(key, getattr(found, key.field)))
     except Rejected as rejected:
         issues = [{"path": each.path, "message": each.line()} for each in rejected.problems]
+    values = change.concealed(values)
+    shown_raw, parsed = _file(raw)
+    applied = active.read(home)
     digest = hashlib.sha256((raw or "").encode()).hexdigest()
     return {
         "path": str(path), "exists": raw is not None,
-        "raw": None if raw is None or _has_password(raw) else raw, "parsed": values,
-        "sourceConfig": values, "resolved": values, "config": values, "runtimeConfig": values,
+        "raw": shown_raw, "parsed": parsed, "sourceConfig": parsed,
+        "resolved": values, "config": values, "runtimeConfig": values,
         "valid": not issues, "issues": issues, "warnings": [], "legacyIssues": [],
-        "hash": digest, "configRevisionHash": digest, "appliedConfigHash": digest,
+        "hash": digest, "configRevisionHash": digest,
+        "appliedConfigHash": (applied.digest if applied else "") or digest,
     }  # fmt: skip
 
 
@@ -70,8 +74,16 @@ def _place(root: Doc, path: str, value: Any) -> None:
     root[last] = value
 
 
-def _has_password(text: str) -> bool:
-    return any("@" in rest.split("/", 1)[0] for rest in text.split("://")[1:])
+def _file(raw: str | None) -> tuple[str | None, Doc]:
+    """The text and what it holds, without its secrets. One that cannot be read is not shown: what
+    in it is secret is not known."""
+    if raw is None:
+        return None, {}
+    try:
+        text = change.hidden(raw) if raw.strip() else raw
+        return text, change.plain(text)
+    except Problem:
+        return None, {}
 
 
 async def schema(desk: Desk, params: Nothing) -> Doc:

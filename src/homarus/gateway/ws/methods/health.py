@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from homarus import __version__
+from homarus.base.clock import iso_ms
 from homarus.base.rotate import FILE
 from homarus.company import models
 from homarus.conversations import keys, sessions
 from homarus.flows import answering
-from homarus.gateway.ws import shapes
+from homarus.gateway.ws import channel_shapes, shapes
 from homarus.gateway.ws.frames import Params
 from homarus.gateway.ws.hub import Hub
-from homarus.gateway.ws.method import Ask, Desk, Nothing, read, work
+from homarus.gateway.ws.method import Ask, Desk, Nothing, work
 from homarus.gateway.ws.peer import Peer
-from homarus.kernel import approvals, budgets
+from homarus.kernel import approval_queries, budgets
 from homarus.kernel.scopes import ADMIN, READ
 from homarus.store.port import Rx
 from homarus.tasks import sql as tasks
@@ -89,9 +90,6 @@ def taken(rx: Rx, company: str, home: str) -> Doc:
         "ok": True,
         "ts": rx.now_ms,
         "plugins": {"loaded": [], "errors": []},
-        "channels": {},
-        "channelOrder": [],
-        "channelLabels": {},
         "heartbeatSeconds": 0,
         "defaultAgentId": "" if first is None else keys.slug(first.name),
         "agents": [
@@ -113,6 +111,7 @@ async def of_company(hub: Hub, company: str, *, fresh: bool) -> Doc:
         return known[1]
     began = loop.time()
     found: Doc = await hub.means.store.read(taken, company, str(hub.means.home))
+    found |= channel_shapes.summary(channel_shapes.of_company(hub, company))
     found["durationMs"] = round((loop.time() - began) * 1000)
     hub.health[company] = (loop.time(), found)
     hub.health_version += 1
@@ -129,6 +128,7 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
     company = peer.company
     found = await of_company(hub, company, fresh=False)
     first = found["defaultAgentId"]
+    configured = await hub.means.store.read(_has_model, company)
     more: Doc = {}
     if peer.may(ADMIN):
         more = {"configPath": str(hub.means.home / "homarus.json"),
@@ -141,13 +141,24 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
         "sessionDefaults": {
             "defaultAgentId": first, "mainKey": keys.MAIN,
             "mainSessionKey": f"agent:{first or 'main'}:{keys.MAIN}", "scope": "per-sender",
+            "modelConfigured": configured,
         },
-        "authMode": "token",
+        "authMode": hub.settings().auth_mode,
         **more,
     }  # fmt: skip
 
 
+def _has_model(rx: Rx, company: str) -> bool:
+    return bool(models.listed(rx, company, limit=1))
+
+
 # -- status --------------------------------------------------------------------------------
+
+
+async def status(desk: Desk, params: Summary) -> Doc:
+    found: Doc = await desk.read(counted, desk.ask(params))
+    rows = channel_shapes.of_company(desk.hub, desk.peer.company)
+    return found | {"channelSummary": [channel_shapes.line(row) for row in rows]}
 
 
 def counted(rx: Rx, ask: Ask) -> Doc:
@@ -163,7 +174,7 @@ def counted(rx: Rx, ask: Ask) -> Doc:
         for state in State
         if state is not State.ARCHIVED
     }
-    waiting = approvals.listed(rx, company, limit=MAX_COUNT, status="pending")
+    waiting = approval_queries.listed(rx, company, limit=MAX_COUNT, status="pending")
     spent = budgets.spent_by(rx, company, [company], budgets.keys(rx.now_ms)["day"]).get(company)
     return {
         "runtimeVersion": __version__,
@@ -175,7 +186,6 @@ def counted(rx: Rx, ask: Ask) -> Doc:
                 for row in rows
             ],
         },
-        "channelSummary": [],
         "queuedSystemEvents": [],
         "tasks": {
             "total": sum(counts.values()),
@@ -269,6 +279,19 @@ async def lanes(desk: Desk, params: Nothing) -> Doc:
     }
 
 
+class Stability(Params):
+    limit: int | None = None
+    type: str | None = None
+    since_seq: int | None = None
+
+
+async def stability(desk: Desk, params: Stability) -> Doc:
+    """No such record is kept, so nothing fits into it. `/metrics` tells how the daemon does."""
+    _ = params
+    return {"generatedAt": iso_ms(desk.hub.now_ms()), "capacity": 0, "count": 0, "dropped": 0,
+            "events": [], "summary": {"byType": {}}}  # fmt: skip
+
+
 # -- logs ----------------------------------------------------------------------------------
 
 
@@ -317,13 +340,15 @@ def _tail(path: Path, cursor: int | None, limit: int, most: int) -> Doc:
 METHODS: Final = (
     work("health", "", Probe, health, "How the gateway is; `probe` looks anew",
          "ok, agents, sessions, channels", role=""),
-    read("status", READ, Summary, counted, "Sessions, tasks, models in numbers",
+    work("status", READ, Summary, status, "Sessions, tasks, models in numbers",
          "runtimeVersion, heartbeat, tasks, sessions"),
     work("system-presence", READ, Nothing, presence, "Who is connected, the gateway itself first",
          "list of presence entries"),
     work("system-event", ADMIN, Note, note, "Tell of a machine, for presence alone", "ok"),
     work("system.info", READ, Nothing, system_info, "The machine that the gateway runs on",
          "hostname, platform, version, load"),
+    work("diagnostics.stability", READ, Stability, stability,
+         "What a gateway recorded of its phases; this one keeps no such record", "count: 0"),
     work("diagnostics.lanes", READ, Nothing, lanes, "Sessions that have something to do", "lanes"),
     work("logs.tail", READ, Tail, tail, "The daemon's log from a byte on",
          "file, cursor, size, lines, reset, truncated"),

@@ -6,7 +6,7 @@ from homarus.gateway.ws import frames
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Desk, Method, work
 from homarus.kernel.devices import NODE
-from homarus.kernel.scopes import ADMIN, APPROVALS, PAIRING, READ, WRITE
+from homarus.kernel.scopes import ADMIN, APPROVALS, READ, WRITE
 
 
 class Anything(Params, forbid_unknown_fields=False):
@@ -14,25 +14,13 @@ class Anything(Params, forbid_unknown_fields=False):
 
 
 REASONS: Final = {
-    "jobs are changed by the control plane: `homarus job`": (
-        (ADMIN, "cron.add", "cron.update", "cron.remove", "cron.run"), (READ, "cron.runs"),
-    ),
-    "settings are a file that its user writes: homarus.json": (
-        (ADMIN, "config.set", "config.patch", "config.apply", "config.openFile"),
-    ),
+    "the file is on the daemon's machine: homarus.json": ((ADMIN, "config.openFile"),),
     "what may run is a registered capability: `homarus capability`": (
         (ADMIN, "exec.approvals.set", "exec.approvals.node.get", "exec.approvals.node.set"),
         (APPROVALS, "exec.approval.grants.list", "exec.approval.grants.revoke"),
     ),
-    "no channel is configured": (
-        (ADMIN, "channels.start", "channels.stop", "channels.logout", "web.login.start",
-         "web.login.wait"),
-        (WRITE, "poll"),
-        (PAIRING, "channels.pairing.list", "channels.pairing.approve", "channels.pairing.dismiss"),
-    ),
-    "agents are made by the control plane: `homarus agent`": (
-        (ADMIN, "agents.create", "agents.update", "agents.delete", "agents.files.set"),
-        (READ, "agents.files.list", "agents.files.get"),
+    "an account of a channel is forgotten by taking it out of homarus.json": (
+        (ADMIN, "channels.logout", "web.login.start", "web.login.wait"),
     ),
     "no work is kept for a node that sleeps": (
         (WRITE, "node.pending.enqueue"),
@@ -41,21 +29,17 @@ REASONS: Final = {
     "nodes offer nothing that streams": (
         (NODE, "node.invoke.progress", "node.pluginSurface.refresh"),
     ),
-    "tools are called by agents, or by `POST /tools/invoke`": (
-        (WRITE, "tools.invoke"), (READ, "tools.effective"),
-    ),
     "skills are proposed and granted by the control plane: `homarus capability`": (
         (ADMIN, "skills.install", "skills.update"), (READ, "skills.search", "skills.detail"),
     ),
     "the daemon is started and stopped by its service": (
-        (ADMIN, "gateway.restart.request", "update.run", "update.status", "secrets.reload"),
-        (READ, "gateway.restart.preflight"),
+        (ADMIN, "update.run", "secrets.reload"),
     ),
     "this daemon does not do that": (
-        (ADMIN, "chat.inject", "wizard.start", "wizard.next", "wizard.cancel", "wizard.status",
-         "terminal.open", "device.pair.setupCode"),
-        (READ, "usage.status", "usage.cost", "voicewake.get", "tts.status", "tts.providers",
-         "talk.config", "chat.startup", "tasks.list", "gateway.identity.get"),
+        (ADMIN, "wizard.start", "wizard.next", "wizard.cancel", "wizard.status",
+         "terminal.open"),
+        (READ, "tts.providers", "talk.config", "talk.catalog", "progressCard.get",
+         "sessions.branches.list", "sessions.companion.state", "sessions.observer.visibility"),
         (WRITE, "sessions.steer", "voicewake.set", "tts.enable", "tts.disable", "tts.convert"),
     ),
 }  # fmt: skip

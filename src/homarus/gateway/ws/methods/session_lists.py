@@ -3,11 +3,10 @@
 from typing import Any, Final
 
 from homarus.base.errors import HomarusError
-from homarus.company import models
-from homarus.conversations import keys, sessions, transcript
+from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
-from homarus.flows import answering, chatting, conversing
-from homarus.gateway.ws import frames, peer, shapes
+from homarus.flows import answering, chatting
+from homarus.gateway.ws import days, entries, frames, peer, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, read, work
 from homarus.kernel.scopes import READ
@@ -84,21 +83,22 @@ def listed(rx: Rx, ask: Ask) -> Doc:
         agent = answering.target(rx, ask.company, params.agent_id).id
     rows = sessions.listed(rx, ask.company, limit=MAX_LISTED, agent=agent)
     rows = [] if params.archived is True else [row for row in rows if _fits(rx, row, params)]
+    if params.active_only and params.active_minutes is None:
+        lately = turns.lately(rx, [row.id for row in rows])
+        rows = [row for row in rows if row.id in lately and lately[row.id].running]
     limit = LIMIT if params.limit is None else max(1, min(params.limit, MAX_LISTED))
     offset = max(0, params.offset)
     page = rows[offset : offset + limit]
     more = len(rows) > offset + limit
-    model = models.by_name(rx, ask.company, models.DEFAULT)
     return {
         "ts": rx.now_ms, "path": "(the store)", "count": len(page), "totalCount": len(rows),
         "limitApplied": limit, "nextOffset": offset + limit if more else None, "hasMore": more,
-        "defaults": {
-            "modelProvider": None if model is None else model.name,
-            "model": None if model is None else model.model,
-            "contextTokens": None if model is None else model.context_tokens,
-        },
+        "defaults": shapes.defaults(rx, ask.company),
         "owners": [],
-        "sessions": [_shown(rx, row, params) for row in page],
+        "sessions": [
+            _with_words(rx, row, found, params)
+            for row, found in zip(page, shapes.sessions(rx, page), strict=True)
+        ],
     }  # fmt: skip
 
 
@@ -108,21 +108,26 @@ def _fits(rx: Rx, row: Session, params: List) -> bool:
         return False
     if params.label is not None and row.label != params.label:
         return False
-    if params.active_minutes is not None:
-        return row.updated_ms >= rx.now_ms - params.active_minutes * MINUTE_MS
-    return not params.active_only or conversing.running(rx, row.id) is not None
+    minutes = params.active_minutes
+    return minutes is None or row.updated_ms >= rx.now_ms - minutes * MINUTE_MS
 
 
-def _shown(rx: Rx, row: Session, params: List) -> Doc:
-    found = shapes.session(rx, row)
+def _with_words(rx: Rx, row: Session, found: Doc, params: List) -> Doc:
     if params.include_derived_titles or params.include_last_message:
         lines = transcript.newest(rx, row.id, PREVIEW)
-        texts = [text for line in lines if (text := shapes.text_of(line))]
-        if params.include_derived_titles and texts:
-            found["derivedTitle"] = texts[0][:TITLE_CHARS]
+        texts = [text for line in lines if (text := entries.text_of(line))]
+        if params.include_derived_titles:
+            first = transcript.since(rx, row.id, 1, PREVIEW)
+            asked = next((text for line in first if (text := _asked(line))), None)
+            found |= {} if asked is None else {"derivedTitle": asked[:TITLE_CHARS]}
         if params.include_last_message and texts:
             found["lastMessagePreview"] = texts[-1][:PREVIEW_CHARS]
     return found
+
+
+def _asked(row: transcript.Entry) -> str:
+    """What a person said there; "" for anything else."""
+    return entries.text_of(row) if row.body.get("message", {}).get("role") == "user" else ""
 
 
 async def subscribe(desk: Desk, params: Subscribe) -> Doc:
@@ -167,7 +172,7 @@ def _preview(rx: Rx, ask: Ask, key: str, limit: int, chars: int) -> Doc:
     items = [
         {"role": line.message.get("role"), "text": text[: max(1, chars)]}
         for line in lines
-        if (text := shapes.text_of(line))
+        if (text := entries.text_of(line))
     ]
     return {"key": key, "status": "ok" if items else "empty", "items": items}
 
@@ -202,20 +207,36 @@ def resolve(rx: Rx, ask: Ask) -> Doc:
 
 
 def usage(rx: Rx, ask: Ask) -> Doc:
-    rows = sessions.listed(rx, ask.company, limit=MAX_LISTED)
+    """Of sessions that were used last on the days named: all that each has used so far."""
+    params: Usage = ask.params
+    first_s = _day(params.start_date, "startDate", 0)
+    last_s = _day(params.end_date, "endDate", rx.now_ms // 1000)
+    until_ms = (last_s + days.DAY_S) * 1000
+    agent = None
+    if params.agent_id is not None:
+        agent = answering.target(rx, ask.company, params.agent_id).id
+    rows = [
+        row for row in sessions.listed(rx, ask.company, limit=MAX_LISTED)
+        if agent in (None, row.agent) and first_s * 1000 <= row.updated_ms < until_ms
+    ][: max(1, min(params.limit or MAX_LISTED, MAX_LISTED))]  # fmt: skip
     shown: list[Doc] = [
         {"key": row.key, "agentId": keys.agent_of(row.key), "updatedAt": row.updated_ms,
          "usage": {"input": row.input_tokens, "output": row.output_tokens,
                    "totalTokens": row.input_tokens + row.output_tokens}}
         for row in rows
-        if ask.params.key in (None, row.key)
+        if params.key in (None, row.key)
     ]  # fmt: skip
     totals = {
         "input": sum(one["usage"]["input"] for one in shown),
         "output": sum(one["usage"]["output"] for one in shown),
     }
     totals["totalTokens"] = totals["input"] + totals["output"]
-    return {"updatedAt": rx.now_ms, "sessions": shown, "totals": totals}
+    return {"updatedAt": rx.now_ms, "startDate": days.of(first_s), "endDate": days.of(last_s),
+            "sessions": shown, "totals": totals}  # fmt: skip
+
+
+def _day(text: str | None, name: str, default_s: int) -> int:
+    return default_s if text is None else days.start_s(text, "sessions.usage", name)
 
 
 class Usage(Params):
@@ -234,7 +255,7 @@ def search(rx: Rx, ask: Ask) -> Doc:
     found = []
     for row in sessions.listed(rx, ask.company, limit=LIMIT) if words else []:
         for line in transcript.newest(rx, row.id, LIMIT):
-            text = shapes.text_of(line)
+            text = entries.text_of(line)
             if words in text.lower():
                 found.append({"key": row.key, "sessionKey": row.key, "messageId": line.id,
                               "snippet": text[:PREVIEW_CHARS], "ts": line.created_ms})  # fmt: skip

@@ -87,7 +87,7 @@ class Made(msgspec.Struct, frozen=True):
     resolved: Doc
 
 
-def opened(tx: Tx, params: Create, run: str) -> Made:
+def opened(tx: Tx, params: Create, run: str, mode: str) -> Made:
     """A session, with its first message where there is one."""
     agent = answering.target(tx, tx.company, params.agent_id)
     key = keys.resolve(params.key or f"dashboard:{tx.new_id()}", agent.name)
@@ -99,14 +99,17 @@ def opened(tx: Tx, params: Create, run: str) -> Made:
     first = params.message or params.task
     said = None
     if first:
-        said = chatting.accept(tx, Line(text=first, run=run, agent=agent.id, session=key))
+        line = Line(text=first, run=run, agent=agent.id, session=key, default=mode)
+        said = chatting.accept(tx, line)
     return Made(row, said, {"model": row.model})
 
 
 async def create(desk: Desk, params: Create) -> Doc:
     chat.refuse_unmet(params, "parent_session_key", "cwd")
     run = params.idempotency_key or f"create-{desk.hub.now_ms()}-{desk.peer.id[:8]}"
-    made: Made = await desk.write(opened, params, run, target="session:new")
+    made: Made = await desk.write(
+        opened, params, run, chat.default_mode(desk), target="session:new"
+    )
     entry = await desk.read(_entry_of, desk.peer.company, made.row.id)
     found: Doc = {
         "ok": True, "key": made.row.key, "sessionId": made.row.id, "entry": entry,

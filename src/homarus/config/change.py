@@ -1,0 +1,189 @@
+"""Changes of `homarus.json` by a program that edits its text: it never sees a secret.
+
+    hidden(text)                 secrets replaced by HIDDEN
+    concealed(value)             the same of a plain value
+    restored(text, before)       what HIDDEN stands for put back
+    merged(text, patch, whole)   a merge patch (RFC 7386) written into the text
+    differences(before, after)   paths of what differs
+
+What a patch does not touch keeps its comments and its place.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+from homarus.config import edit
+from homarus.config.problem import Problem
+from homarus.config.read import in_clear
+from homarus.config.schema import FILE
+from homarus.config.text import Kind, Node, Text, parse
+
+HIDDEN: Final = "__OPENCLAW_REDACTED__"
+"""The gateway's clients know it (gateway contract, 8)."""
+MAX_STEPS: Final = 200
+MAX_DIFFERENCES: Final = 500
+
+Path = tuple[str | int, ...]
+_SECRET: Final = re.compile(
+    r"(token|passwords?|passphrase|secret|api_?keys?|private_?key|credentials?|authorization|cookie"
+    r"|webhook_?url)$",
+    re.IGNORECASE,
+)
+_REFERENCE: Final = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}")
+_GONE: Final = object()
+
+
+def hidden(text: str) -> str:
+    """Raises Problem where the text is no JSON5."""
+    root, _ = parse(Text(FILE, text))
+    for node in reversed([node for path, node in _texts(root) if _is_secret(path, node.value)]):
+        text = text[: node.start] + json.dumps(HIDDEN) + text[node.end :]
+    return text
+
+
+def concealed(value: Any, path: Path = ()) -> Any:
+    """A plain value without its secrets."""
+    if isinstance(value, dict):
+        return {name: concealed(each, (*path, name)) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [concealed(each, (*path, n)) for n, each in enumerate(value)]
+    return HIDDEN if isinstance(value, str) and _is_secret(path, value) else value
+
+
+def restored(text: str, before: str) -> str:
+    """`before`: the text in which it was hidden. Raises Problem, also for a mark that stands where
+    nothing was hidden."""
+    marks = [(path, node) for path, node in _texts(_root(text)) if node.value == HIDDEN]
+    if not marks:
+        return text
+    kept = dict(_texts(_root(before)))
+    for path, node in reversed(marks):
+        if path not in kept:
+            raise _no_counterpart(path, node)
+        text = text[: node.start] + before[kept[path].start : kept[path].end] + text[node.end :]
+    return text
+
+
+def merged(text: str, patch: dict[str, Any], whole: Collection[str] = ()) -> str:
+    """null removes; objects merge, and lists of objects with an `id` by it, but for the paths in
+    `whole`, which are replaced. Raises Problem."""
+    steps = []
+    for step in _steps(plain(text), patch, (), whole):
+        steps.append(step)
+        if len(steps) > MAX_STEPS:
+            raise Problem("settings.patch", f"the patch changes more than {MAX_STEPS} values",
+                          "Send it in parts, or replace the whole file.")  # fmt: skip
+    after = text
+    for path, value in steps:
+        after = edit.removed(after, path) if value is _GONE else edit.changed(after, path, value)
+    return restored(after, text)
+
+
+def plain(text: str) -> dict[str, Any]:
+    """As JSON values; {} for no text. Raises Problem."""
+    found: dict[str, Any] = _root(text).plain()
+    return found
+
+
+def differences(before: Any, after: Any, above: str = "") -> list[str]:
+    """Dotted paths, at most MAX_DIFFERENCES; a list is one value."""
+    if before is _GONE and isinstance(after, dict):
+        return differences({}, after, above) or [above]
+    if after is _GONE and isinstance(before, dict):
+        return differences(before, {}, above) or [above]
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [] if _same(before, after) else [above]
+    found: list[str] = []
+    for name in dict.fromkeys((*before, *after)):
+        here = f"{above}.{name}" if above else name
+        found += differences(before.get(name, _GONE), after.get(name, _GONE), here)
+    return found[:MAX_DIFFERENCES]
+
+
+# -- secrets -----------------------------------------------------------------------------------
+
+
+def _root(text: str) -> Node:
+    return parse(Text(FILE, text if text.strip() else "{}"))[0]
+
+
+def _texts(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+    """Every text of the document, in the order in which they stand."""
+    if node.kind is Kind.OBJECT:
+        for name, member in sorted(node.value.items(), key=lambda item: item[1].start):
+            yield from _texts(member.node, (*path, name))
+    elif node.kind is Kind.LIST:
+        for n, item in enumerate(node.value):
+            yield from _texts(item, (*path, n))
+    elif node.kind is Kind.STRING:
+        yield path, node
+
+
+def _is_secret(path: Path, value: str) -> bool:
+    """By its name, as an inline variable, or as an address with a password."""
+    if not value or _REFERENCE.fullmatch(value):
+        return False
+    names = [name for name in path if isinstance(name, str)]
+    named = bool(names) and _SECRET.search(names[-1]) is not None
+    return named or (names[:1] == ["env"] and len(names) > 1) or in_clear(value)
+
+
+def _no_counterpart(path: Path, node: Node) -> Problem:
+    return Problem(
+        "settings.hidden", "it says that a value is hidden, and the file has none there",
+        "Write the value, or better `${NAME}` of an environment variable.", place=node.place,
+        path=".".join(map(str, path)),
+    )  # fmt: skip
+
+
+# -- patches -----------------------------------------------------------------------------------
+
+
+def _steps(
+    now: Any, patch: dict[str, Any], above: tuple[str, ...], whole: Collection[str]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    now = now if isinstance(now, dict) else {}
+    for name, value in patch.items():
+        path, old = (*above, name), now.get(name, _GONE)
+        if value is None:
+            if old is not _GONE:
+                yield path, _GONE
+        elif isinstance(value, dict) and isinstance(old, dict) and ".".join(path) not in whole:
+            yield from _steps(old, value, path, whole)
+        else:
+            value = value if ".".join(path) in whole else _merged(old, value)
+            if not _same(old, value) and not (value == HIDDEN and isinstance(old, str)):
+                yield path, value
+
+
+def _merged(old: Any, patch: Any) -> Any:
+    """The plain value that a patch makes of a plain value."""
+    if isinstance(patch, dict):
+        found = dict(old) if isinstance(old, dict) else {}
+        for name, value in patch.items():
+            if value is None:
+                found.pop(name, None)
+            else:
+                found[name] = _merged(found.get(name), value)
+        return found
+    if not (_has_ids(old) and _has_ids(patch)):
+        return old if patch == HIDDEN and isinstance(old, str) else patch
+    rows = {row["id"]: row for row in old}
+    for row in patch:
+        rows[row["id"]] = _merged(rows.get(row["id"]), row)
+    return list(rows.values())
+
+
+def _has_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and isinstance(row.get("id"), str) for row in value
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    """As JSON: 1 is not true."""
+    if a is _GONE or b is _GONE:
+        return a is b
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)

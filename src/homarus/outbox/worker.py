@@ -1,0 +1,363 @@
+"""The outbox worker: carries changes to mirrors, and is the only thing that does (redline R3).
+
+It wakes on commits. All that it must not forget is in rows: what waits, what is in flight, where a
+resync has come to. Each mirror has a lane of its own, so that one that is slow or down holds up no
+other.
+"""
+
+import asyncio
+import functools
+import random
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from homarus.base.action import Action
+from homarus.base.clock import Clock
+from homarus.base.errors import HomarusError
+from homarus.base.ids import new_id
+from homarus.base.waking import REST_S, Wake
+from homarus.flows import mirror_leases, mirror_rows, mirrors
+from homarus.flows.mirror_rows import Due
+from homarus.flows.mirrors import Mirror as MirrorRow
+from homarus.kernel import stop
+from homarus.outbox import registry
+from homarus.outbox.credentials import Credentials
+from homarus.outbox.lane import WORKER, Lane, as_change, together
+from homarus.outbox.port import Change, Health, Kind, Means
+from homarus.store.port import Rx, Store
+
+log = structlog.get_logger("outbox")
+
+AT_A_PASS: Final = 100
+"""Rows of a mirror, the top of what is due (governance contract, 9)."""
+PASSES: Final = 20
+"""Of one mirror, one right after the other where each leaves more to do."""
+MAX_AT_WORK: Final = 1_000
+LOOK_S: Final = 30.0
+IDLE_S: Final = 1.0
+"""Between two looks while no company has a mirror."""
+RECOVER_ROWS: Final = 50
+RECOVER_MS: Final = 30_000
+"""Between two looks for rows whose worker, in another daemon, is gone."""
+DRAIN_S: Final = 10.0
+CHECK_S: Final = 30.0
+CHECK_ROWS: Final = 5
+SWEEP_ROWS: Final = 200
+SWEEP_MS: Final = 3_600_000
+OPEN_MS: Final = 60_000
+"""After an adapter could not be opened."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What there is to do for one mirror; `next_ms`: when there is more."""
+
+    row: MirrorRow
+    due: list[Due]
+    next_ms: int | None
+
+
+class Outbox:
+    """One a daemon. `kind` finds an adapter by target type."""
+
+    def __init__(
+        self, store: Store, clock: Clock, home: Path, credentials: Credentials, *,
+        kind: Any = registry.kind, chance: random.Random | None = None,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._clock = clock
+        self._home = home
+        self._credentials = credentials
+        self._kind = kind
+        self._chance = chance or random.Random()  # noqa: S311 - jitter
+        self._worker = new_id()
+        self._wake = Wake(REST_S)
+        self._lanes: dict[str, Lane] = {}
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._stops: dict[str, tuple[str, ...]] = {}
+        self._sweep_ms: dict[str, int] = {}
+        self._shut_ms: dict[str, int] = {}
+        self._recover_ms = 0
+        self._draining = False
+        self._any = True
+        self._later: asyncio.TimerHandle | None = None
+
+    # -- life ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        undo = self._store.listen(self._heard)
+        alone = self._store.url == "sqlite"
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    wait_s = LOOK_S
+                    try:
+                        if alone or self._clock.now_ms() >= self._recover_ms:
+                            await self.recover(alone)
+                            self._recover_ms = self._clock.now_ms() + RECOVER_MS
+                        alone = False
+                        wait_s = await self._start_passes(group)
+                    except HomarusError as error:
+                        log.warning("outbox_failed", code=error.code)
+                    await self._wake.wait(wait_s)
+        finally:
+            undo()
+            if self._later is not None:
+                self._later.cancel()
+            await self._close_lanes(list(self._lanes))
+
+    def _heard(self, _: object) -> None:
+        """Something was committed. Without a mirror that is looked at now and then, at most."""
+        if self._any:
+            self._wake.set()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(IDLE_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._later = None
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Take up nothing more, and wait for what is under way, DRAIN_S at the most; what was
+        leased and not sent is handed back as it was."""
+        self._draining = True
+        for lane in self._lanes.values():
+            lane.draining = True
+        busy = list(self._busy.values())
+        if busy:
+            await asyncio.wait(busy, timeout=DRAIN_S)
+
+    async def recover(self, alone: bool) -> None:
+        """What a worker that died had leased."""
+        for company in await self._store.read(mirror_leases.companies_lost, alone):
+            action = Action(company, "mirror.settle", "mirrors:", system=WORKER)
+            done = RECOVER_ROWS
+            while done == RECOVER_ROWS:
+                done = await self._store.write(action, mirror_leases.recover, RECOVER_ROWS, alone)
+
+    # -- passes ----------------------------------------------------------------------------
+
+    async def _start_passes(self, group: asyncio.TaskGroup) -> float:
+        """A pass for each mirror with something due; how long until there is more, in seconds."""
+        looks = await self.look()
+        now_ms = self._clock.now_ms()
+        waits = [LOOK_S]
+        for look in looks:
+            mirror = look.row.id
+            if mirror in self._busy or self._draining:
+                continue
+            lane = self._lanes.get(mirror)
+            if self._wanted(look, lane, now_ms):
+                task = group.create_task(self._turn(look))
+                self._busy[mirror] = task
+                task.add_done_callback(functools.partial(self._over, mirror))
+            elif look.due and lane is not None:
+                waits.append((lane.until_ms - now_ms) / 1000)
+            if look.next_ms is not None:
+                waits.append((look.next_ms - now_ms) / 1000)
+        return max(0.0, min(waits))
+
+    def _wanted(self, look: Look, lane: Lane | None, now_ms: int) -> bool:
+        """Whether a pass has something to do."""
+        if lane is None and now_ms < self._shut_ms.get(look.row.id, 0):
+            return False
+        if lane is None or look.row.resync is not None or now_ms >= lane.fetch_ms:
+            return True
+        return bool(look.due) and now_ms >= lane.until_ms
+
+    def _over(self, mirror: str, _: object) -> None:
+        self._busy.pop(mirror, None)
+        self._wake.set()
+
+    async def once(self) -> int:
+        """One turn of every mirror that has something due; how many rows were due at first."""
+        now_ms = self._clock.now_ms()
+        looks = [
+            look for look in await self.look()
+            if self._wanted(look, self._lanes.get(look.row.id), now_ms)
+        ]  # fmt: skip
+        for look in looks:
+            await self._turn(look)
+        return sum(len(look.due) for look in looks)
+
+    async def look(self) -> list[Look]:
+        """What there is to do, rows left out that a rule has just refused; of a mirror that is
+        being worked on its own turn looks."""
+        now_ms = self._clock.now_ms()
+        more = {mirror: lane.passed_over(now_ms) for mirror, lane in self._lanes.items()}
+        looks, stops = await self._store.read(_look, more, frozenset(self._busy))
+        self._any = bool(looks)
+        for company, ids in stops.items():
+            if self._stops.get(company, ()) != ids:
+                self._stops[company] = ids
+                for lane in self._lanes.values():
+                    if lane.row.company == company:
+                        lane.skip.clear()
+        await self._close_lanes([m for m in self._lanes if m not in {x.row.id for x in looks}])
+        return [_without(look, self._lanes.get(look.row.id)) for look in looks]
+
+    async def check(self, row: MirrorRow) -> tuple[Health, list[str]]:
+        """How a mirror's target is, and what pushes of its next rows would do there; nothing is
+        written. Raises `mirror.*`."""
+        opened = self._kind(row.target_type).open(row.config, self._means(row))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                health = await opened.health()
+                lines = [
+                    line
+                    for change in await self._store.read(_samples, row)
+                    for line in await opened.dry_run(change)
+                ]
+        except TimeoutError:
+            return Health(False, f"no answer within {CHECK_S:g} s"), []
+        finally:
+            await opened.aclose()
+        return health, lines
+
+    async def _close_lanes(self, gone: list[str]) -> None:
+        for mirror in gone:
+            if mirror not in self._busy:
+                await self._lanes.pop(mirror).mirror.aclose()
+
+    async def _turn(self, look: Look) -> None:
+        """Pass after pass, as long as each leaves more to do at once."""
+        try:
+            for _ in range(PASSES):
+                if not await self._pass(look):
+                    return
+                again = await self._again(look)
+                if again is None or again.due == look.due:
+                    return
+                look = again
+        except HomarusError as error:
+            log.warning("outbox_pass_failed", mirror=look.row.name, code=error.code)
+
+    async def _pass(self, look: Look) -> bool:
+        """The top of what is due, and a part of a resync; whether there is more at once."""
+        if look.row.resync is not None:
+            await self._store.write(
+                _action(look.row, "mirror.settle"), mirrors.resync_chunk, look.row.id
+            )
+        lane = await self._lane(look.row)
+        if lane is None:
+            return False
+        now_ms = self._clock.now_ms()
+        lane.this_month = look.row.calls if look.row.month == mirrors.month_of(now_ms) else 0
+        if look.due and now_ms >= lane.until_ms:
+            await self._push(lane, look.due)
+        if now_ms >= lane.fetch_ms:
+            await lane.fetch()
+            await self._forget_old(look.row, now_ms)
+        more = look.row.resync is not None or len(look.due) == AT_A_PASS
+        return more and not lane.resting
+
+    async def _again(self, look: Look) -> Look | None:
+        """What there is to do now for the same mirror; None: it rests."""
+        lane = self._lanes[look.row.id]
+        more = lane.passed_over(self._clock.now_ms())
+        found = await self._store.read(_look_again, look.row, more)
+        return None if found is None else _without(found, lane)
+
+    async def _forget_old(self, row: MirrorRow, now_ms: int) -> None:
+        """Now and then, in chunks."""
+        if now_ms < self._sweep_ms.get(row.id, 0):
+            return
+        self._sweep_ms[row.id] = now_ms + SWEEP_MS
+        gone = SWEEP_ROWS
+        while gone == SWEEP_ROWS:
+            gone = await self._store.write(
+                _action(row, "mirror.settle"), mirror_rows.forget_old, row.id, SWEEP_ROWS
+            )
+
+    async def _push(self, lane: Lane, due: list[Due]) -> None:
+        try:
+            await lane.work(due)
+        finally:
+            await together([self._note(lane), lane.settled()])
+
+    async def _note(self, lane: Lane) -> None:
+        """What the pass came to, committed with its outcomes; nothing where nothing is new."""
+        if not lane.sent and lane.held == lane.row.held:
+            return
+        held, action = lane.held, _action(lane.row, "mirror.settle")
+        figures = lane.row.id, lane.sent, lane.pushed > 0, held
+        await self._store.write(action, _note, *figures)
+        lane.row = msgspec.structs.replace(lane.row, held=held)
+
+    async def _lane(self, row: MirrorRow) -> Lane | None:
+        """The mirror's lane, with its adapter open; None: it cannot be opened, and is held."""
+        lane = self._lanes.get(row.id)
+        if lane is not None:
+            lane.draining = self._draining
+            return lane
+        try:
+            found: Kind = self._kind(row.target_type)
+            opened = found.open(row.config, self._means(row))
+        except HomarusError as error:
+            self._shut_ms[row.id] = self._clock.now_ms() + OPEN_MS
+            if row.held != error.message:
+                await self._store.write(
+                    _action(row, "mirror.settle"), _note, row.id, 0, False, error.message
+                )
+            return None
+        company = row.company
+        lane = Lane(
+            row, opened, self._store, self._clock, self._worker, self._chance,
+            lambda: self._stops.get(company),
+        )  # fmt: skip
+        self._lanes[row.id] = lane
+        return lane
+
+    def _means(self, row: MirrorRow) -> Means:
+        async def secret(name: str) -> str:
+            return await self._credentials.value(row, name)
+
+        return Means(row.company, row.id, self._home, secret, self._clock.now_ms)
+
+
+def _action(row: MirrorRow, capability: str) -> Action:
+    return Action(row.company, capability, row.record, system=WORKER)
+
+
+def _look(
+    rx: Rx, more: dict[str, int], busy: frozenset[str]
+) -> tuple[list[Look], dict[str, tuple[str, ...]]]:
+    looks = [
+        Look(row, [], None) if row.id in busy else _look_at(rx, row, more.get(row.id, 0))
+        for row in mirrors.at_work(rx, MAX_AT_WORK)
+    ]
+    companies = {look.row.company for look in looks}
+    return looks, {c: tuple(s.id for s in stop.active(rx, c)) for c in companies}
+
+
+def _look_at(rx: Rx, row: MirrorRow, more: int) -> Look:
+    """`more`: rows that will be passed over."""
+    return Look(row, *mirror_rows.due(rx, row.id, AT_A_PASS + more))
+
+
+def _look_again(rx: Rx, row: MirrorRow, more: int) -> Look | None:
+    found = mirrors.find(rx, row.company, row.id)
+    if found is None or found.state != mirrors.ACTIVE:
+        return None
+    return _look_at(rx, found, more)
+
+
+def _without(look: Look, lane: Lane | None) -> Look:
+    """Without the rows that the lane leaves alone for now."""
+    if lane is None or not lane.skip:
+        return msgspec.structs.replace(look, due=look.due[:AT_A_PASS])
+    due = [row for row in look.due if row.id not in lane.skip][:AT_A_PASS]
+    again_ms = min(lane.skip.values())
+    next_ms = again_ms if look.next_ms is None else min(look.next_ms, again_ms)
+    return Look(look.row, due, next_ms)
+
+
+def _samples(rx: Rx, row: MirrorRow) -> list[Change]:
+    return [as_change(sample, row.company) for sample in mirror_leases.samples(rx, row, CHECK_ROWS)]
+
+
+def _note(tx: Any, mirror: str, calls: int, ok: bool, held: str | None) -> None:
+    mirrors.note(tx, mirror, calls=calls, ok=ok, held=held)

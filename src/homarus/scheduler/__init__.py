@@ -1,0 +1,1 @@
+"""The clock of the company: jobs fire, run within their bounds, and end on record."""
