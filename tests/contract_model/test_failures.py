@@ -25,6 +25,10 @@ from tests.contract_model.talk import KEY, ask, asking, warm, wired
 from tests.support.scripted_http import Answer as Http
 from tests.support.scripted_http import scripted
 
+SILENT_S = 1.0
+"""What counts as silence where it is the case: far more than an event that came takes to be read."""
+LONG_S = 60.0
+
 FAULTS: list[tuple[str, Reply, set[Fault], str]] = [
     # name, what the provider does, fault, what had come by then
     ("rate limit", Fail(429), {Fault.BUSY}, ""),
@@ -91,7 +95,8 @@ async def test_silence_ends_the_stream_and_the_connection(
     server.add(Say("warm"), reply)
     url = server.base_url(dialect.value)
     await warm(dialect, url)
-    async with wired(dialect, url, first_event_s=0.2, next_event_s=0.2) as wire:
+    first_s = LONG_S if text else SILENT_S
+    async with wired(dialect, url, first_event_s=first_s, next_event_s=SILENT_S) as wire:
         came = await ask(wire, asking())
     assert came.failure is not None
     assert (came.failure.fault, came.text) == (Fault.STALLED, text)
@@ -102,10 +107,10 @@ async def test_a_slow_reader_is_no_silence(server: ModelServer, dialect: Dialect
     """What its consumer takes between two events is not counted."""
     server.add(Say("12345678" * 3))
     url = server.base_url(dialect.value)
-    async with wired(dialect, url, first_event_s=10, next_event_s=0.2) as wire:
+    async with wired(dialect, url, first_event_s=LONG_S, next_event_s=SILENT_S) as wire:
         stream = wire.stream(asking())
         await anext(stream)
-        await asyncio.to_thread(threading.Event().wait, 0.3)
+        await asyncio.to_thread(threading.Event().wait, SILENT_S * 1.5)
         events = [event async for event in stream]
     assert events[-1].message.text == "12345678" * 3
 
