@@ -111,6 +111,46 @@ async def test_last_is_where_the_conversation_was_heard_from(
         assert (out.target, out.text, out.reply_to) == ("chat-7", "Three letters.", None)
 
 
+CHATS: tuple[tuple[dict[str, Any], tuple[str, str | None]], ...] = (
+    ({}, ("chat-7", None)),
+    ({"originatingChannel": "telegram"}, ("chat-7", None)),
+    ({"originatingChannel": "Telegram", "originatingTo": "8"}, ("8", None)),
+    ({"originatingTo": "8", "originatingThreadId": 5}, ("8", "5")),
+)
+
+
+@pytest.mark.parametrize("given, where", CHATS, ids=lambda given: str(given)[:60])
+async def test_a_chat_is_answered_there_too_where_it_asks_for_it(
+    tmp_path: Path, given: dict[str, Any], where: tuple[str, str | None]
+) -> None:
+    async with desk(tmp_path, "Hello.", "Three letters.") as d, joined(d.daemon) as client:
+        await heard_from(d)
+        await client.call("chat.send", asking("k1", sessionKey="main", **given))
+        await client.event("chat", lambda e: (e["runId"], e["state"]) == ("k1", "final"))
+        out = (await d.channel.posted(2))[-1]
+        assert (out.target, out.thread, out.text) == (*where, "Three letters.")
+
+
+SILENT: tuple[dict[str, Any], ...] = (
+    {"deliver": False},
+    {"sessionKey": "side"},
+    {"originatingChannel": "webchat", "originatingTo": "8"},
+)
+
+
+async def test_a_chat_that_is_answered_on_its_wire_alone(tmp_path: Path) -> None:
+    async with desk(tmp_path, "Hello.", "Yes.", "Yes.", "Yes.") as d, joined(d.daemon) as client:
+        await heard_from(d)
+        for n, given in enumerate(SILENT):
+            await client.call("chat.send", asking(f"k{n}") | {"sessionKey": "main"} | given)
+            await client.event("chat", lambda e: e["state"] == "final" and e["runId"] == f"k{n}")  # noqa: B023
+        error = await client.error(
+            "chat.send", asking("k", sessionKey="main", originatingChannel="signal")
+        )
+        assert "channel not configured: signal" in error["message"]
+        assert len(await d.states()) == 1, "what answered the chat itself"
+
+
 async def test_a_run_that_fails_says_nothing_there(tmp_path: Path) -> None:
     async with desk(tmp_path, failure(Fault.KEY)) as d, joined(d.daemon) as client:
         final = await told(client, asking("k1", channel="telegram", to="7"))

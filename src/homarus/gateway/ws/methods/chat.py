@@ -120,10 +120,6 @@ class Abort(Params):
 # -- units ---------------------------------------------------------------------------------
 
 
-def accept(tx: Tx, line: Line) -> Said:
-    return chatting.accept(tx, line)
-
-
 def reset(tx: Tx, session: str, agent: str | None) -> str:
     """`/new`, `/reset`: the session begun anew; its key."""
     at = chatting.place(tx, tx.company, agent, session)
@@ -169,8 +165,9 @@ async def send(desk: Desk, params: ChatSend) -> Doc:
         session=params.session_key, mode=_mode(params.queue_mode), default=default_mode(desk),
         content=_parts(params.attachments), options=_options(params.thinking),
         expected=params.expected_existing_session_id or params.session_id,
+        deliver=announced.of_chat(params, desk.channels()), channels=desk.channels(),
     )  # fmt: skip
-    said: Said = await desk.write(accept, line, target="turn:new")
+    said = await announced.accepted(desk, line)
     if said.turn.state in turns.OPEN:
         with suppress(Busy):  # it is a turn all the same; only nobody is told of it
             desk.hub.runs.follow(said.turn, said.key)
@@ -241,7 +238,7 @@ def _parts(attachments: tuple[Attachment, ...]) -> tuple[Doc, ...]:
 
 
 async def agent(desk: Desk, params: AgentCall) -> Any:
-    deliver = announced.wish(params, desk.channels())
+    deliver = announced.of_run(params, desk.channels())
     refuse_unmet(params, "cwd", "model_run", "suppress_prompt_persistence", "session_effects")
     session = params.session_key or params.session_id
     line = Line(
