@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket as sockets
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.contract_control_plane.wire import FRAME_WAIT_S, MOUNT, Wire, frame
 
+TRIES = 9
 HANDOFF = {"fromRole": "a", "toRole": "b", "summary": "s", "nextStep": "n"}
 
 
@@ -36,13 +38,16 @@ def test_the_first_frame_is_connected(wire: Wire) -> None:
     assert first["type"] == "connected" and first["message"]
 
 
-@pytest.mark.parametrize("attempt", range(3))
-def test_must_send_connected_at_least_50_ms_after_the_handshake(wire: Wire, attempt: int) -> None:
-    """`doctor` attaches its listener after the open event, and misses an earlier one."""
-    with wire.socket() as socket:
-        opened = time.monotonic()
-        socket.recv(timeout=FRAME_WAIT_S)
-        assert time.monotonic() - opened >= 0.05
+def test_must_send_connected_at_least_50_ms_after_the_handshake(wire: Wire) -> None:
+    """`doctor` attaches its listener after the open event, and misses an earlier one. A client
+    that is held up itself sees less of the wait, so most of several count."""
+    waits = []
+    for _ in range(TRIES):
+        with wire.socket() as socket:
+            opened = time.monotonic()
+            socket.recv(timeout=FRAME_WAIT_S)
+            waits.append(time.monotonic() - opened)
+    assert statistics.median(waits) >= 0.05
 
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", f"Bearer ec_{'0' * 48}", "Basic eDp5", ""])
@@ -90,14 +95,16 @@ def test_must_send_frames_after_the_reply_that_caused_them(wire: Wire) -> None:
     )
     with wire.socket() as socket, sockets.create_connection(host(wire)) as http:
         frame(socket, "connected")
-        for _ in range(10):
+        waits = []
+        for _ in range(TRIES):
             http.sendall(head.replace("Host: x", f"Host: {host(wire)[0]}").encode() + body)
             reply = b""
             while b"message_id" not in reply:
                 reply += http.recv(65_536)
             replied = time.monotonic()
             frame(socket, "thread_message")
-            assert time.monotonic() >= replied + 0.005
+            waits.append(time.monotonic() - replied)
+    assert statistics.median(waits) >= 0.005
 
 
 # -- frames ------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from tests.support.scripted_http import Answer as Http
 from tests.support.scripted_http import scripted
 
 SILENT_S = 1.0
-"""What counts as silence where it is the case: far more than an event that came takes to be read."""
+"""What counts as silence where it is the case; an event that came is read far sooner."""
 LONG_S = 60.0
 
 FAULTS: list[tuple[str, Reply, set[Fault], str]] = [

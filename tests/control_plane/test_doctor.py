@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-import time
 
 from websockets.asyncio.client import connect
 
 from homarus.testing.daemon import Daemon, key, running
 
 PLANTED = "planted-secret-77aa"
-AT_ONCE_S = 2.0
+AT_ONCE_S = 15.0
+"""Sooner than a poll ends by itself."""
 
 
 async def ok(reply, status=200):
@@ -81,11 +81,9 @@ async def test_a_poll_over_http_wakes_at_once(daemon: Daemon):
     agent = await daemon.agent("ada")
     poll = asyncio.create_task(daemon.company.get("/api/mcp/messages/sync?sinceSeq=0"))
     await ok(await daemon.company.get("/api/mcp/agents"))
-    sent_s = time.monotonic()
     body = {"text": "anybody?", "targetAgentId": agent}
     sent = await ok(await daemon.owner.post("/api/mcp/messages/send", json=body))
     got = await ok(await asyncio.wait_for(poll, AT_ONCE_S))
-    assert time.monotonic() - sent_s < AT_ONCE_S
     assert [(m["id"], m["threadType"]) for m in got["messages"]] == [(sent["message_id"], "direct")]
     after = f"/api/mcp/messages/sync?mode=all&agentId=ada&sinceSeq={got['nextSeq']}"
     poll = asyncio.create_task(daemon.company.get(after))
@@ -97,10 +95,8 @@ async def test_a_waiting_poll_does_not_hold_up_a_stop(tmp_path):
     async with running(tmp_path / "home") as daemon:
         poll = asyncio.create_task(daemon.company.get("/api/mcp/messages/sync"))
         await ok(await daemon.company.get("/api/mcp/agents"))
-        began_s = time.monotonic()
         daemon.app.leave_waiters()
-        assert (await ok(await poll))["messages"] == []
-    assert time.monotonic() - began_s < 10
+        assert (await ok(await asyncio.wait_for(poll, AT_ONCE_S)))["messages"] == []
 
 
 async def test_forty_first_sends_over_http(daemon: Daemon):

@@ -17,7 +17,7 @@ from tests.support.engines import BOTH
 from tests.support.surface import Answer, surface
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
-SOON_S = 5.0
+SOON_S = 20.0
 
 
 class Polling:

@@ -78,6 +78,6 @@ def test_no_text_is_no_facets():
 @pytest.mark.parametrize("piece", ["`", "```\n", "[[", "#", "[[a|", "---\n", "a", "]]", "~~~"])
 def test_a_hostile_text_is_read_quickly(piece):
     """A generous bound: quadratic work would take minutes."""
-    began = time.perf_counter()
+    began = time.process_time()
     facets(piece * (LONG // len(piece)))
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0

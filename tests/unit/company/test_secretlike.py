@@ -80,6 +80,6 @@ def test_the_error_names_the_field_and_the_right_one_and_never_the_value():
 @pytest.mark.parametrize("piece", ["password:", "eyJ", "a://", "sk-a-", "key", "secret ", "a", ":"])
 def test_a_hostile_text_is_looked_at_quickly(piece):
     """A generous bound: quadratic work would take minutes."""
-    began = time.perf_counter()
+    began = time.process_time()
     look(piece * (500_000 // len(piece)))
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
