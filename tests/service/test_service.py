@@ -133,13 +133,13 @@ class DeafWorker:
 async def test_a_worker_that_does_not_end_does_not_keep_the_daemon(tmp_path: Path) -> None:
     service = Service(build(load(tmp_path / "home", {}, port=0, drain_s=0.1)))
     service.app.dispatcher = DeafWorker()  # type: ignore[assignment]
-    service.app.workers_end_s = 0.1
+    service.app.workers_end_s = 3.0
     await service.start()
     with structlog.testing.capture_logs() as said:
         async with asyncio.timeout(SOON_S):
             await service.stop()
     (stay,) = [line for line in said if line["event"] == "workers_stay"]
-    assert stay["who"] == ["worker DeafWorker.run"]
+    assert "worker DeafWorker.run" in stay["who"]
     async with running(tmp_path / "home"):
         pass  # nothing holds the home any more
 
