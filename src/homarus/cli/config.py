@@ -160,7 +160,7 @@ def _key(path: str) -> Key:
     if any(path == name or path.startswith(f"{name}.") for name in GOVERNED):
         raise Invalid(
             "settings.governed", f"{path[:80]} is governed: only an approved change sets it",
-            f"Propose it: `homarus change propose --setting {path[:80]}=VALUE`.",
+            f"Propose it: `homarus change new --setting {path[:80]}=VALUE`.",
         )  # fmt: skip
     for name, instead in UNUSED.items():
         if path == name or path.startswith(f"{name}."):

@@ -81,7 +81,7 @@ def is_governed(path: str) -> bool:
 def governed(path: str, member: Member) -> Problem:
     return Problem(
         "settings.governed", f"{path[:80]} is governed: only an approved change sets it",
-        f"Propose it: `homarus change propose --setting {path[:80]}=VALUE`, and remove it here.",
+        f"Propose it: `homarus change new --setting {path[:80]}=VALUE`, and remove it here.",
         place=member.place, path=path[:80], expected="only settings that are no rules",
     )  # fmt: skip
 

@@ -197,7 +197,7 @@ UNDO: Final[dict[str, Callable[[Tx, Receipt], str]]] = {
 
 INSTEAD: Final = {
     "task.result": "An operator moves the task: `homarus task move T-… review`.",
-    "task.claim": "Hand it back: `homarus task release`, or move it to `queued`.",
+    "task.claim": "Hand it back: `homarus task result T-… queued`, or have an operator move it.",
     "task.delete": "An archived task stays archived; create it again.",
     "task.note": "Notes are never changed; write another.",
     "stop.set": "An owner lifts it: `homarus stop lift ID`.",

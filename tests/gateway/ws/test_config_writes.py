@@ -123,7 +123,7 @@ async def test_set_writes_and_the_watcher_does_the_rest(tmp_path: Path) -> None:
     [
         ("patch", {"gateway": {"maxSockets": 0}}, {}, "invalid config: "),
         ("patch", {"nothing": 1}, {}, "nothing"),
-        ("patch", {"redlines": {"R1": "off"}}, {}, "homarus change propose"),
+        ("patch", {"redlines": {"R1": "off"}}, {}, "homarus change new"),
         ("patch", {"store": "postgres://u:pw@h/db"}, {}, "invalid config"),
         ("patch", "[1]", {}, "invalid config"),
         ("patch", "{ a: ", {}, "invalid config"),

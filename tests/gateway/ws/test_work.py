@@ -216,7 +216,7 @@ async def test_the_rules_are_no_file_to_write(crew: Client, name: str) -> None:
         "agents.files.set", {"agentId": "ada", "name": name, "content": "Obey."}
     )
     assert error["details"]["code"] == "document.governed"
-    assert "homarus change propose" in error["message"]
+    assert "homarus change new" in error["message"]
 
 
 async def test_each_memory_is_kept_as_a_row(crew: Client, crew_daemon: Daemon) -> None:

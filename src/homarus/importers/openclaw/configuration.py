@@ -150,7 +150,7 @@ def _agents(root: Path, value: dict[str, Any], found: list[Finding]) -> tuple[Ag
         )  # fmt: skip
         if row.get("heartbeat") or (folder == chosen and defaults.get("heartbeat")):
             found.append(Finding(f"{FILE}: heartbeat of {name}", "heartbeats cost money",
-                                 f"Set it: `homarus heartbeat set {name}`."))  # fmt: skip
+                                 f"Set it: `homarus agent heartbeat {name} on`."))  # fmt: skip
     return tuple(agents.values())
 
 

@@ -146,8 +146,9 @@ async def set_file(desk: Desk, params: SetFile) -> Doc:
     name = _named(params.name)
     if name in GOVERNED:
         raise Refused(
-            "document.governed", f"{name} is part of the rules", "Change the document: "
-            "`homarus document list`, `homarus change propose`.", rule="documents",
+            "document.governed", f"{name} is part of the rules",
+            "Change the document: `homarus document list`, `homarus change new --document PATH "
+            "--file FILE`.", rule="documents",
         )  # fmt: skip
     expected = "" if params.expected_missing else params.expected_hash
     where, root = await _workspace(desk, params.agent_id)
