@@ -15,14 +15,23 @@ MAX_SHOWN: Final = 60
 def _said(node: Node) -> str:
     if node.kind in (Kind.OBJECT, Kind.LIST, Kind.NULL):
         return f"this is {node.kind}"
+    return f"{_written(node)} is {node.kind}"
+
+
+def _written(node: Node) -> str:
     written = node.source.text[node.start : node.end]
-    return f"{written[:MAX_SHOWN]}{'…' if len(written) > MAX_SHOWN else ''} is {node.kind}"
+    return f"{written[:MAX_SHOWN]}{'…' if len(written) > MAX_SHOWN else ''}"
 
 
-def misfit(path: str, node: Node, expected: str, remedy: str, *, secret: bool = False) -> Problem:
-    what = "its value does not fit" if secret else _said(node)
-    if node.kind is Kind.NUMBER and not secret:
-        what = f"{node.source.text[node.start : node.end][:MAX_SHOWN]} does not fit"
+def misfit(
+    path: str, node: Node, expected: str, remedy: str, *, secret: bool = False, form: bool = False
+) -> Problem:
+    """`form`: that it is a text is not what is wrong."""
+    what = _said(node)
+    if secret:
+        what = "its value does not fit"
+    elif node.kind is Kind.NUMBER or (form and node.kind is Kind.STRING):
+        what = f"{_written(node)} does not fit"
     return Problem(
         "settings.value", what, remedy or "Correct it.", place=node.place, path=path,
         expected=expected,
@@ -37,11 +46,13 @@ def remedy(key: Key, node: Node) -> str:
     if key.words:
         near = nearest(text, key.words)
         return f"Did you mean {near[0]}?" if near else ""
+    listed = key.word.startswith("list")
+    if key.form and not listed:
+        return ""
     try:
         converted(key, text, strict=False)
     except msgspec.ValidationError:
         return ""
-    listed = key.word.startswith("list")
     return f'Write `["{text[:MAX_SHOWN]}"]`.' if listed else f"Write {text[:MAX_SHOWN]} unquoted."
 
 

@@ -230,9 +230,12 @@ class _Reading:
         except msgspec.ValidationError as error:
             if key.shape:
                 raise channels.misfit(key.path, node, key.type, error) from error
+            bad = _first_misfit(key, node)
             raise mistakes.misfit(
-                key.path, node, key.expected, mistakes.remedy(key, node), secret=key.secret
-            ) from error
+                key.path, bad, key.expected if bad is node else key.form or "a text",
+                mistakes.remedy(key, bad) if bad is node else "",
+                secret=key.secret, form=bool(key.form),
+            ) from error  # fmt: skip
 
     def plain(self, key: Key, node: Node) -> Any:
         """Objects as JSON values, with what their texts refer to. Raises Problem."""
@@ -378,6 +381,16 @@ def _fitted(key: Key, value: Any, *, strict: bool) -> Any:
     if host in _NO_BIND or not _HOST.fullmatch(host):
         raise msgspec.ValidationError("no address")
     return host
+
+
+def _first_misfit(key: Key, node: Node) -> Node:
+    """Where a list holds one that does not fit by itself, that one; else the value itself."""
+    for found in node.value if node.kind is Kind.LIST else ():
+        try:
+            _fitted(key, [found.plain()], strict=True)
+        except msgspec.ValidationError:
+            return found
+    return node
 
 
 def _refers(node: Node) -> bool:

@@ -44,15 +44,17 @@ def _key(
     path: str, default: Any, text: str, applies: Applies, *, least: float | None = None,
     most: float | None = None, words: tuple[str, ...] = (), pattern: str = "", was: str = "",
     original: bool = False, secret: bool = False, whole: bool = False, shape: str = "",
+    form: str = "",
 ) -> Any:  # fmt: skip
-    """A field of Settings. `words`: the only values; `was`: the name that the file had before;
+    """A field of Settings. `words`: the only values; `form`: what a text, or each of a list, must
+    be, in words, where its type does not say it; `was`: the name that the file had before;
     `original`: OpenClaw calls it so too; `secret`: its value is never shown;
     `whole`: all of it is one, and not only a password in an address; `shape`: it is no plain
     value, but objects (`config/channels.py`): what they are, in words."""
     facts = {
         "path": path, "text": text, "applies": applies, "least": least, "most": most,
         "words": words, "pattern": pattern, "was": was, "original": original, "secret": secret,
-        "whole": whole, "shape": shape,
+        "whole": whole, "shape": shape, "form": form,
     }  # fmt: skip
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=facts)
@@ -75,7 +77,7 @@ class Settings:
     host: str = _key(
         "gateway.bind", "127.0.0.1",
         "Address that the main port listens on; `loopback` and `lan` stand for 127.0.0.1 and "
-        "0.0.0.0.", RESTART, was="host", original=True,
+        "0.0.0.0.", RESTART, was="host", original=True, form="`loopback`, `lan` or an address",
     )  # fmt: skip
     port: int = _key(
         "gateway.port", DEFAULT_PORT, "Main port; 0 takes a free one.", RESTART,
@@ -90,33 +92,34 @@ class Settings:
         "gateway.publicUrl", "",
         "Address that people and programs call, where a proxy stands before it; empty: as called.",
         RESTART, pattern=r"^(https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?)?$", was="public_url",
+        form="http:// or https://, a name in small letters, a port; no path",
     )  # fmt: skip
     auth_mode: str = _key(
         "gateway.auth.mode", "token",
         "How clients of the gateway's socket are known. `token`: by an access token; `password`: "
         "by `gateway.auth.password` too; `trusted-proxy`: also by the name that a trusted proxy "
-        "sends, which is that of an operator's token; `none`: on this machine anybody is the "
-        "owner.",
+        "sends, which is that of an operator's token.",
         RESTART, words=AUTH_MODES, original=True,
     )  # fmt: skip
     auth_password: str = _key(
         "gateway.auth.password", "",
         "Stands for the gateway token, in mode `password`; at least 12 plain characters.", HOT,
         pattern=r"^(|[ -~]{12,256})$", secret=True, whole=True, original=True,
+        form="12 to 256 plain characters",
     )  # fmt: skip
     auth_user_header: str = _key(
         "gateway.auth.trustedProxy.userHeader", "x-forwarded-user",
         "Header in which a trusted proxy sends who somebody is, in mode `trusted-proxy`.", HOT,
-        pattern=r"^[A-Za-z0-9-]{1,64}$", original=True,
+        pattern=r"^[A-Za-z0-9-]{1,64}$", original=True, form="at most 64 letters, digits and `-`",
     )  # fmt: skip
     trusted_proxies: tuple[str, ...] = _key(
         "gateway.trustedProxies", (),
         "Addresses and networks of proxies whose word on a client's address counts.", HOT,
-        most=MAX_NAMES, original=True,
+        most=MAX_NAMES, original=True, form="an address or a network such as 10.0.0.0/8",
     )  # fmt: skip
     store: str = _key(
         "store", "sqlite", "`sqlite`, or the URL of a PostgreSQL database.", BY_HAND,
-        pattern=r"^(sqlite$|postgres(ql)?://)", secret=True,
+        pattern=r"^(sqlite$|postgres(ql)?://)", secret=True, form="`sqlite` or postgresql://…",
     )  # fmt: skip
     log_level: str = _key(
         "logging.level", "info", "Least level in the log file.", HOT,
@@ -205,6 +208,7 @@ class Settings:
     main_key: str = _key(
         "session.mainKey", "main", "Another name for an agent's own session.",
         HOT, pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", original=True,
+        form="at most 64 small letters, digits, `_` and `-`",
     )  # fmt: skip
     identity_links: Links = _key(  # noqa: RUF009
         "session.identityLinks", {},
@@ -265,6 +269,7 @@ class Key(msgspec.Struct, frozen=True):
     secret: bool = False
     whole: bool = False
     shape: str = ""
+    form: str = ""
 
     @property
     def env(self) -> str:
@@ -273,7 +278,11 @@ class Key(msgspec.Struct, frozen=True):
     @property
     def expected(self) -> str:
         """What a value must be, in words."""
-        return f"a {self.shape}" if self.shape else _expected(self.type)
+        if self.shape:
+            return f"a {self.shape}"
+        if _is_list(self.type) and self.form:
+            return f"a list of at most {MAX_NAMES} texts, each {self.form}"
+        return self.form or _expected(self.type)
 
     @property
     def word(self) -> str:
@@ -337,7 +346,7 @@ def _keys() -> tuple[Key, ...]:
                 facts["path"], f.name, _annotated(f.type, facts), default, facts["text"],
                 facts["applies"], facts["words"], facts["was"],
                 facts["path"] if facts["original"] else "", facts["secret"], facts["whole"],
-                facts["shape"],
+                facts["shape"], facts["form"],
             )
         )  # fmt: skip
     return tuple(found)
