@@ -385,7 +385,8 @@ def _fitted(key: Key, value: Any, *, strict: bool) -> Any:
 
 def _first_misfit(key: Key, node: Node) -> Node:
     """Where a list holds one that does not fit by itself, that one; else the value itself."""
-    for found in node.value if node.kind is Kind.LIST else ():
+    items: list[Node] = node.value if node.kind is Kind.LIST else []
+    for found in items:
         try:
             _fitted(key, [found.plain()], strict=True)
         except msgspec.ValidationError:
