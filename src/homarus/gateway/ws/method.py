@@ -18,6 +18,7 @@ from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.peer import Peer
 from homarus.kernel.devices import OPERATOR
+from homarus.store.port import Key, Reply
 
 P = TypeVar("P")
 
@@ -107,6 +108,11 @@ class Desk:
             self._method.capability, target or self._method.target, arguments=arguments, what=what
         )
         return await self.hub.means.store.write(action, fn, *args)
+
+    async def write_once(self, fn: Callable[..., Reply], *args: Any, key: Key) -> Reply:
+        """The same under an idempotency key: what was kept under it is the answer."""
+        action = self.peer.action(self._method.capability, self._method.target)
+        return await self.hub.means.store.write_once(action, fn, *args, key=key)
 
     def channels(self) -> Channels:
         """Those of the company, as they are configured now."""

@@ -14,21 +14,20 @@ from homarus.base.errors import Busy, HomarusError
 from homarus.config.channels import OLDER_MODES, WEBCHAT
 from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
-from homarus.flows import answering, chatting, conversing
+from homarus.flows import answering, chatting
 from homarus.flows.answering import Answer
 from homarus.flows.chatting import Line, Said
 from homarus.gateway.http import content
 from homarus.gateway.ws import announced, frames, runs
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Desk, Later, work
+from homarus.gateway.ws.methods import words
 from homarus.kernel.scopes import WRITE
 from homarus.store.port import Rx, Tx
 
 WAIT_MS: Final = 30_000
 MAX_WAIT_S: Final = 3_600.0
 MAX_ATTACHMENTS: Final = 20
-COMMANDS: Final = ("/new", "/reset", "/stop", "/abort", "/compact")
-"""Words that a message may consist of, and then are no message."""
 NEVER: Final = "NO_REPLY"
 Doc = dict[str, Any]
 
@@ -120,26 +119,10 @@ class Abort(Params):
 # -- units ---------------------------------------------------------------------------------
 
 
-def reset(tx: Tx, session: str, agent: str | None) -> str:
-    """`/new`, `/reset`: the session begun anew; its key."""
-    at = chatting.place(tx, tx.company, agent, session)
-    if at.session is not None:
-        conversing.reset(tx, at.session.id, abort_open=True)
-    return at.key
-
-
-def abort(tx: Tx, session: str | None, run: str | None, turn: str | None) -> list[str]:
-    return chatting.abort(tx, session, run, turn)
-
-
-def compact(tx: Tx, session: str, agent: str | None, run: str) -> Said | None:
-    at = chatting.place(tx, tx.company, agent, session)
-    if at.session is None:
-        return None
-    key = chatting.turn_key(tx.action.credential, run)
-    known = turns.by_key(tx, tx.company, key)
-    return Said(known or conversing.compact(tx, at.session.id, key), at.key, at.agent,
-                known is not None)  # fmt: skip
+def abort(
+    tx: Tx, session: str | None, agent: str | None, run: str | None, turn: str | None
+) -> list[str]:
+    return chatting.abort(tx, session, run, turn, agent=agent)
 
 
 # -- saying --------------------------------------------------------------------------------
@@ -157,9 +140,10 @@ def refuse_unmet(params: Params, *names: str) -> None:
 async def send(desk: Desk, params: ChatSend) -> Doc:
     refuse_unmet(params, "expected_session_routing_contract", "expected_session_settings")
     run = params.idempotency_key
-    word = params.message.strip().split(" ", 1)[0].lower()
-    if word in COMMANDS and not params.suppress_command_interpretation:
-        return await _command(desk, params, word)
+    word = words.in_message(params.message)
+    if word is not None and not params.suppress_command_interpretation:
+        asked = words.Word(word, run, params.agent_id, params.session_key)
+        return await words.say(desk, asked)
     line = Line(
         text=_text(params.message, params.attachments), run=run, agent=params.agent_id,
         session=params.session_key, mode=_mode(params.queue_mode), default=default_mode(desk),
@@ -174,32 +158,6 @@ async def send(desk: Desk, params: ChatSend) -> Doc:
     if said.known:
         open_ = said.turn.state in turns.OPEN
         return {"runId": run, "status": "in_flight" if open_ else "ok"}
-    return {"runId": run, "status": "started"}
-
-
-async def _command(desk: Desk, params: ChatSend, word: str) -> Doc:
-    """A message that is a command to the gateway. It is answered as a run that is over."""
-    run, session = params.idempotency_key, params.session_key
-    if word == "/compact":
-        said = await desk.write(compact, session, params.agent_id, run)
-        if said is not None:
-            desk.hub.runs.follow(said.turn, said.key)
-            return {"runId": run, "status": "in_flight" if said.known else "started"}
-        text = "There is nothing to sum up."
-    elif word in ("/stop", "/abort"):
-        ended = await desk.write(abort, session, None, None)
-        text = f"Ended {len(ended)} runs." if ended else "Nothing was running."
-    else:
-        await desk.write(reset, session, params.agent_id)
-        text = "A new session has begun."
-    at = await desk.read(chatting.place, desk.peer.company, params.agent_id, session)
-    told = runs.Run(
-        id=run, turn="", company=desk.peer.company, session_key=at.key,
-        session_id="" if at.session is None else at.session.id, agent=keys.agent_of(at.key),
-        created_ms=desk.hub.now_ms(),
-    )  # fmt: skip
-    message = runs.assistant(text, desk.hub.now_ms())
-    desk.hub.tell_run(told, [told.chat_event("final", message=message, stopReason="stop")])
     return {"runId": run, "status": "started"}
 
 
@@ -369,7 +327,7 @@ async def stop(desk: Desk, params: Abort) -> Doc:
     known = None
     if params.run_id is not None:
         known = desk.hub.runs.turn_of(desk.peer.company, params.run_id)
-    ended = await desk.write(abort, params.session_key, params.run_id, known)
+    ended = await desk.write(abort, params.session_key, params.agent_id, params.run_id, known)
     return {"ok": True, "aborted": bool(ended), "runIds": ended}
 
 

@@ -13,7 +13,7 @@ from homarus.flows.chatting import Line, Said
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, work, write
-from homarus.gateway.ws.methods import chat
+from homarus.gateway.ws.methods import chat, words
 from homarus.kernel.scopes import ADMIN, WRITE
 from homarus.store.port import Rx, Tx
 
@@ -142,7 +142,7 @@ async def abort(desk: Desk, params: Abort) -> Doc:
     known = None
     if params.run_id is not None:
         known = desk.hub.runs.turn_of(desk.peer.company, params.run_id)
-    ended = await desk.write(chat.abort, params.key, params.run_id, known)
+    ended = await desk.write(chat.abort, params.key, params.agent_id, params.run_id, known)
     status = "aborted" if ended else "no-active-run"
     return {"ok": True, "abortedRunId": ended[0] if ended else None, "status": status}
 
@@ -199,7 +199,7 @@ async def compact(desk: Desk, params: Compact) -> Doc:
     if at.session is None:
         return {"ok": True, "key": at.key, "compacted": False, "reason": "no sessionId"}
     run = f"compact-{desk.hub.now_ms()}-{desk.peer.id[:8]}"
-    said: Said | None = await desk.write(chat.compact, at.key, None, run)
+    said: Said | None = await desk.write(words.compact, at.key, None, run)
     if said is None:
         return {"ok": True, "key": at.key, "compacted": False, "reason": "no sessionId"}
     answer = await chat.ended(desk.hub.runs.follow(said.turn, said.key), run)
