@@ -333,6 +333,11 @@ async def test_the_same_on_postgresql(tmp_path: Path, migrated_url: str) -> None
         assert (await over(client, "k1"))["state"] == "final"
         history = await client.call("chat.history", {"sessionKey": "main"})
         assert history["totalMessages"] == 2
+        kept = await client.call("sessions.patch", {"key": "main", "pinned": True})
+        assert (kept["entry"]["pinned"], kept["entry"]["archived"]) == (True, False)
+        await client.call("chat.send", said("/new", "k2"))
+        again = await client.call("chat.send", said("/new", "k2"))
+        assert again["status"] == "ok"
         (row,) = (await client.call("device.pair.list"))["paired"]
         assert row["connected"] is True
         for method in ("status", "tools.catalog", "exec.approvals.get", "cron.list", "models.list"):

@@ -57,6 +57,26 @@ class Patch(Params):
     model: str | UnsetType | None = UNSET
     thinking_level: str | UnsetType | None = UNSET
     queue_mode: str | UnsetType | None = UNSET
+    archived: bool | UnsetType | None = UNSET
+    pinned: bool | UnsetType | None = UNSET
+    unread: bool | UnsetType | None = UNSET
+    verbose_level: Any = None
+    reasoning_level: Any = None
+    elevated_level: Any = None
+    response_usage: Any = None
+    exec_host: Any = None
+    exec_security: Any = None
+    exec_ask: Any = None
+    exec_node: Any = None
+    send_policy: Any = None
+    group_activation: Any = None
+
+
+UNOFFERED: Final = (
+    "verbose_level", "reasoning_level", "elevated_level", "response_usage", "exec_host",
+    "exec_security", "exec_ask", "exec_node", "send_policy", "group_activation",
+)  # fmt: skip
+"""What a session has no setting of its own for; null is what it is."""
 
 
 class Reset(Params):
@@ -157,9 +177,11 @@ def _need(tx: Tx, params: Any) -> Session:
 
 def patch(tx: Tx, ask: Ask) -> Doc:
     params: Patch = ask.params
+    chat.refuse_unmet(params, *UNOFFERED)
     row = _need(tx, params)
     given = {"label": params.label, "model": params.model, "thinking": params.thinking_level,
-             "queue_mode": params.queue_mode}  # fmt: skip
+             "queue_mode": params.queue_mode, "archived": params.archived,
+             "pinned": params.pinned, "unread": params.unread}  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not UNSET}
     label = changes.get("label")
     if label is not None and any(
@@ -221,7 +243,8 @@ METHODS: Final = (
     work("sessions.abort", WRITE, Abort, abort, "End what runs", "abortedRunId, status",
          capability="turn.abort", target="session:"),
     write("sessions.patch", WRITE, Patch, "turn.accept", patch,
-          "Set label, model, thinking, queue mode; null clears", "key, entry",
+          "Set label, model, thinking, queue mode, and whether it is archived, pinned, unread; "
+          "null clears. For the other settings there are null alone", "key, entry",
           target="session:"),
     write("sessions.reset", ADMIN, Reset, "turn.abort", reset,
           "Begin a session anew; its transcript stays", "key, entry", target="session:"),
