@@ -13,6 +13,7 @@ import msgspec
 
 from homarus.config.channels import Channels
 from homarus.control_plane.judged import judged
+from homarus.conversations.routing import Own, own_of
 from homarus.gateway.ws import frames
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.hub import Hub
@@ -29,13 +30,14 @@ class Nothing(Params):
 
 class Ask(msgspec.Struct, frozen=True):
     """What a transaction is told of a call: plain data. `channels`: those of the company, as they
-    are configured now."""
+    are configured now; `own`: how agents' own sessions are called."""
 
     company: str
     params: Any
     credential: str
     role: str | None
     channels: Channels = {}
+    own: Own = Own()
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -90,7 +92,9 @@ class Desk:
 
     def ask(self, params: Any) -> Ask:
         peer = self.peer
-        return Ask(peer.company, params, peer.token.id, peer.token.role, self.channels())
+        return Ask(
+            peer.company, params, peer.token.id, peer.token.role, self.channels(), self.own()
+        )  # fmt: skip
 
     async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
         """`fn(rx, *args)`, judged."""
@@ -118,6 +122,10 @@ class Desk:
         """Those of the company, as they are configured now."""
         switch = self.hub.means.channels
         return {} if switch is None else switch.configured(self.peer.company)
+
+    def own(self) -> Own:
+        """How agents' own sessions are called."""
+        return own_of(self.hub.settings())
 
     def instance_only(self) -> None:
         """For what concerns the daemon and not one company. Raises Fault."""

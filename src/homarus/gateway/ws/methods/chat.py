@@ -198,7 +198,7 @@ def _parts(attachments: tuple[Attachment, ...]) -> tuple[Doc, ...]:
 async def agent(desk: Desk, params: AgentCall) -> Any:
     deliver = announced.of_run(params, desk.channels())
     refuse_unmet(params, "cwd", "model_run", "suppress_prompt_persistence", "session_effects")
-    session = params.session_key or params.session_id
+    session = params.session_key or params.session_id or desk.own().word
     line = Line(
         text=_text(params.message, params.attachments), run=params.idempotency_key,
         agent=params.agent_id, session=session, content=_parts(params.attachments),

@@ -11,6 +11,7 @@ from homarus.base.clock import iso_ms
 from homarus.base.rotate import FILE
 from homarus.company import models
 from homarus.conversations import keys, sessions
+from homarus.conversations.routing import own_of
 from homarus.flows import answering
 from homarus.gateway.ws import channel_shapes, shapes
 from homarus.gateway.ws.beats import Beats
@@ -136,6 +137,7 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
     found = await of_company(hub, company, fresh=False)
     first = found["defaultAgentId"]
     configured = await hub.means.store.read(_has_model, company)
+    own = own_of(hub.settings())
     more: Doc = {}
     if peer.may(ADMIN):
         more = {"configPath": str(hub.means.home / "homarus.json"),
@@ -146,8 +148,8 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
         "stateVersion": hub.versions(),
         "uptimeMs": hub.uptime_ms,
         "sessionDefaults": {
-            "defaultAgentId": first, "mainKey": keys.MAIN,
-            "mainSessionKey": f"agent:{first or 'main'}:{keys.MAIN}", "scope": "per-sender",
+            "defaultAgentId": first, "mainKey": own.alias,
+            "mainSessionKey": keys.of(first or keys.MAIN, own.word), "scope": own.scope,
             "modelConfigured": configured,
         },
         "authMode": hub.settings().auth_mode,

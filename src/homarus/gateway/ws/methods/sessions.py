@@ -203,7 +203,7 @@ def delete(tx: Tx, ask: Ask) -> Doc:
     """Its key is free; the transcript stays, as a row and as the file that was its view."""
     params: Delete = ask.params
     at = chatting.place(tx, tx.company, params.agent_id, params.key)
-    if at.key == keys.main_of(at.agent.name):
+    if at.key in (keys.main_of(at.agent.name), keys.of(at.agent.name, ask.own.word)):
         raise Fault(frames.INVALID_REQUEST, f"Cannot delete the main session ({at.key}).")
     if at.session is None:
         return {"ok": True, "key": at.key, "deleted": False, "archived": []}
