@@ -11,10 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Busy, HomarusError
+from homarus.company import models
+from homarus.company.models import Model
 from homarus.config.channels import OLDER_MODES, WEBCHAT
 from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
-from homarus.flows import answering, chatting
+from homarus.flows import answering, chatting, job_turns, turn_inbound
 from homarus.flows.answering import Answer
 from homarus.flows.chatting import Line, Said
 from homarus.gateway.http import content
@@ -29,6 +31,8 @@ WAIT_MS: Final = 30_000
 MAX_WAIT_S: Final = 3_600.0
 MAX_ATTACHMENTS: Final = 20
 NEVER: Final = "NO_REPLY"
+FULL_PROMPT: Final = "full"
+"""The one mode of prompts that there is."""
 Doc = dict[str, Any]
 
 
@@ -144,10 +148,12 @@ async def send(desk: Desk, params: ChatSend) -> Doc:
     if word is not None and not params.suppress_command_interpretation:
         asked = words.Word(word, run, params.agent_id, params.session_key)
         return await words.say(desk, asked)
+    timeout_s = _timeout_s(params.timeout_ms, "timeoutMs", 1_000)
     line = Line(
         text=_text(params.message, params.attachments), run=run, agent=params.agent_id,
         session=params.session_key, mode=_mode(params.queue_mode), default=default_mode(desk),
-        content=_parts(params.attachments), options=_options(params.thinking),
+        content=_parts(params.attachments),
+        options=_options(params.thinking, timeout_s=timeout_s),
         expected=params.expected_existing_session_id or params.session_id,
         deliver=announced.of_chat(params, desk.channels()), channels=desk.channels(),
     )  # fmt: skip
@@ -171,9 +177,17 @@ def default_mode(desk: Desk) -> str:
     return desk.hub.settings().mode_for(WEBCHAT)
 
 
-def _options(thinking: str | None, extra: str | None = None) -> Doc:
-    found = {"thinking": thinking, "instructions": extra}
+def _options(thinking: str | None, extra: str | None = None, timeout_s: float | None = None) -> Doc:
+    found = {"thinking": thinking, "instructions": extra, turn_inbound.TIMEOUT_S: timeout_s}
     return {name: value for name, value in found.items() if value}
+
+
+def _timeout_s(given: float | None, name: str, per_s: int = 1) -> float | None:
+    """How long a run may take, given in parts of which a second has `per_s`; None, as 0 is read:
+    no bound. Raises Fault."""
+    if given is not None and given < 0:
+        raise Fault(frames.INVALID_REQUEST, f"at {name}: must be >= 0")
+    return min(given / per_s, job_turns.MAX_TIMEOUT_S) if given else None
 
 
 def _text(message: str, attachments: tuple[Attachment, ...]) -> str:
@@ -198,12 +212,16 @@ def _parts(attachments: tuple[Attachment, ...]) -> tuple[Doc, ...]:
 async def agent(desk: Desk, params: AgentCall) -> Any:
     deliver = announced.of_run(params, desk.channels())
     refuse_unmet(params, "cwd", "model_run", "suppress_prompt_persistence", "session_effects")
+    if params.prompt_mode != FULL_PROMPT:
+        refuse_unmet(params, "prompt_mode")
+    model = await _model(desk, params)
     session = params.session_key or params.session_id or desk.own().word
     line = Line(
         text=_text(params.message, params.attachments), run=params.idempotency_key,
         agent=params.agent_id, session=session, content=_parts(params.attachments),
         default=default_mode(desk),
-        options=_options(params.thinking, params.extra_system_prompt), model=params.model,
+        options=_options(params.thinking, params.extra_system_prompt,
+                         _timeout_s(params.timeout, "timeout")), model=model,
         expected=params.expected_existing_session_id, label=params.label,
         deliver=deliver, channels=desk.channels(),
     )  # fmt: skip
@@ -224,15 +242,15 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
     }  # fmt: skip
 
     async def rest() -> Doc:
-        return _result(run, await ended(end, run, params.timeout or MAX_WAIT_S))
+        return _result(run, await ended(end, run))
 
     return Later(first, rest)
 
 
-async def ended(end: "asyncio.Future[Answer]", run: str, timeout_s: float = MAX_WAIT_S) -> Answer:
-    """Raises Fault, with the payload of a run that failed. One that takes longer goes on."""
+async def ended(end: "asyncio.Future[Answer]", run: str) -> Answer:
+    """Raises Fault, with the payload of a run that failed. One that takes MAX_WAIT_S goes on."""
     try:
-        async with asyncio.timeout(max(0.0, min(timeout_s, MAX_WAIT_S))):
+        async with asyncio.timeout(MAX_WAIT_S):
             return await asyncio.shield(end)
     except HomarusError as error:
         fault = frames.fault_of(error)
@@ -241,6 +259,20 @@ async def ended(end: "asyncio.Future[Answer]", run: str, timeout_s: float = MAX_
     except TimeoutError:
         payload = {"runId": run, "status": "error", "summary": "no answer in time"}
         raise Fault(frames.UNAVAILABLE, "no answer in time", payload=payload) from None
+
+
+async def _model(desk: Desk, params: AgentCall) -> str | None:
+    """A provider counts where it has the model that is named. Raises Fault."""
+    if not params.provider or not params.model:
+        refuse_unmet(params, "provider")
+        return params.model
+    found: Model | None = await desk.read(
+        models.of_provider, desk.peer.company, params.provider, params.model
+    )
+    if found is None:
+        refuse_unmet(params, "provider")
+        return params.model
+    return found.name
 
 
 async def _answer_of(desk: Desk, turn: str) -> Answer:
@@ -333,11 +365,15 @@ async def stop(desk: Desk, params: Abort) -> Doc:
 
 _TURN: Final[Doc] = {"capability": "turn.accept", "target": "turn:new"}
 METHODS: Final = (
-    work("agent", WRITE, AgentCall, agent, "Let an agent answer; the reply comes twice",
+    work("agent", WRITE, AgentCall, agent,
+         "Let an agent answer; the reply comes twice. The run ends after `timeout` seconds. `lane` "
+         "and `group*` are taken as hints and change nothing",
          "accepted, then the result", **_TURN),
     work("agent.wait", WRITE, AgentWait, wait, "Wait until a run has ended",
          "status ok, error or timeout"),
-    work("chat.send", WRITE, ChatSend, send, "Say something; events tell what comes of it",
+    work("chat.send", WRITE, ChatSend, send,
+         "Say something; events tell what comes of it. The run ends after `timeoutMs`. `fastMode` "
+         "is taken as a hint and changes nothing",
          "runId, status", **_TURN),
     work("chat.abort", WRITE, Abort, stop, "End a run, or all of a session", "aborted, runIds",
          capability="turn.abort", target="turn:"),

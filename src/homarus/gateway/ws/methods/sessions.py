@@ -152,6 +152,7 @@ async def send(desk: Desk, params: Send) -> Doc:
         chat.ChatSend(
             session_key=params.key, message=params.message, idempotency_key=run,
             agent_id=params.agent_id, thinking=params.thinking, attachments=params.attachments,
+            timeout_ms=params.timeout_ms,
         ),
     )  # fmt: skip
 
