@@ -177,6 +177,8 @@ async def test_waiting_for_nobody_is_no_error(tmp_path: Path) -> None:
     [
         ("agent", {"message": "x", "idempotencyKey": "k", "agentId": "nope"},
          'invalid agent params: unknown agent id "nope"'),
+        ("agent", {"message": "x", "idempotencyKey": "k", "sessionKey": "agent:bob:main"},
+         'invalid agent params: unknown agent id "bob"'),
         ("agent", {"message": "x", "idempotencyKey": "k", "timeout": -1}, "at timeout: must be"),
         ("chat.send", said("x", "k", timeoutMs=-1), "at timeoutMs: must be"),
         ("agent", {"message": " ", "idempotencyKey": "k"}, "empty or too long"),

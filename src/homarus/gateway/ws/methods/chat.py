@@ -229,7 +229,8 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
         said: Said = await announced.accepted(desk, line)
     except HomarusError as error:
         if error.code == "agent.unknown":
-            raise frames.bad_params("agent", f'unknown agent id "{params.agent_id}"') from None
+            named = params.agent_id or session.removeprefix("agent:").split(":")[0]
+            raise frames.bad_params("agent", f'unknown agent id "{named[:80]}"') from None
         raise
     run = params.idempotency_key
     if said.turn.state not in turns.OPEN:
