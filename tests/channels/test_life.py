@@ -99,6 +99,10 @@ async def test_of_two_daemons_one_has_the_account_and_the_other_takes_over(
 async def test_another_name_for_an_agents_own_session(tmp_path: Path) -> None:
     config = {"session": {"mainKey": "home"}}
     async with desk(tmp_path, "Yes.", config=config) as d, joined(d.daemon) as client:
+        told = client.hello["snapshot"]["sessionDefaults"]
+        assert [told[k] for k in ("mainKey", "mainSessionKey", "scope")] == [
+            "home", "agent:ada:main", "per-sender",
+        ]  # fmt: skip
         for n, name in enumerate(("home", "agent:ada:home", "main")):
             said = {"sessionKey": name, "message": "hello", "idempotencyKey": f"k{n}"}
             await client.call("chat.send", said)
@@ -107,6 +111,42 @@ async def test_another_name_for_an_agents_own_session(tmp_path: Path) -> None:
             )
         rows = await d.rows("select distinct s.key from turn t join session s on s.id=t.session")
         assert rows == [("agent:ada:main",)]
+
+
+async def test_one_conversation_of_all_that_is_said(tmp_path: Path) -> None:
+    """`session.scope: "global"`: on a channel, and by clients of the gateway, by whatever name."""
+    config = {"session": {"scope": "global", "mainKey": "home"},
+              "channels": {"telegram": {"dmPolicy": "open", "allowFrom": ["*"]}}}  # fmt: skip
+    own = "agent:ada:global"
+    async with desk(tmp_path, "Yes.", config=config) as d:
+        d.channel.say("hello")
+        await d.channel.posted(1)
+        async with joined(d.daemon) as client:
+            told = client.hello["snapshot"]["sessionDefaults"]
+            assert [told[k] for k in ("mainKey", "mainSessionKey", "scope")] == [
+                "home", own, "global",
+            ]  # fmt: skip
+            listed = await client.call("agents.list")
+            assert (listed["mainKey"], listed["scope"]) == ("home", "global")
+            names = ("main", "home", "agent:ada:main", "agent:ada:home", "global", own)
+            for n, name in enumerate(names):
+                said = {"sessionKey": name, "message": "hello", "idempotencyKey": f"k{n}"}
+                await client.call("chat.send", said)
+                await client.event(
+                    "chat", lambda p, n=n: (p["runId"], p["state"]) == (f"k{n}", "final")
+                )
+            first = await client.call("agent", {"message": "hello", "idempotencyKey": "a"})
+            assert first["sessionKey"] == own
+            await client.call("agent.wait", {"runId": "a"})
+            for name in names:
+                history = await client.call("chat.history", {"sessionKey": name})
+                assert history["totalMessages"] == 2 * (len(names) + 2), name
+                error = await client.error("sessions.delete", {"key": name})
+                assert "main session" in error["message"]
+            shown = (await client.call("sessions.preview", {"keys": list(names)}))["previews"]
+            assert {row["status"] for row in shown} == {"ok"}
+        rows = await d.rows("select distinct s.key from turn t join session s on s.id=t.session")
+        assert rows == [(own,)]
 
 
 def copy(file: Path, folder: Path) -> None:

@@ -123,6 +123,14 @@ def listed(rx: Rx, company: str, *, limit: int, after: str = "") -> list[Model]:
     return [_model(row) for row in rows]
 
 
+def of_provider(rx: Rx, company: str, provider: str, wanted: str) -> Model | None:
+    """The model that both name: the provider by a model's name or its dialect, the model by its
+    name or its provider's id of it."""
+    rows = listed(rx, company, limit=MAX_MODELS)
+    fits = [r for r in rows if provider in (r.name, r.dialect) and wanted in (r.name, r.model)]
+    return min(fits, key=lambda row: row.name != provider, default=None)
+
+
 def chain(rx: Rx, company: str, wanted: str | None) -> tuple[Keyed, ...]:
     """The model that `wanted` names, by its name or its provider's id of it, then those that stand
     in for it. Nothing wanted is `default`. Raises `model.none`, `model.unknown`."""

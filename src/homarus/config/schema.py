@@ -220,7 +220,8 @@ class Settings:
         "What becomes of a person's message while a turn runs, unless the session says otherwise. "
         "`followup`: a turn of its own, afterwards; `collect`: all that wait are one turn; "
         "`steer`: the running turn hears it; `interrupt`: it ends that turn. Older words: "
-        "`queue` is `followup`, `steer-backlog` is `steer`.",
+        "`queue` is `followup`, `steer-backlog` is `steer`. OpenClaw's default is `steer`; here "
+        "each message has an answer of its own, where it came from.",
         HOT, words=shapes.QUEUE_MODES, original=True,
     )  # fmt: skip
     queue_by_channel: QueueModes = _key(  # noqa: RUF009

@@ -66,14 +66,15 @@ def parse(key: str) -> str:
     return ":".join("direct" if n > 1 and part == "dm" else part for n, part in enumerate(parts))
 
 
-def unaliased(key: str, alias: str) -> str:
-    """A key as a client gave it, with `main` in the place of the name that this daemon's settings
-    give it besides (`session.mainKey`)."""
+def unaliased(key: str, alias: str, own: str = MAIN) -> str:
+    """A key as a client gave it, with `own` in the place of `main` and of the name that this
+    daemon's settings give it besides (`session.mainKey`). What hangs on it hangs on `main`."""
     parts = key.split(":")
     at = 2 if parts[0].lower() == _AGENT else 0
-    if alias != MAIN and len(parts) > at and parts[at].strip().lower() == alias:
-        return ":".join((*parts[:at], MAIN, *parts[at + 1 :]))
-    return key
+    if len(parts) <= at or parts[at].strip().lower() not in (alias, MAIN):
+        return key
+    word = own if len(parts) == at + 1 else MAIN
+    return ":".join((*parts[:at], word, *parts[at + 1 :]))
 
 
 def resolve(key: str, agent: str) -> str:

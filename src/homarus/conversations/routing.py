@@ -85,6 +85,23 @@ class Route(msgspec.Struct, frozen=True):
     missing: str | None = None
 
 
+class Own(msgspec.Struct, frozen=True):
+    """How an agent's own session is called. `alias`: as `main` besides (`session.mainKey`);
+    `scope`: under GLOBAL it is the one in which all that anybody says is remembered."""
+
+    alias: str = keys.MAIN
+    scope: str = "per-sender"
+
+    @property
+    def word(self) -> str:
+        """What follows the agent in its key."""
+        return GLOBAL if self.scope == GLOBAL else keys.MAIN
+
+
+def own_of(settings: Settings) -> Own:
+    return Own(settings.main_key, settings.session_scope)
+
+
 def rules_of(settings: Settings) -> Rules:
     return Rules(
         bindings=settings.bindings, scope=settings.session_scope, dm_scope=settings.dm_scope,

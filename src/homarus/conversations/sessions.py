@@ -16,19 +16,23 @@ DIRECT: Final = "direct"
 HTTP: Final = "http"
 MAX_LABEL: Final = 200
 MAX_RECENT: Final = 50
+THINKING: Final = ("off", "low", "medium", "high")
+FLAGS: Final = ("archived", "pinned", "unread")
+"""What clients keep of a session for themselves."""
 NEVER: Final = 0
 """`interaction_ms` of a session in which nobody has spoken yet."""
 
 _COLUMNS: Final = (
     "id, company, agent, key, kind, conversation, task, label, model, thinking, queue_mode, "
     "entries, first_kept, compactions, input_tokens, output_tokens, context_tokens, created_ms, "
-    "updated_ms, interaction_ms, ended_ms"
+    "updated_ms, interaction_ms, ended_ms, archived, pinned, unread"
 )
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
     """A row. `agent` by id; `entries` is the seq of the newest entry; the model's context begins
-    at `first_kept`; tokens are sums over all requests, `context_tokens` of the last one alone."""
+    at `first_kept`; tokens are sums over all requests, `context_tokens` of the last one alone;
+    the last three are FLAGS."""
 
     id: str
     company: str
@@ -51,10 +55,15 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     updated_ms: int
     interaction_ms: int
     ended_ms: int | None
+    archived: bool = False
+    pinned: bool = False
+    unread: bool = False
 
 
 def _session(row: Row) -> Session:
-    return Session(*row)
+    values = list(row)
+    values[-len(FLAGS) :] = map(bool, values[-len(FLAGS) :])
+    return Session(*values)
 
 
 def by_id(rx: Rx, company: str, session: str) -> Session | None:
@@ -127,8 +136,8 @@ def changed(rx: Rx, company: str, after_ms: int, after_id: str, limit: int) -> l
 def insert(tx: Tx, row: Session) -> None:
     """Emits `session_opened`."""
     tx.run(
-        f"insert into session({_COLUMNS}) values({','.join('?' * 21)})",
-        tuple(getattr(row, name) for name in row.__struct_fields__),
+        f"insert into session({_COLUMNS}) values({','.join('?' * 24)})",
+        tuple(_kept(getattr(row, name)) for name in row.__struct_fields__),
     )
     tx.emit("session_opened", row.id, {"key": row.key, "agent": row.agent})
 
@@ -137,7 +146,12 @@ def change(tx: Tx, session: str, **values: Any) -> None:
     """Set columns of a row; `updated_ms` goes along."""
     values |= {"updated_ms": tx.now_ms}
     sets = ", ".join(f"{column}=?" for column in values)
-    tx.run(f"update session set {sets} where id=?", (*values.values(), session))  # noqa: S608
+    given = tuple(map(_kept, values.values()))
+    tx.run(f"update session set {sets} where id=?", (*given, session))  # noqa: S608
+
+
+def _kept(value: Any) -> Any:
+    return int(value) if isinstance(value, bool) else value
 
 
 def count_tokens(tx: Tx, session: str, inputs: int, outputs: int) -> None:

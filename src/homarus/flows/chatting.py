@@ -150,7 +150,9 @@ def find(rx: Rx, company: str, credential: str, run: str) -> Turn | None:
     return turns.by_id(rx, company, run.lower())
 
 
-def abort(tx: Tx, session: str | None, run: str | None, turn: str | None) -> list[str]:
+def abort(
+    tx: Tx, session: str | None, run: str | None, turn: str | None, *, agent: str | None = None
+) -> list[str]:
     """End a session's open turns, or the one named (`turn`: its id, where the caller knows it);
     names of the runs that were ended."""
     if run is not None:
@@ -159,9 +161,9 @@ def abort(tx: Tx, session: str | None, run: str | None, turn: str | None) -> lis
             row = turns.by_id(tx, tx.company, turn)
         rows = [] if row is None or row.state not in turns.OPEN else [row]
         if session is not None:
-            at = place(tx, tx.company, None, session).session
+            at = place(tx, tx.company, agent, session).session
             rows = [row for row in rows if at is not None and row.session == at.id]
     else:
-        at = place(tx, tx.company, None, session).session
+        at = place(tx, tx.company, agent, session).session
         rows = [] if at is None else turns.open_of(tx, at.id)
     return [run_of(row) for row in rows if turn_ends.abort(tx, row.id)]

@@ -85,20 +85,31 @@ def compact(tx: Tx, ref: str, key: str) -> Turn:
 
 
 def change(tx: Tx, ref: str, values: dict[str, Any]) -> Session:
-    """`label`, `model`, `thinking`, `queue_mode`; None clears. Raises `session.*`."""
+    """`label`, `model`, `thinking`, `queue_mode`, and whether it is `archived`, `pinned`, `unread`;
+    None clears. Raises `session.*`."""
     row = _live(tx, ref)
-    mode = values.get("queue_mode")
-    if mode is not None and mode not in turns.MODES:
-        raise Invalid("session.queue_mode", f"no mode {mode[:40]!r}", f"One of {turns.MODES}.")
-    for name, value in values.items():
-        if value is not None and not 0 < len(value) <= sessions.MAX_LABEL:
-            raise Invalid(
-                "session.value", f"{name} is unusable", f"1 to {sessions.MAX_LABEL} characters."
-            )
+    values = {name: _checked(name, value) for name, value in values.items()}
     if values:
         sessions.change(tx, row.id, **values)
         tx.emit("session_changed", row.id, {"fields": sorted(values)})
     return sessions.need(tx, tx.company, row.id)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in sessions.FLAGS:
+        return bool(value)
+    if value is None:
+        return None
+    if not 0 < len(value) <= sessions.MAX_LABEL:
+        raise Invalid(
+            "session.value", f"{name} is unusable", f"1 to {sessions.MAX_LABEL} characters."
+        )
+    if name == "queue_mode" and value not in turns.MODES:
+        raise Invalid("session.queue_mode", f"no mode {value[:40]!r}", f"One of {turns.MODES}.")
+    if name == "thinking" and value not in sessions.THINKING:
+        raise Invalid("session.thinking", f"no level of thinking {value[:40]!r}",
+                      f"One of {sessions.THINKING}.")  # fmt: skip
+    return value
 
 
 def note(tx: Tx, row: Session | None, key: str, text: str, label: str | None) -> str:

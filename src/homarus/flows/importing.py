@@ -22,7 +22,6 @@ from homarus.flows import session_life
 from homarus.store.port import Tx
 
 KINDS: Final = ("direct", "group", "thread")
-THINKING: Final = ("off", "low", "medium", "high")
 MAX_LINES: Final = 50
 """Of one piece: a unit takes 5 ms (design, 4)."""
 MAX_SOURCE: Final = 200
@@ -150,7 +149,7 @@ def _finish(tx: Tx, row: Session, end: End, added: int) -> None:
         raise Invalid("import.counts", "a count is out of range", f"0 to {MAX_COUNT}.")
     if not 1 <= end.first_kept <= end.lines + 1:
         raise Invalid("import.first_kept", f"no line {end.first_kept}", f"1 to {end.lines + 1}.")
-    if end.thinking not in (None, *THINKING) or end.queue_mode not in (None, *turns.MODES):
+    if end.thinking not in (None, *sessions.THINKING) or end.queue_mode not in (None, *turns.MODES):
         raise Invalid("import.setting", "no such thinking or queue mode", "Leave it out.")
     label = None if end.label is None else end.label[: sessions.MAX_LABEL] or None
     live = row.ended_ms is None or sessions.by_key(tx, tx.company, row.key) is None

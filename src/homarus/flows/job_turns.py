@@ -7,8 +7,8 @@ from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, models
 from homarus.config.channels import Channels
 from homarus.conversations import keys
+from homarus.conversations.sessions import THINKING
 from homarus.flows import announcing, turn_inbound
-from homarus.flows.importing import THINKING
 from homarus.jobs.model import Job
 from homarus.store.port import Tx
 

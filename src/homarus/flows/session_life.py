@@ -17,7 +17,7 @@ from homarus.tasks.model import Spec, Task
 from homarus.tasks.model import State as TaskState
 
 STANDING_KIND: Final = "conversation"
-KEPT: Final = ("label", "model", "thinking", "queue_mode")
+KEPT: Final = ("label", "model", "thinking", "queue_mode", "pinned")
 _COMMAND: Final = re.compile(r"/(new|reset)(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
 
 
@@ -79,7 +79,7 @@ def renew(tx: Tx, row: Session) -> Session:
     """End a session and begin its key anew. Emits `session_ended`, `session_opened`."""
     sessions.end(tx, row)
     fresh = _begin(tx, row.agent, row.key, row.kind, row.conversation, row.task)
-    kept = {name: getattr(row, name) for name in KEPT if getattr(row, name) is not None}
+    kept = {name: getattr(row, name) for name in KEPT if getattr(row, name)}
     if kept:
         sessions.change(tx, fresh.id, **kept)
     tx.about(task=row.task)

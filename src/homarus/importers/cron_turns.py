@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Invalid
+from homarus.conversations.sessions import THINKING
 from homarus.flows import announcing, job_turns
-from homarus.flows.importing import THINKING
 from homarus.importers.openclaw.files import Finding
 
 TAKEN: Final = frozenset(

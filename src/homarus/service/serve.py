@@ -153,9 +153,14 @@ class Service:
                     raise Unavailable("serve.start", "the server ended at start", "See the log.")
                 await asyncio.sleep(0.001)
 
+    @property
+    def reloads(self) -> bool:
+        """Whether it looks for edits of the settings, and takes them."""
+        return self.reloader is not None and self.app.settings.reload_mode != "off"
+
     async def reread(self) -> Plan | None:
         """As after an edit, but that the caller asks for the restart. In mode `off` nothing."""
-        if self.reloader is None or self.app.settings.reload_mode == "off":
+        if self.reloader is None or not self.reloads:
             return None
         return await self.reloader.check(hold=True)
 

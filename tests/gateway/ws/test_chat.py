@@ -177,6 +177,10 @@ async def test_waiting_for_nobody_is_no_error(tmp_path: Path) -> None:
     [
         ("agent", {"message": "x", "idempotencyKey": "k", "agentId": "nope"},
          'invalid agent params: unknown agent id "nope"'),
+        ("agent", {"message": "x", "idempotencyKey": "k", "sessionKey": "agent:bob:main"},
+         'invalid agent params: unknown agent id "bob"'),
+        ("agent", {"message": "x", "idempotencyKey": "k", "timeout": -1}, "at timeout: must be"),
+        ("chat.send", said("x", "k", timeoutMs=-1), "at timeoutMs: must be"),
         ("agent", {"message": " ", "idempotencyKey": "k"}, "empty or too long"),
         ("agent", {"message": "x", "idempotencyKey": ""}, "unusable idempotency key"),
         ("agent", {"message": "x", "idempotencyKey": "k", "deliver": True, "channel": "telegram"},
@@ -240,37 +244,6 @@ async def test_a_stop_is_said_at_once(tmp_path: Path) -> None:
         assert error["code"] in ("UNAVAILABLE", "FORBIDDEN") and "fire" in error["message"]
 
 
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("agent", {"message": "x", "idempotencyKey": "k", "cwd": "/tmp"}),
-        ("agent", {"message": "x", "idempotencyKey": "k", "modelRun": True}),
-        ("chat.send", said("x", "k", expectedSessionSettings={"model": "y"})),
-        ("sessions.create", {"message": "x", "parentSessionKey": "main"}),
-    ],
-)
-async def test_a_wish_that_would_go_unheard_is_refused(
-    tmp_path: Path, method: str, params: dict[str, Any]
-) -> None:
-    async with talking(tmp_path / "home", "Yes.") as (ask, client):
-        error = await client.error(method, params)
-        assert error["code"] == "UNAVAILABLE" and "is not offered" in error["message"]
-        assert await ask.turns() == []
-
-
-@pytest.mark.parametrize("word", ["/new", "/reset"])
-async def test_a_word_begins_anew(tmp_path: Path, word: str) -> None:
-    async with talking(tmp_path / "home", "Yes.") as (_, client):
-        await client.call("chat.send", said("Hi", "k1"))
-        await over(client, "k1")
-        before = await client.call("chat.history", {"sessionKey": "main"})
-        await client.call("chat.send", said(word, "k2"))
-        assert (await over(client, "k2"))["state"] == "final"
-        after = await client.call("chat.history", {"sessionKey": "main"})
-        assert (before["totalMessages"], after["totalMessages"]) == (2, 0)
-        assert before["sessionId"] != after["sessionId"]
-
-
 async def test_a_run_outlives_its_client(tmp_path: Path) -> None:
     async with asking(tmp_path / "home", Hang("x")) as ask:
         async with joined(ask.daemon) as client:
@@ -292,6 +265,11 @@ async def test_the_same_on_postgresql(tmp_path: Path, migrated_url: str) -> None
         assert (await over(client, "k1"))["state"] == "final"
         history = await client.call("chat.history", {"sessionKey": "main"})
         assert history["totalMessages"] == 2
+        kept = await client.call("sessions.patch", {"key": "main", "pinned": True})
+        assert (kept["entry"]["pinned"], kept["entry"]["archived"]) == (True, False)
+        await client.call("chat.send", said("/new", "k2"))
+        again = await client.call("chat.send", said("/new", "k2"))
+        assert again["status"] == "ok"
         (row,) = (await client.call("device.pair.list"))["paired"]
         assert row["connected"] is True
         for method in ("status", "tools.catalog", "exec.approvals.get", "cron.list", "models.list"):

@@ -197,3 +197,14 @@ async def test_too_often_says_when(tmp_path: Path) -> None:
         error = await h.client.error("config.patch", {"raw": "{}"})
         assert (error["code"], error["retryable"]) == ("UNAVAILABLE", True)
         assert 0 < error["retryAfterMs"] <= 60_000
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [("hybrid", "active"), ("hot", "active"), ("off", "disabled")]
+)
+async def test_health_tells_whether_edits_count(tmp_path: Path, mode: str, status: str) -> None:
+    home = tmp_path / "home"
+    made(home, json.dumps({"gateway": {"reload": {"mode": mode}}}))
+    async with running(home) as daemon, joined(daemon) as client:
+        found = await client.call("health")
+        assert found["configReload"] == {"hotReloadStatus": status}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from homarus.company import heartbeats
+from homarus.flows.heartbeats import PROMPT
 from homarus.testing.daemon import Daemon, key
 from tests.gateway.ws.client import SOON_S, Client, joined
 
@@ -42,6 +43,57 @@ async def test_a_wake_up_now_and_the_last_heartbeat(daemon: Daemon) -> None:
         assert await client.call("wake", wake) == {"ok": True}
         found = await _told(daemon, client)
         assert (found["agentId"], found["status"]) == (agent, "failed")
+
+
+@pytest.mark.parametrize(
+    ("given", "every", "seconds", "prompt", "target", "chars"),
+    [
+        ({}, ("30m", 1_800_000), 1_800, PROMPT, "main", 300),
+        ({"every": "2h", "prompt": "Look.", "target": "last", "ackMaxChars": 7},
+         ("2h", 7_200_000), 7_200, "Look.", "last", 7),
+        ({"enabled": False}, ("disabled", None), 0, PROMPT, "main", 300),
+    ],
+)  # fmt: skip
+async def test_health_and_status_tell_how_it_is_set(
+    daemon: Daemon, given: dict[str, Any], every: tuple[str, int | None], seconds: int,
+    prompt: str, target: str, chars: int,
+) -> None:  # fmt: skip
+    await run_here(daemon, "One", **given)
+    await daemon.owner.post(
+        "/api/v1/agents", json={"name": "Two", "executor": "llm"}, headers=key()
+    )
+    short = {"enabled": every[1] is not None, "every": every[0], "everyMs": every[1]}
+    off = {"enabled": False, "every": "disabled", "everyMs": None}
+    async with joined(daemon) as client:
+        health = await client.call("health", {"probe": True})
+        assert health["heartbeatSeconds"] == seconds
+        full = {a["agentId"]: a["heartbeat"] for a in health["agents"]}
+        more = {"prompt": prompt, "target": target, "ackMaxChars": chars}
+        assert full["one"] == short | more
+        assert full["two"] == off | {"prompt": PROMPT, "target": "main", "ackMaxChars": 300}
+        status = (await client.call("status"))["heartbeat"]["agents"]
+        assert {a.pop("agentId"): a for a in status} == {"one": short, "two": off}
+
+
+async def test_the_switch_of_all_is_told_too(daemon: Daemon) -> None:
+    await run_here(daemon, "One")
+    async with joined(daemon) as client:
+        await client.call("set-heartbeats", {"enabled": False})
+        health = await client.call("health", {"probe": True})
+        assert health["heartbeatSeconds"] == 0
+        assert health["agents"][0]["heartbeat"]["enabled"] is False
+
+
+@pytest.mark.parametrize("scopes", [(), ("operator.approvals",), ("operator.read",)])
+async def test_one_that_came_to_something_is_told_to_everybody(
+    daemon: Daemon, scopes: tuple[str, ...]
+) -> None:
+    await run_here(daemon, "One")
+    async with joined(daemon) as client, joined(daemon, scopes=scopes) as other:
+        await client.call("wake", {"mode": "now", "text": "look"})
+        told = await other.event("heartbeat")
+        assert told["status"] == "failed"
+        assert told == await client.call("last-heartbeat")
 
 
 async def _told(daemon: Daemon, client: Client) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from homarus.control_plane.auth import Door
 from homarus.control_plane.limiter import Limiter
 from homarus.control_plane.socket import Wire
 from homarus.conversations import keys
+from homarus.conversations.routing import Own, own_of
 from homarus.gateway.ws import frames, method
 from homarus.gateway.ws.frames import Fault, NotAFrame, Request
 from homarus.gateway.ws.greeting import Ended, Greeting, Where
@@ -168,16 +169,22 @@ class Connection:
             details = {"code": "MISSING_SCOPE", "missingScope": found.scope,
                        "requiredScopes": [found.scope]}  # fmt: skip
             raise Fault(frames.FORBIDDEN, f"missing scope: {found.scope}", details)
-        params = _unaliased(frames.params_of(frame, decoder(found)), self._hub.settings().main_key)
+        own = own_of(self._hub.settings())
+        params = _unaliased(frames.params_of(frame, decoder(found)), own)
         return await method.call(self._hub, peer, found, params)
 
 
-def _unaliased(params: Any, alias: str) -> Any:
+def _unaliased(params: Any, own: Own) -> Any:
     """Parameters in which an agent's own session has its one name."""
-    for name in ("session_key", "key"):
+    for name in ("session_key", "key", "keys"):
         given = getattr(params, name, None)
         if isinstance(given, str):
-            params = msgspec.structs.replace(params, **{name: keys.unaliased(given, alias)})
+            told: Any = keys.unaliased(given, own.alias, own.word)
+        elif isinstance(given, list):
+            told = [keys.unaliased(one, own.alias, own.word) for one in given]
+        else:
+            continue
+        params = msgspec.structs.replace(params, **{name: told})
     return params
 
 

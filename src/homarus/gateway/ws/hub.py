@@ -42,6 +42,7 @@ SESSION_SCOPED: Final = "session-scoped-events"
 
 EVENTS: Final = {
     "connect.challenge": "", "tick": "", "health": "", "shutdown": "",
+    "heartbeat": "",
     "agent": READ, "chat": READ, "presence": READ, "cron": READ, "sessions.changed": READ,
     "task": READ, "config.changed": READ,
     "session.message": READ,

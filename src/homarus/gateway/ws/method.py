@@ -13,11 +13,13 @@ import msgspec
 
 from homarus.config.channels import Channels
 from homarus.control_plane.judged import judged
+from homarus.conversations.routing import Own, own_of
 from homarus.gateway.ws import frames
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.peer import Peer
 from homarus.kernel.devices import OPERATOR
+from homarus.store.port import Key, Reply
 
 P = TypeVar("P")
 
@@ -28,13 +30,14 @@ class Nothing(Params):
 
 class Ask(msgspec.Struct, frozen=True):
     """What a transaction is told of a call: plain data. `channels`: those of the company, as they
-    are configured now."""
+    are configured now; `own`: how agents' own sessions are called."""
 
     company: str
     params: Any
     credential: str
     role: str | None
     channels: Channels = {}
+    own: Own = Own()
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -89,7 +92,9 @@ class Desk:
 
     def ask(self, params: Any) -> Ask:
         peer = self.peer
-        return Ask(peer.company, params, peer.token.id, peer.token.role, self.channels())
+        return Ask(
+            peer.company, params, peer.token.id, peer.token.role, self.channels(), self.own()
+        )  # fmt: skip
 
     async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
         """`fn(rx, *args)`, judged."""
@@ -108,10 +113,19 @@ class Desk:
         )
         return await self.hub.means.store.write(action, fn, *args)
 
+    async def write_once(self, fn: Callable[..., Reply], *args: Any, key: Key) -> Reply:
+        """The same under an idempotency key: what was kept under it is the answer."""
+        action = self.peer.action(self._method.capability, self._method.target)
+        return await self.hub.means.store.write_once(action, fn, *args, key=key)
+
     def channels(self) -> Channels:
         """Those of the company, as they are configured now."""
         switch = self.hub.means.channels
         return {} if switch is None else switch.configured(self.peer.company)
+
+    def own(self) -> Own:
+        """How agents' own sessions are called."""
+        return own_of(self.hub.settings())
 
     def instance_only(self) -> None:
         """For what concerns the daemon and not one company. Raises Fault."""

@@ -8,6 +8,7 @@ import msgspec
 from homarus.control_plane import feed
 from homarus.conversations import keys, sessions, transcript, turns
 from homarus.conversations.sessions import Session
+from homarus.flows import heartbeat_turns
 from homarus.gateway.ws import cron_shapes, entries, shapes
 from homarus.jobs import model as job_model
 from homarus.jobs import runs
@@ -172,6 +173,12 @@ def _approval(rx: Rx, company: str, event: Event) -> list[Told]:
     return [News("exec.approval.resolved", payload)]
 
 
+def _heartbeat(rx: Rx, company: str, event: Event) -> list[Told]:
+    """The record of a heartbeat that asked a model, as `last-heartbeat` gives it."""
+    _ = rx, company
+    return [News("heartbeat", event.data)]
+
+
 def _task(rx: Rx, company: str, event: Event) -> list[Told]:
     row = tasks.by_id(rx, company, event.subject)
     if row is None:
@@ -221,6 +228,7 @@ KINDS: Final[dict[str, Callable[[Rx, str, Event], list[Told]]]] = {
     "node_pair_resolved": _node_resolved,
     "approval_created": _approval,
     "approval_updated": _approval,
+    heartbeat_turns.EVENT: _heartbeat,
     TASK: _task,
     jobs.CREATED: _job("added"),
     jobs.UPDATED: _job("updated"),

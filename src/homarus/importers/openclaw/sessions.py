@@ -8,7 +8,7 @@ import msgspec
 
 from homarus.base.errors import Invalid
 from homarus.conversations import keys, turns
-from homarus.flows.importing import THINKING
+from homarus.conversations.sessions import THINKING
 from homarus.importers.openclaw import files
 from homarus.importers.openclaw.files import Finding, Unusable
 

@@ -54,8 +54,8 @@ def listed(rx: Rx, ask: Ask) -> Doc:
     rows = answering.targets(rx, ask.company)
     first = answering.default_of(rows)
     return {
-        "defaultId": "" if first is None else keys.slug(first.name), "mainKey": keys.MAIN,
-        "scope": "per-sender", "agents": [shapes.agent(rx, row) for row in rows],
+        "defaultId": "" if first is None else keys.slug(first.name), "mainKey": ask.own.alias,
+        "scope": ask.own.scope, "agents": [shapes.agent(rx, row) for row in rows],
     }  # fmt: skip
 
 

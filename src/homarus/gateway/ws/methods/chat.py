@@ -11,25 +11,28 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Busy, HomarusError
+from homarus.company import models
+from homarus.company.models import Model
 from homarus.config.channels import OLDER_MODES, WEBCHAT
 from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
-from homarus.flows import answering, chatting, conversing
+from homarus.flows import answering, chatting, job_turns, turn_inbound
 from homarus.flows.answering import Answer
 from homarus.flows.chatting import Line, Said
 from homarus.gateway.http import content
 from homarus.gateway.ws import announced, frames, runs
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Desk, Later, work
+from homarus.gateway.ws.methods import words
 from homarus.kernel.scopes import WRITE
 from homarus.store.port import Rx, Tx
 
 WAIT_MS: Final = 30_000
 MAX_WAIT_S: Final = 3_600.0
 MAX_ATTACHMENTS: Final = 20
-COMMANDS: Final = ("/new", "/reset", "/stop", "/abort", "/compact")
-"""Words that a message may consist of, and then are no message."""
 NEVER: Final = "NO_REPLY"
+FULL_PROMPT: Final = "full"
+"""The one mode of prompts that there is."""
 Doc = dict[str, Any]
 
 
@@ -120,26 +123,10 @@ class Abort(Params):
 # -- units ---------------------------------------------------------------------------------
 
 
-def reset(tx: Tx, session: str, agent: str | None) -> str:
-    """`/new`, `/reset`: the session begun anew; its key."""
-    at = chatting.place(tx, tx.company, agent, session)
-    if at.session is not None:
-        conversing.reset(tx, at.session.id, abort_open=True)
-    return at.key
-
-
-def abort(tx: Tx, session: str | None, run: str | None, turn: str | None) -> list[str]:
-    return chatting.abort(tx, session, run, turn)
-
-
-def compact(tx: Tx, session: str, agent: str | None, run: str) -> Said | None:
-    at = chatting.place(tx, tx.company, agent, session)
-    if at.session is None:
-        return None
-    key = chatting.turn_key(tx.action.credential, run)
-    known = turns.by_key(tx, tx.company, key)
-    return Said(known or conversing.compact(tx, at.session.id, key), at.key, at.agent,
-                known is not None)  # fmt: skip
+def abort(
+    tx: Tx, session: str | None, agent: str | None, run: str | None, turn: str | None
+) -> list[str]:
+    return chatting.abort(tx, session, run, turn, agent=agent)
 
 
 # -- saying --------------------------------------------------------------------------------
@@ -157,13 +144,16 @@ def refuse_unmet(params: Params, *names: str) -> None:
 async def send(desk: Desk, params: ChatSend) -> Doc:
     refuse_unmet(params, "expected_session_routing_contract", "expected_session_settings")
     run = params.idempotency_key
-    word = params.message.strip().split(" ", 1)[0].lower()
-    if word in COMMANDS and not params.suppress_command_interpretation:
-        return await _command(desk, params, word)
+    word = words.in_message(params.message)
+    if word is not None and not params.suppress_command_interpretation:
+        asked = words.Word(word, run, params.agent_id, params.session_key)
+        return await words.say(desk, asked)
+    timeout_s = _timeout_s(params.timeout_ms, "timeoutMs", 1_000)
     line = Line(
         text=_text(params.message, params.attachments), run=run, agent=params.agent_id,
         session=params.session_key, mode=_mode(params.queue_mode), default=default_mode(desk),
-        content=_parts(params.attachments), options=_options(params.thinking),
+        content=_parts(params.attachments),
+        options=_options(params.thinking, timeout_s=timeout_s),
         expected=params.expected_existing_session_id or params.session_id,
         deliver=announced.of_chat(params, desk.channels()), channels=desk.channels(),
     )  # fmt: skip
@@ -177,32 +167,6 @@ async def send(desk: Desk, params: ChatSend) -> Doc:
     return {"runId": run, "status": "started"}
 
 
-async def _command(desk: Desk, params: ChatSend, word: str) -> Doc:
-    """A message that is a command to the gateway. It is answered as a run that is over."""
-    run, session = params.idempotency_key, params.session_key
-    if word == "/compact":
-        said = await desk.write(compact, session, params.agent_id, run)
-        if said is not None:
-            desk.hub.runs.follow(said.turn, said.key)
-            return {"runId": run, "status": "in_flight" if said.known else "started"}
-        text = "There is nothing to sum up."
-    elif word in ("/stop", "/abort"):
-        ended = await desk.write(abort, session, None, None)
-        text = f"Ended {len(ended)} runs." if ended else "Nothing was running."
-    else:
-        await desk.write(reset, session, params.agent_id)
-        text = "A new session has begun."
-    at = await desk.read(chatting.place, desk.peer.company, params.agent_id, session)
-    told = runs.Run(
-        id=run, turn="", company=desk.peer.company, session_key=at.key,
-        session_id="" if at.session is None else at.session.id, agent=keys.agent_of(at.key),
-        created_ms=desk.hub.now_ms(),
-    )  # fmt: skip
-    message = runs.assistant(text, desk.hub.now_ms())
-    desk.hub.tell_run(told, [told.chat_event("final", message=message, stopReason="stop")])
-    return {"runId": run, "status": "started"}
-
-
 def _mode(mode: str | None) -> str:
     """Words of older clients are read as the nearest of ours."""
     return OLDER_MODES.get(mode or "", mode or "")
@@ -213,9 +177,17 @@ def default_mode(desk: Desk) -> str:
     return desk.hub.settings().mode_for(WEBCHAT)
 
 
-def _options(thinking: str | None, extra: str | None = None) -> Doc:
-    found = {"thinking": thinking, "instructions": extra}
+def _options(thinking: str | None, extra: str | None = None, timeout_s: float | None = None) -> Doc:
+    found = {"thinking": thinking, "instructions": extra, turn_inbound.TIMEOUT_S: timeout_s}
     return {name: value for name, value in found.items() if value}
+
+
+def _timeout_s(given: float | None, name: str, per_s: int = 1) -> float | None:
+    """How long a run may take, given in parts of which a second has `per_s`; None, as 0 is read:
+    no bound. Raises Fault."""
+    if given is not None and given < 0:
+        raise Fault(frames.INVALID_REQUEST, f"at {name}: must be >= 0")
+    return min(given / per_s, job_turns.MAX_TIMEOUT_S) if given else None
 
 
 def _text(message: str, attachments: tuple[Attachment, ...]) -> str:
@@ -240,12 +212,16 @@ def _parts(attachments: tuple[Attachment, ...]) -> tuple[Doc, ...]:
 async def agent(desk: Desk, params: AgentCall) -> Any:
     deliver = announced.of_run(params, desk.channels())
     refuse_unmet(params, "cwd", "model_run", "suppress_prompt_persistence", "session_effects")
-    session = params.session_key or params.session_id
+    if params.prompt_mode != FULL_PROMPT:
+        refuse_unmet(params, "prompt_mode")
+    model = await _model(desk, params)
+    session = params.session_key or params.session_id or desk.own().word
     line = Line(
         text=_text(params.message, params.attachments), run=params.idempotency_key,
         agent=params.agent_id, session=session, content=_parts(params.attachments),
         default=default_mode(desk),
-        options=_options(params.thinking, params.extra_system_prompt), model=params.model,
+        options=_options(params.thinking, params.extra_system_prompt,
+                         _timeout_s(params.timeout, "timeout")), model=model,
         expected=params.expected_existing_session_id, label=params.label,
         deliver=deliver, channels=desk.channels(),
     )  # fmt: skip
@@ -253,7 +229,8 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
         said: Said = await announced.accepted(desk, line)
     except HomarusError as error:
         if error.code == "agent.unknown":
-            raise frames.bad_params("agent", f'unknown agent id "{params.agent_id}"') from None
+            named = params.agent_id or session.removeprefix("agent:").split(":")[0]
+            raise frames.bad_params("agent", f'unknown agent id "{named[:80]}"') from None
         raise
     run = params.idempotency_key
     if said.turn.state not in turns.OPEN:
@@ -266,15 +243,15 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
     }  # fmt: skip
 
     async def rest() -> Doc:
-        return _result(run, await ended(end, run, params.timeout or MAX_WAIT_S))
+        return _result(run, await ended(end, run))
 
     return Later(first, rest)
 
 
-async def ended(end: "asyncio.Future[Answer]", run: str, timeout_s: float = MAX_WAIT_S) -> Answer:
-    """Raises Fault, with the payload of a run that failed. One that takes longer goes on."""
+async def ended(end: "asyncio.Future[Answer]", run: str) -> Answer:
+    """Raises Fault, with the payload of a run that failed. One that takes MAX_WAIT_S goes on."""
     try:
-        async with asyncio.timeout(max(0.0, min(timeout_s, MAX_WAIT_S))):
+        async with asyncio.timeout(MAX_WAIT_S):
             return await asyncio.shield(end)
     except HomarusError as error:
         fault = frames.fault_of(error)
@@ -283,6 +260,20 @@ async def ended(end: "asyncio.Future[Answer]", run: str, timeout_s: float = MAX_
     except TimeoutError:
         payload = {"runId": run, "status": "error", "summary": "no answer in time"}
         raise Fault(frames.UNAVAILABLE, "no answer in time", payload=payload) from None
+
+
+async def _model(desk: Desk, params: AgentCall) -> str | None:
+    """A provider counts where it has the model that is named. Raises Fault."""
+    if not params.provider or not params.model:
+        refuse_unmet(params, "provider")
+        return params.model
+    found: Model | None = await desk.read(
+        models.of_provider, desk.peer.company, params.provider, params.model
+    )
+    if found is None:
+        refuse_unmet(params, "provider")
+        return params.model
+    return found.name
 
 
 async def _answer_of(desk: Desk, turn: str) -> Answer:
@@ -369,17 +360,21 @@ async def stop(desk: Desk, params: Abort) -> Doc:
     known = None
     if params.run_id is not None:
         known = desk.hub.runs.turn_of(desk.peer.company, params.run_id)
-    ended = await desk.write(abort, params.session_key, params.run_id, known)
+    ended = await desk.write(abort, params.session_key, params.agent_id, params.run_id, known)
     return {"ok": True, "aborted": bool(ended), "runIds": ended}
 
 
 _TURN: Final[Doc] = {"capability": "turn.accept", "target": "turn:new"}
 METHODS: Final = (
-    work("agent", WRITE, AgentCall, agent, "Let an agent answer; the reply comes twice",
+    work("agent", WRITE, AgentCall, agent,
+         "Let an agent answer; the reply comes twice. The run ends after `timeout` seconds. `lane` "
+         "and `group*` are taken as hints and change nothing",
          "accepted, then the result", **_TURN),
     work("agent.wait", WRITE, AgentWait, wait, "Wait until a run has ended",
          "status ok, error or timeout"),
-    work("chat.send", WRITE, ChatSend, send, "Say something; events tell what comes of it",
+    work("chat.send", WRITE, ChatSend, send,
+         "Say something; events tell what comes of it. The run ends after `timeoutMs`. `fastMode` "
+         "is taken as a hint and changes nothing",
          "runId, status", **_TURN),
     work("chat.abort", WRITE, Abort, stop, "End a run, or all of a session", "aborted, runIds",
          capability="turn.abort", target="turn:"),

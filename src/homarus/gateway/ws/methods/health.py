@@ -11,8 +11,10 @@ from homarus.base.clock import iso_ms
 from homarus.base.rotate import FILE
 from homarus.company import models
 from homarus.conversations import keys, sessions
+from homarus.conversations.routing import own_of
 from homarus.flows import answering
 from homarus.gateway.ws import channel_shapes, shapes
+from homarus.gateway.ws.beats import Beats
 from homarus.gateway.ws.frames import Params
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.method import Ask, Desk, Nothing, work
@@ -74,8 +76,7 @@ def taken(rx: Rx, company: str, home: str) -> Doc:
     rows = answering.targets(rx, company)
     first = answering.default_of(rows)
     recent = sessions.listed(rx, company, limit=MAX_COUNT)
-    beat = {"enabled": False, "every": "0m", "everyMs": 0, "prompt": "", "target": "none",
-            "ackMaxChars": 0}  # fmt: skip
+    beats = Beats(rx, company)
 
     def of(found: list[sessions.Session]) -> Doc:
         return {
@@ -90,11 +91,12 @@ def taken(rx: Rx, company: str, home: str) -> Doc:
         "ok": True,
         "ts": rx.now_ms,
         "plugins": {"loaded": [], "errors": []},
-        "heartbeatSeconds": 0,
+        "heartbeatSeconds": beats.seconds(first),
         "defaultAgentId": "" if first is None else keys.slug(first.name),
         "agents": [
             {
-                "agentId": keys.slug(row.name), "isDefault": row is first, "heartbeat": beat,
+                "agentId": keys.slug(row.name), "isDefault": row is first,
+                "heartbeat": beats.full(row),
                 "sessions": of([s for s in recent if s.agent == row.id]),
             }
             for row in rows
@@ -112,11 +114,17 @@ async def of_company(hub: Hub, company: str, *, fresh: bool) -> Doc:
     began = loop.time()
     found: Doc = await hub.means.store.read(taken, company, str(hub.means.home))
     found |= channel_shapes.summary(channel_shapes.of_company(hub, company))
+    found["configReload"] = {"hotReloadStatus": _reloads(hub)}
     found["durationMs"] = round((loop.time() - began) * 1000)
     hub.health[company] = (loop.time(), found)
     hub.health_version += 1
     hub.tell(company, "health", found)
     return found
+
+
+def _reloads(hub: Hub) -> str:
+    """Whether an edit of the settings counts while the daemon runs."""
+    return "active" if hub.process is not None and hub.process.reloads else "disabled"
 
 
 async def health(desk: Desk, params: Probe) -> Doc:
@@ -129,6 +137,7 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
     found = await of_company(hub, company, fresh=False)
     first = found["defaultAgentId"]
     configured = await hub.means.store.read(_has_model, company)
+    own = own_of(hub.settings())
     more: Doc = {}
     if peer.may(ADMIN):
         more = {"configPath": str(hub.means.home / "homarus.json"),
@@ -139,8 +148,8 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
         "stateVersion": hub.versions(),
         "uptimeMs": hub.uptime_ms,
         "sessionDefaults": {
-            "defaultAgentId": first, "mainKey": keys.MAIN,
-            "mainSessionKey": f"agent:{first or 'main'}:{keys.MAIN}", "scope": "per-sender",
+            "defaultAgentId": first, "mainKey": own.alias,
+            "mainSessionKey": keys.of(first or keys.MAIN, own.word), "scope": own.scope,
             "modelConfigured": configured,
         },
         "authMode": hub.settings().auth_mode,
@@ -169,6 +178,7 @@ def counted(rx: Rx, ask: Ask) -> Doc:
     window = models.CONTEXT_TOKENS if model is None else model.context_tokens
     name = None if model is None else model.model
     first = answering.default_of(rows)
+    beats = Beats(rx, company)
     counts = {
         state.value: tasks.count_state(rx, company, state, MAX_COUNT)
         for state in State
@@ -180,11 +190,7 @@ def counted(rx: Rx, ask: Ask) -> Doc:
         "runtimeVersion": __version__,
         "heartbeat": {
             "defaultAgentId": "" if first is None else keys.slug(first.name),
-            "agents": [
-                {"agentId": keys.slug(row.name), "enabled": False, "every": "disabled",
-                 "everyMs": None}
-                for row in rows
-            ],
+            "agents": [{"agentId": keys.slug(row.name)} | beats.short(row) for row in rows],
         },
         "queuedSystemEvents": [],
         "tasks": {

@@ -24,6 +24,8 @@ Doc = dict[str, Any]
 
 
 class List(Params):
+    """`archived`: true those alone, a word such as `all` them too."""
+
     limit: int | None = None
     offset: int = 0
     agent_id: str | None = None
@@ -82,7 +84,7 @@ def listed(rx: Rx, ask: Ask) -> Doc:
     if params.agent_id is not None:
         agent = answering.target(rx, ask.company, params.agent_id).id
     rows = sessions.listed(rx, ask.company, limit=MAX_LISTED, agent=agent)
-    rows = [] if params.archived is True else [row for row in rows if _fits(rx, row, params)]
+    rows = [row for row in rows if _fits(rx, row, params)]
     if params.active_only and params.active_minutes is None:
         lately = turns.lately(rx, [row.id for row in rows])
         rows = [row for row in rows if row.id in lately and lately[row.id].running]
@@ -103,6 +105,8 @@ def listed(rx: Rx, ask: Ask) -> Doc:
 
 
 def _fits(rx: Rx, row: Session, params: List) -> bool:
+    if not isinstance(params.archived, str) and row.archived is not bool(params.archived):
+        return False
     words = (params.search or "").strip().lower()
     if words and words not in f"{row.key} {row.label or ''}".lower():
         return False

@@ -13,7 +13,7 @@ from homarus.flows.chatting import Line, Said
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, work, write
-from homarus.gateway.ws.methods import chat
+from homarus.gateway.ws.methods import chat, words
 from homarus.kernel.scopes import ADMIN, WRITE
 from homarus.store.port import Rx, Tx
 
@@ -57,6 +57,26 @@ class Patch(Params):
     model: str | UnsetType | None = UNSET
     thinking_level: str | UnsetType | None = UNSET
     queue_mode: str | UnsetType | None = UNSET
+    archived: bool | UnsetType | None = UNSET
+    pinned: bool | UnsetType | None = UNSET
+    unread: bool | UnsetType | None = UNSET
+    verbose_level: Any = None
+    reasoning_level: Any = None
+    elevated_level: Any = None
+    response_usage: Any = None
+    exec_host: Any = None
+    exec_security: Any = None
+    exec_ask: Any = None
+    exec_node: Any = None
+    send_policy: Any = None
+    group_activation: Any = None
+
+
+UNOFFERED: Final = (
+    "verbose_level", "reasoning_level", "elevated_level", "response_usage", "exec_host",
+    "exec_security", "exec_ask", "exec_node", "send_policy", "group_activation",
+)  # fmt: skip
+"""What a session has no setting of its own for; null is what it is."""
 
 
 class Reset(Params):
@@ -132,6 +152,7 @@ async def send(desk: Desk, params: Send) -> Doc:
         chat.ChatSend(
             session_key=params.key, message=params.message, idempotency_key=run,
             agent_id=params.agent_id, thinking=params.thinking, attachments=params.attachments,
+            timeout_ms=params.timeout_ms,
         ),
     )  # fmt: skip
 
@@ -142,7 +163,7 @@ async def abort(desk: Desk, params: Abort) -> Doc:
     known = None
     if params.run_id is not None:
         known = desk.hub.runs.turn_of(desk.peer.company, params.run_id)
-    ended = await desk.write(chat.abort, params.key, params.run_id, known)
+    ended = await desk.write(chat.abort, params.key, params.agent_id, params.run_id, known)
     status = "aborted" if ended else "no-active-run"
     return {"ok": True, "abortedRunId": ended[0] if ended else None, "status": status}
 
@@ -157,9 +178,11 @@ def _need(tx: Tx, params: Any) -> Session:
 
 def patch(tx: Tx, ask: Ask) -> Doc:
     params: Patch = ask.params
+    chat.refuse_unmet(params, *UNOFFERED)
     row = _need(tx, params)
     given = {"label": params.label, "model": params.model, "thinking": params.thinking_level,
-             "queue_mode": params.queue_mode}  # fmt: skip
+             "queue_mode": params.queue_mode, "archived": params.archived,
+             "pinned": params.pinned, "unread": params.unread}  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not UNSET}
     label = changes.get("label")
     if label is not None and any(
@@ -181,7 +204,7 @@ def delete(tx: Tx, ask: Ask) -> Doc:
     """Its key is free; the transcript stays, as a row and as the file that was its view."""
     params: Delete = ask.params
     at = chatting.place(tx, tx.company, params.agent_id, params.key)
-    if at.key == keys.main_of(at.agent.name):
+    if at.key in (keys.main_of(at.agent.name), keys.of(at.agent.name, ask.own.word)):
         raise Fault(frames.INVALID_REQUEST, f"Cannot delete the main session ({at.key}).")
     if at.session is None:
         return {"ok": True, "key": at.key, "deleted": False, "archived": []}
@@ -199,7 +222,7 @@ async def compact(desk: Desk, params: Compact) -> Doc:
     if at.session is None:
         return {"ok": True, "key": at.key, "compacted": False, "reason": "no sessionId"}
     run = f"compact-{desk.hub.now_ms()}-{desk.peer.id[:8]}"
-    said: Said | None = await desk.write(chat.compact, at.key, None, run)
+    said: Said | None = await desk.write(words.compact, at.key, None, run)
     if said is None:
         return {"ok": True, "key": at.key, "compacted": False, "reason": "no sessionId"}
     answer = await chat.ended(desk.hub.runs.follow(said.turn, said.key), run)
@@ -221,7 +244,8 @@ METHODS: Final = (
     work("sessions.abort", WRITE, Abort, abort, "End what runs", "abortedRunId, status",
          capability="turn.abort", target="session:"),
     write("sessions.patch", WRITE, Patch, "turn.accept", patch,
-          "Set label, model, thinking, queue mode; null clears", "key, entry",
+          "Set label, model, thinking, queue mode, and whether it is archived, pinned, unread; "
+          "null clears. For the other settings there are null alone", "key, entry",
           target="session:"),
     write("sessions.reset", ADMIN, Reset, "turn.abort", reset,
           "Begin a session anew; its transcript stays", "key, entry", target="session:"),
