@@ -56,7 +56,7 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 class New(msgspec.Struct, frozen=True):
     """`connected`: the node is here now; `approval`: id of the one that the caller names for it;
-    `argv`, `cwd`, `env`: of a command to run, as approvals bind to them."""
+    `argv`, `cwd`, `env`, `plan`: of a command to run, as approvals bind to them."""
 
     device: str
     command: str
@@ -69,6 +69,7 @@ class New(msgspec.Struct, frozen=True):
     argv: tuple[str, ...] = ()
     cwd: str | None = None
     env: dict[str, Any] = msgspec.field(default_factory=dict)
+    plan: dict[str, Any] | None = None
     approval: str | None = None
 
 
@@ -110,9 +111,12 @@ def digest_of(device: str, command: str, params: Any) -> bytes:
     return hashlib.sha256(canonical(about)).digest()
 
 
-def payload_of(device: str, argv: tuple[str, ...], cwd: str | None, env: dict[str, Any]) -> bytes:
+def payload_of(
+    device: str, argv: tuple[str, ...], cwd: str | None, env: dict[str, Any],
+    plan: dict[str, Any] | None,
+) -> bytes:  # fmt: skip
     """What an approval of one command on one node binds to."""
-    about = {"node": device, "argv": list(argv), "cwd": cwd, "env": env}
+    about = {"node": device, "argv": list(argv), "cwd": cwd, "env": env, "plan": plan}
     return hashlib.sha256(canonical(about)).digest()
 
 
@@ -175,12 +179,12 @@ def _approved(tx: Tx, ref: str, new: New) -> Approval:
     fits = (
         row is not None
         and (row.capability, row.target) == (EXEC_COMMAND, f"node:{new.device}")
-        and row.payload == payload_of(new.device, new.argv, new.cwd, new.env)
+        and row.payload == payload_of(new.device, new.argv, new.cwd, new.env, new.plan)
     )
     if row is None or not fits or row.status is not Status.APPROVED or tx.now_ms >= row.expires_ms:
         raise Refused(
             "node.approval", "no approval of exactly this command on this node",
-            "Ask for one: `exec.approval.request` with its argv, its folder and the node.",
+            "Ask for one: `exec.approval.request` with the node, its argv, folder and plan.",
             rule="approval",
         )  # fmt: skip
     return row

@@ -41,7 +41,7 @@ class NewRequest(Params):
     agent_id: str | None = None
     session_key: str | None = None
     resolved_path: str | None = None
-    system_run_plan: Any = None
+    system_run_plan: dict[str, Any] | None = None
     timeout_ms: int = WAIT_MS
     two_phase: bool = False
 
@@ -77,13 +77,14 @@ def ask_for(tx: Tx, params: NewRequest) -> Approval:
 def _on_node(params: NewRequest) -> tuple[str, str, bytes] | None:
     """What is asked in words, its target and payload, as `node.invoke` looks for them. The words
     are made of what will run: nobody approves one thing and lets another pass."""
-    plan = params.system_run_plan if isinstance(params.system_run_plan, dict) else {}
-    argv = plan.get("argv") or params.command_argv
+    plan = params.system_run_plan
+    given = plan or {}
+    argv = given.get("argv") or params.command_argv
     if params.node_id is None or not isinstance(argv, list):
         return None
     words = tuple(str(word) for word in argv)
-    cwd = plan.get("cwd") or params.cwd
-    payload = invokes.payload_of(params.node_id, words, cwd, params.env or {})
+    cwd = given.get("cwd") or params.cwd
+    payload = invokes.payload_of(params.node_id, words, cwd, params.env or {}, plan)
     return shlex.join(words), f"node:{params.node_id[:200]}", payload
 
 

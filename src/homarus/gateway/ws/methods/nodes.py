@@ -6,18 +6,18 @@ node.invoke.result  row, and whoever waits
 
 import asyncio
 import json
-import shlex
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.errors import HomarusError
 from homarus.control_plane.parse import too_deep
-from homarus.gateway.ws import frames, shapes
+from homarus.gateway.ws import frames, shapes, system_run
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.invokes import LEFT, Answer
 from homarus.gateway.ws.method import Ask, Desk, Nothing, work, write
 from homarus.gateway.ws.methods.later import Anything
+from homarus.gateway.ws.system_run import Run
 from homarus.kernel import devices, invokes, surfaces
 from homarus.kernel.devices import NODE
 from homarus.kernel.invokes import Begun, Invoke
@@ -177,12 +177,13 @@ def rename(tx: Tx, ask: Ask) -> Doc:
 async def invoke(desk: Desk, params: NewInvoke) -> Doc:
     timeout_ms = max(1, min(params.timeout_ms or WAIT_MS, MAX_WAIT_MS))
     hub, company = desk.hub, desk.peer.company
-    given = _run(params) if params.command == surfaces.EXEC else {}
+    run = system_run.run_of(params.params) if params.command == surfaces.EXEC else None
+    asked = params.params if run is None else run.params
     new = invokes.New(
         device=params.node_id, command=params.command, key=params.idempotency_key,
         digest=invokes.digest_of(params.node_id, params.command, params.params),
         boot=hub.boot_id, timeout_ms=timeout_ms,
-        connected=hub.node(company, params.node_id) is not None, **given,
+        connected=hub.node(company, params.node_id) is not None, **_bound(run),
     )  # fmt: skip
     try:
         begun: Begun = await desk.write(
@@ -192,46 +193,32 @@ async def invoke(desk: Desk, params: NewInvoke) -> Doc:
     except HomarusError as error:
         raise _fault(error) from None
     if begun.fresh:
-        answer = await asyncio.shield(_send(desk, begun.invoke, params, new, timeout_ms))
+        answer = await asyncio.shield(_send(desk, begun.invoke, params.idempotency_key, asked))
     else:
         answer = await _known(desk, begun.invoke)
     return _reply(begun.invoke, answer)
 
 
-def _run(params: NewInvoke) -> Doc:
-    """What `system.run` runs: a list of words, never a line for a shell. Raises Fault."""
-    asked = params.params if isinstance(params.params, dict) else {}
-    argv, cwd, env = asked.get("command"), asked.get("cwd"), asked.get("env")
-    words = isinstance(argv, list) and argv and all(isinstance(a, str) and a for a in argv[:1])
-    if not words or not all(isinstance(word, str) for word in argv or ()):
-        raise frames.bad_params("node.invoke", "at params/command: must be an array of strings")
-    if not isinstance(cwd, str | None) or not isinstance(env, dict | None):
-        raise frames.bad_params("node.invoke", "at params: cwd must be string, env object")
-    claims = bool(asked.get("approved")) or asked.get("approvalDecision") is not None
-    return {
-        "argv": tuple(argv or ()), "cwd": cwd, "env": env or {},
-        "what": shlex.join(argv or ()),
-        "approval": str(asked.get("runId") or "-") if claims else None,
-    }  # fmt: skip
+def _bound(run: Run | None) -> Doc:
+    """What approvals bind to."""
+    if run is None:
+        return {}
+    return {"argv": run.argv, "cwd": run.cwd, "env": run.env, "plan": run.plan, "what": run.what,
+            "approval": run.approval}  # fmt: skip
 
 
-def _send(
-    desk: Desk, row: Invoke, params: NewInvoke, new: invokes.New, timeout_ms: int
-) -> "asyncio.Future[Answer]":
+def _send(desk: Desk, row: Invoke, key: str, asked: Any) -> "asyncio.Future[Answer]":
     """To the connection of the node; who left since the row was written counts as gone."""
-    hub = desk.hub
+    hub, timeout_ms = desk.hub, row.until_ms - row.created_ms
     peer = hub.node(row.company, row.device)
     waiting = hub.invokes.open(row, "" if peer is None else peer.id, timeout_ms / 1000)
     if peer is None:
         hub.invokes.left("")
         return waiting
-    asked = params.params
-    if new.approval is not None:
-        asked = asked | {"approved": True, "approvalDecision": "allow-once"}
     payload = {
         "id": row.id, "nodeId": row.device, "command": row.command,
         "paramsJSON": None if asked is None else json.dumps(asked),
-        "timeoutMs": timeout_ms, "idempotencyKey": params.idempotency_key,
+        "timeoutMs": timeout_ms, "idempotencyKey": key,
     }  # fmt: skip
     hub.tell_node(peer, "node.invoke.request", shapes.without_none(payload))
     return waiting
