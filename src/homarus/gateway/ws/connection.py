@@ -165,9 +165,7 @@ class Connection:
         if found.role not in ("", peer.role):
             raise Fault(frames.INVALID_REQUEST, f"unauthorized role: {peer.role}")
         if not peer.may(found.scope):
-            details = {"code": "MISSING_SCOPE", "missingScope": found.scope,
-                       "requiredScopes": [found.scope]}  # fmt: skip
-            raise Fault(frames.FORBIDDEN, f"missing scope: {found.scope}", details)
+            raise frames.missing_scope(found.scope)
         params = _unaliased(frames.params_of(frame, decoder(found)), self._hub.settings().main_key)
         return await method.call(self._hub, peer, found, params)
 

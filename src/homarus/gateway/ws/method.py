@@ -17,6 +17,7 @@ from homarus.gateway.ws import frames
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.peer import Peer
+from homarus.kernel import scopes
 from homarus.kernel.devices import OPERATOR
 
 P = TypeVar("P")
@@ -28,13 +29,14 @@ class Nothing(Params):
 
 class Ask(msgspec.Struct, frozen=True):
     """What a transaction is told of a call: plain data. `channels`: those of the company, as they
-    are configured now."""
+    are configured now; `scopes`: what the connection may, with what that implies."""
 
     company: str
     params: Any
     credential: str
     role: str | None
     channels: Channels = {}
+    scopes: frozenset[str] = frozenset()
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -89,7 +91,10 @@ class Desk:
 
     def ask(self, params: Any) -> Ask:
         peer = self.peer
-        return Ask(peer.company, params, peer.token.id, peer.token.role, self.channels())
+        return Ask(
+            peer.company, params, peer.token.id, peer.token.role, self.channels(),
+            scopes.closure(peer.scopes),
+        )  # fmt: skip
 
     async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
         """`fn(rx, *args)`, judged."""

@@ -131,8 +131,7 @@ async def approve(desk: Desk, params: OfRequest) -> Doc:
     row = await desk.read(surfaces.need_request, desk.peer.company, params.request_id)
     scope = ADMIN if surfaces.needs_admin(row.surface) else WRITE
     if not desk.peer.may(scope):
-        details = {"code": "MISSING_SCOPE", "missingScope": scope, "requiredScopes": [scope]}
-        raise Fault(frames.FORBIDDEN, f"missing scope: {scope}", details)
+        raise frames.missing_scope(scope)
     found: Doc = await desk.write(_approve, row.id, row.surface, target=f"node:{row.device}")
     return found | {"node": _here(desk, found["node"])}
 
