@@ -226,7 +226,7 @@ async def test_only_who_may_pair_hears_of_it(tmp_path: Path) -> None:
         (PAIRING, (), None),
         (PAIRING, PAIRING, None),
         (PAIRING + READ, WRITE, "operator.write"),
-        (PAIRING + READ, READ + ("operator.approvals",), "operator.approvals"),
+        (PAIRING + READ, (*READ, "operator.approvals"), "operator.approvals"),
         (PAIRING + WRITE, ("operator.talk", *READ), None),
         (PAIRING + WRITE, ("operator.talk.secrets",), "operator.talk.secrets"),
         (ADMIN, (*ADMIN, *PAIRING, "operator.talk.secrets"), None),
