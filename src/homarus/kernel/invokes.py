@@ -56,7 +56,8 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 class New(msgspec.Struct, frozen=True):
     """`connected`: the node is here now; `approval`: id of the one that the caller names for it;
-    `argv`, `cwd`, `env`, `plan`: of a command to run, as approvals bind to them."""
+    `argv`, `cwd`, `env`, `plan`: of a command to run, as approvals bind to them; `denied`: commands
+    that no node is asked for."""
 
     device: str
     command: str
@@ -70,6 +71,7 @@ class New(msgspec.Struct, frozen=True):
     cwd: str | None = None
     env: dict[str, Any] = msgspec.field(default_factory=dict)
     plan: dict[str, Any] | None = None
+    denied: tuple[str, ...] = ()
     approval: str | None = None
 
 
@@ -159,10 +161,11 @@ def _check(tx: Tx, new: New) -> None:
     if node.approved is None:
         raise Unavailable("node.unapproved", "nothing that the node offers is approved",
                           "An owner approves it: `node.pair.approve`.")  # fmt: skip
-    if new.command not in node.offers.commands:
+    may = node.offers(new.denied).commands
+    if new.command not in may:
         raise Invalid(
             "node.command", f"node command not allowed: {new.command[:80]!r}",
-            f"It may be asked for {', '.join(node.offers.commands) or 'nothing'}.",
+            f"It may be asked for {', '.join(may) or 'nothing'}.",
             reason="command not allowlisted", command=new.command[:80],
         )  # fmt: skip
     if not new.connected:

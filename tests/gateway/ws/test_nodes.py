@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from homarus.config.edit import changed
+from homarus.config.schema import FILE
 from homarus.gateway.ws.invokes import ENDED
 from homarus.kernel import invokes, surfaces
 from homarus.testing.daemon import Daemon, running
@@ -199,6 +201,45 @@ async def test_roles_keep_to_their_methods(shared: Daemon, role: str, name: str)
     async with joined(shared) as owner, node(shared) as host:
         error = await (host if role == "node" else owner).error(name, {})
         assert error["message"] == f"unauthorized role: {role}"
+
+
+async def deny(daemon: Daemon, *names: str) -> None:
+    """By an edit of the file of settings, while the daemon runs."""
+    path = daemon.app.settings.home / FILE
+    old = path.read_text() if path.exists() else "{}"
+    path.write_text(changed(old, "gateway.nodes.commands.deny", list(names)))
+    assert daemon.service.reloader is not None
+    await daemon.service.reloader.check()
+    assert daemon.app.settings.node_commands_deny == names
+
+
+async def test_what_is_denied_is_neither_offered_nor_invoked(tmp_path: Path) -> None:
+    """At once, whatever was approved; and it comes back with the node's next connection."""
+    async with running(tmp_path / "home", poll_s=3600) as daemon, joined(daemon) as owner:
+        async with node(daemon) as host:
+            await deny(daemon, "system.run")
+            (waiting,) = (await owner.call("node.pair.list"))["pending"]
+            assert waiting["commands"] == ["system.which"]
+            done = await approve(owner)
+            assert done["node"]["commands"] == ["system.which"]
+            for _ in range(2):
+                error = await owner.error("node.invoke", RUN | {"idempotencyKey": "a"})
+                assert error["details"]["reason"] == "command not allowlisted"
+                await deny(daemon)
+            assert not [e for e in host.events if e["event"] == "node.invoke.request"]
+        async with node(daemon) as host:
+            await approve(owner)
+            sent, heard = await asked(owner, host, "b")
+            await host.call("node.invoke.result", result(heard))
+            assert (await owner.reply(sent))["ok"]
+            await deny(daemon, "system.run", "system.which")
+            row = await owner.call("node.describe", {"nodeId": NODE.id})
+            assert (row["commands"], row["caps"], row["approvalState"]) == ([], [], "approved")
+            error = await owner.error("node.invoke", RUN | {"idempotencyKey": "c"})
+            assert error["details"]["reason"] == "command not allowlisted"
+        async with node(daemon, OTHER):
+            (waiting,) = (await owner.call("node.pair.list"))["pending"] or [{}]
+            assert waiting == {}, "nothing is left to ask for"
 
 
 # -- invoking ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import HomarusError
+from homarus.base.node_commands import EXEC
 from homarus.control_plane.parse import too_deep
 from homarus.gateway.ws import frames, shapes, system_run
 from homarus.gateway.ws.frames import Fault, Params
@@ -25,6 +26,7 @@ from homarus.kernel.scopes import ADMIN, PAIRING, READ, WRITE
 from homarus.store.port import Rx, Tx
 
 Doc = dict[str, Any]
+Names = tuple[str, ...]
 
 WAIT_MS: Final = 30_000
 MAX_WAIT_MS: Final = 600_000
@@ -83,21 +85,25 @@ class NodeEvent(Params):
 
 async def listed(desk: Desk, params: Nothing) -> Doc:
     _ = params
-    rows: list[Doc] = await desk.read(_listed, desk.peer.company)
+    rows: list[Doc] = await desk.read(_listed, desk.peer.company, _denied(desk))
     return {"ts": desk.hub.now_ms(), "nodes": [_here(desk, row) for row in rows]}
 
 
-def _listed(rx: Rx, company: str) -> list[Doc]:
-    return [shapes.node(rx, row) for row in surfaces.listed(rx, company)]
+def _denied(desk: Desk) -> Names:
+    return desk.hub.settings().node_commands_deny
+
+
+def _listed(rx: Rx, company: str, denied: Names) -> list[Doc]:
+    return [shapes.node(rx, row, denied) for row in surfaces.listed(rx, company)]
 
 
 async def described(desk: Desk, params: OfNode) -> Doc:
-    row: Doc = await desk.read(_one, desk.peer.company, params.node_id)
+    row: Doc = await desk.read(_one, desk.peer.company, params.node_id, _denied(desk))
     return _here(desk, row) | {"ts": desk.hub.now_ms()}
 
 
-def _one(rx: Rx, company: str, device: str) -> Doc:
-    return shapes.node(rx, surfaces.need(rx, company, device))
+def _one(rx: Rx, company: str, device: str, denied: Names) -> Doc:
+    return shapes.node(rx, surfaces.need(rx, company, device), denied)
 
 
 def _here(desk: Desk, row: Doc) -> Doc:
@@ -114,34 +120,37 @@ def _here(desk: Desk, row: Doc) -> Doc:
 
 async def requests(desk: Desk, params: Nothing) -> Doc:
     _ = params
-    found: Doc = await desk.read(_requests, desk.peer.company)
+    found: Doc = await desk.read(_requests, desk.peer.company, _denied(desk))
     return found | {"paired": [_here(desk, row) for row in found["paired"]]}
 
 
-def _requests(rx: Rx, company: str) -> Doc:
+def _requests(rx: Rx, company: str, denied: Names) -> Doc:
     nodes = [row for row in surfaces.listed(rx, company) if row.approved is not None]
     return {
-        "pending": [shapes.node_request(rx, row) for row in surfaces.pending(rx, company)],
-        "paired": [shapes.node(rx, row) for row in nodes],
+        "pending": [shapes.node_request(rx, row, denied) for row in surfaces.pending(rx, company)],
+        "paired": [shapes.node(rx, row, denied) for row in nodes],
     }
 
 
 async def approve(desk: Desk, params: OfRequest) -> Doc:
     """Beyond the scope of pairing it needs that of what is approved (contract, 4)."""
     row = await desk.read(surfaces.need_request, desk.peer.company, params.request_id)
-    scope = ADMIN if surfaces.needs_admin(row.surface) else WRITE
+    denied = _denied(desk)
+    scope = ADMIN if surfaces.needs_admin(row.surface.without(denied)) else WRITE
     if not desk.peer.may(scope):
         raise frames.missing_scope(scope)
-    found: Doc = await desk.write(_approve, row.id, row.surface, target=f"node:{row.device}")
+    found: Doc = await desk.write(
+        _approve, row.id, row.surface, denied, target=f"node:{row.device}"
+    )
     return found | {"node": _here(desk, found["node"])}
 
 
-def _approve(tx: Tx, id_: str, seen: surfaces.Surface) -> Doc:
+def _approve(tx: Tx, id_: str, seen: surfaces.Surface, denied: Names) -> Doc:
     """What was judged above is what is approved: a request does not change, it is replaced."""
-    row = surfaces.decide(tx, id_, approve=True)
+    row = surfaces.decide(tx, id_, approve=True, denied=denied)
     if row.surface != seen:
         raise AssertionError("a request has changed")
-    return {"requestId": row.id, "node": _one(tx, tx.company, row.device)}
+    return {"requestId": row.id, "node": _one(tx, tx.company, row.device, denied)}
 
 
 def reject(tx: Tx, ask: Ask) -> Doc:
@@ -176,13 +185,14 @@ def rename(tx: Tx, ask: Ask) -> Doc:
 async def invoke(desk: Desk, params: NewInvoke) -> Doc:
     timeout_ms = max(1, min(params.timeout_ms or WAIT_MS, MAX_WAIT_MS))
     hub, company = desk.hub, desk.peer.company
-    run = system_run.run_of(params.params) if params.command == surfaces.EXEC else None
+    run = system_run.run_of(params.params) if params.command == EXEC else None
     asked = params.params if run is None else run.params
     new = invokes.New(
         device=params.node_id, command=params.command, key=params.idempotency_key,
         digest=invokes.digest_of(params.node_id, params.command, params.params),
         boot=hub.boot_id, timeout_ms=timeout_ms,
-        connected=hub.node(company, params.node_id) is not None, **_bound(run),
+        connected=hub.node(company, params.node_id) is not None, denied=_denied(desk),
+        **_bound(run),
     )  # fmt: skip
     try:
         begun: Begun = await desk.write(
