@@ -48,7 +48,7 @@ class Later(msgspec.Struct, frozen=True):
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
     """`scope` "": every client may; `role`: which kind of client calls it; `result`: its reply in
-    short; `target` of the action."""
+    short; `target` of the action; `waits`: for a run, a node or a person, for minutes."""
 
     name: str
     scope: str
@@ -61,6 +61,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     target: str = "company:"
     role: str = OPERATOR
     advertised: bool = True
+    waits: bool = False
 
 
 def read(name: str, scope: str, params: type[Params], handler: Callable[..., Any], about: str,

@@ -376,9 +376,9 @@ async def stop(desk: Desk, params: Abort) -> Doc:
 _TURN: Final[Doc] = {"capability": "turn.accept", "target": "turn:new"}
 METHODS: Final = (
     work("agent", WRITE, AgentCall, agent, "Let an agent answer; the reply comes twice",
-         "accepted, then the result", **_TURN),
+         "accepted, then the result", waits=True, **_TURN),
     work("agent.wait", WRITE, AgentWait, wait, "Wait until a run has ended",
-         "status ok, error or timeout"),
+         "status ok, error or timeout", waits=True),
     work("chat.send", WRITE, ChatSend, send, "Say something; events tell what comes of it",
          "runId, status", **_TURN),
     work("chat.abort", WRITE, Abort, stop, "End a run, or all of a session", "aborted, runIds",

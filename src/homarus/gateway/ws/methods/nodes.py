@@ -391,7 +391,7 @@ METHODS: Final = (
           "nodeId, displayName", target="node:"),
     work("node.invoke", WRITE, NewInvoke, invoke, "Have a node do something, and wait for it",
          "ok, nodeId, command, payload, payloadJSON", capability=invokes.CAPABILITY,
-         target="node:"),
+         target="node:", waits=True),
     work("node.invoke.result", _ANY, Result, result, "What a node answers", "ok, ignored",
          capability="node.result", target="invoke:", role=NODE),
     work("node.event", _ANY, NodeEvent, event, "What a node tells by itself", "ok, handled",
