@@ -10,37 +10,33 @@ What a patch does not touch keeps its comments and its place.
 """
 
 import json
-import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from homarus.config import edit
-from homarus.config.problem import Problem
-from homarus.config.read import in_clear
+from homarus.config.problem import Place, Problem
 from homarus.config.schema import FILE
+from homarus.config.secrets import Path, commented, comments, is_secret
 from homarus.config.text import Kind, Node, Text, parse
 
 HIDDEN: Final = "__OPENCLAW_REDACTED__"
 """The gateway's clients know it (gateway contract, 8)."""
+_MARK: Final = json.dumps(HIDDEN)
 MAX_STEPS: Final = 200
 MAX_DIFFERENCES: Final = 500
 
-Path = tuple[str | int, ...]
-_SECRET: Final = re.compile(
-    r"(token|passwords?|passphrase|secret|api_?keys?|private_?key|credentials?|authorization|cookie"
-    r"|webhook_?url)$",
-    re.IGNORECASE,
-)
-_REFERENCE: Final = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}")
+Swap = tuple[int, int, str]
+"""What stands from here to there becomes this."""
 _GONE: Final = object()
 
 
 def hidden(text: str) -> str:
-    """Raises Problem where the text is no JSON5."""
-    root, _ = parse(Text(FILE, text))
-    for node in reversed([node for path, node in _texts(root) if _is_secret(path, node.value)]):
-        text = text[: node.start] + json.dumps(HIDDEN) + text[node.end :]
-    return text
+    """Raises Problem where the text is no JSON5, or has a key twice: only one of them is read."""
+    root, twice = parse(Text(FILE, text))
+    if twice:
+        raise twice[0]
+    spans = [(node.start, node.end) for path, node in _texts(root) if is_secret(path, node.value)]
+    return _replaced(text, [(*span, _MARK) for span in (*spans, *commented(text, root))])
 
 
 def concealed(value: Any, path: Path = ()) -> Any:
@@ -49,20 +45,43 @@ def concealed(value: Any, path: Path = ()) -> Any:
         return {name: concealed(each, (*path, name)) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [concealed(each, (*path, n)) for n, each in enumerate(value)]
-    return HIDDEN if isinstance(value, str) and _is_secret(path, value) else value
+    return HIDDEN if isinstance(value, str) and is_secret(path, value) else value
 
 
 def restored(text: str, before: str) -> str:
     """`before`: the text in which it was hidden. Raises Problem, also for a mark that stands where
     nothing was hidden."""
-    marks = [(path, node) for path, node in _texts(_root(text)) if node.value == HIDDEN]
-    if not marks:
+    if HIDDEN not in text:
         return text
-    kept = dict(_texts(_root(before)))
-    for path, node in reversed(marks):
+    marks = [(path, node) for path, node in _texts(_root(text)) if node.value == HIDDEN]
+    kept = dict(_texts(_root(before))) if marks else {}
+    swaps: list[Swap] = []
+    for path, node in marks:
         if path not in kept:
-            raise _no_counterpart(path, node)
-        text = text[: node.start] + before[kept[path].start : kept[path].end] + text[node.end :]
+            raise _no_counterpart(node.place, path)
+        swaps.append((node.start, node.end, before[kept[path].start : kept[path].end]))
+    return _replaced(text, [*swaps, *_comments(text, before)])
+
+
+def _comments(text: str, before: str) -> Iterator[Swap]:
+    """A comment with a mark is known by all that it says beside."""
+    marked = [(start, end) for start, end in comments(text) if HIDDEN in text[start:end]]
+    if not marked:
+        return
+    shown = hidden(before) if before.strip() else ""
+    kept: dict[str, list[str]] = {}
+    for (start, end), (first, last) in zip(comments(before), comments(shown), strict=True):
+        kept.setdefault(shown[first:last], []).append(before[start:end])
+    for start, end in marked:
+        former = kept.get(text[start:end])
+        if not former:
+            raise _no_counterpart(Text(FILE, text).place(start), ())
+        yield start, end, former.pop(0) if len(former) > 1 else former[0]
+
+
+def _replaced(text: str, swaps: list[Swap]) -> str:
+    for start, end, new in sorted(swaps, reverse=True):
+        text = text[:start] + new + text[end:]
     return text
 
 
@@ -102,7 +121,7 @@ def differences(before: Any, after: Any, above: str = "") -> list[str]:
     return found[:MAX_DIFFERENCES]
 
 
-# -- secrets -----------------------------------------------------------------------------------
+# -- texts -------------------------------------------------------------------------------------
 
 
 def _root(text: str) -> Node:
@@ -121,19 +140,10 @@ def _texts(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
         yield path, node
 
 
-def _is_secret(path: Path, value: str) -> bool:
-    """By its name, as an inline variable, or as an address with a password."""
-    if not value or _REFERENCE.fullmatch(value):
-        return False
-    names = [name for name in path if isinstance(name, str)]
-    named = bool(names) and _SECRET.search(names[-1]) is not None
-    return named or (names[:1] == ["env"] and len(names) > 1) or in_clear(value)
-
-
-def _no_counterpart(path: Path, node: Node) -> Problem:
+def _no_counterpart(place: Place, path: Path) -> Problem:
     return Problem(
         "settings.hidden", "it says that a value is hidden, and the file has none there",
-        "Write the value, or better `${NAME}` of an environment variable.", place=node.place,
+        "Write the value, or better `${NAME}` of an environment variable.", place=place,
         path=".".join(map(str, path)),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from homarus.base.node_commands import COMMANDS
 from homarus.config import channels, files, mistakes
 from homarus.config.include import Included, resolve
 from homarus.config.problem import Place, Problem, Rejected
@@ -321,6 +322,20 @@ class _Reading:
         self.check_bind()
         self.check_auth()
         self.check_origins()
+        self.check_nodes()
+
+    def check_nodes(self) -> None:
+        for name in self.values.get("node_commands_allow", ()):
+            if name not in COMMANDS:
+                path = "gateway.nodes.commands.allow"
+                self.wrong(
+                    Problem(
+                        "settings.value", f"nodes are never asked for {name[:80]!r}",
+                        "Remove it; `gateway.nodes.commands.deny` forbids what they are asked for.",
+                        place=self.places.get(path), path=path,
+                        expected=f"some of {', '.join(sorted(COMMANDS))}",
+                    )
+                )  # fmt: skip
 
     def check_origins(self) -> None:
         path = "gateway.controlUi.allowedOrigins"

@@ -235,6 +235,17 @@ class Settings:
         "Origins of pages elsewhere that may open the gateway's WebSocket, such as "
         "`https://desk.example`; each in full, `*` is none.", HOT, most=MAX_NAMES, original=True,
     )  # fmt: skip
+    node_commands_deny: tuple[str, ...] = _key(
+        "gateway.nodes.commands.deny", (),
+        "Commands that no node is asked for, whatever was approved of it.",
+        HOT, most=MAX_NAMES, was="gateway.nodes.denyCommands", original=True,
+    )  # fmt: skip
+    node_commands_allow: tuple[str, ...] = _key(
+        "gateway.nodes.commands.allow", (),
+        "Commands that a node may be approved for. All that Homarus asks nodes for are, so that "
+        "this adds none; the name of another one is refused.",
+        HOT, most=MAX_NAMES, was="gateway.nodes.allowCommands", original=True,
+    )  # fmt: skip
     reload_mode: str = _key(
         "gateway.reload.mode", "hybrid",
         "What an edit of this file does. `hybrid`: counts at once, and restarts the daemon in "
@@ -395,7 +406,8 @@ UNUSED: Final[dict[str, str]] = {
     "gateway.controlUi.environment": "",
     "gateway.controlUi.communityInvite": "",
     "gateway.controlUi.github": "It is not offered.",
-    "gateway.nodes": "What a node may do is what an owner approved of it.",
+    "gateway.nodes.browser": "Nodes are not asked to browse.",
+    "gateway.nodes.pairing": "An owner approves each: `homarus node approve`.",
     "gateway.roles": "Roles of tokens: `homarus token`.",
     "agents.list": f"{_ROWS} `homarus agent`.",
     "agents.entries": f"{_ROWS} `homarus agent`.",

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-FORWARDED: Final = (
-    b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip",
-)  # fmt: skip
+FORWARDED: Final = (b"forwarded", b"x-real-ip")
+FAMILY: Final = b"x-forwarded-"
+"""Whatever begins so was added by a proxy too."""
 MAX_HOPS: Final = 20
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -32,7 +32,7 @@ class Came(msgspec.Struct, frozen=True):
 def came(
     peer: str, headers: Mapping[bytes, bytes], trusted: tuple[str, ...], public_url: str
 ) -> Came:
-    proxied = any(name in headers for name in FORWARDED)
+    proxied = any(name in FORWARDED or name.startswith(FAMILY) for name in headers)
     known = networks(trusted)
     believed = proxied and _within(peer, known)
     address = peer

@@ -56,7 +56,8 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 class New(msgspec.Struct, frozen=True):
     """`connected`: the node is here now; `approval`: id of the one that the caller names for it;
-    `argv`, `cwd`, `env`: of a command to run, as approvals bind to them."""
+    `argv`, `cwd`, `env`, `plan`: of a command to run, as approvals bind to them; `denied`: commands
+    that no node is asked for."""
 
     device: str
     command: str
@@ -69,6 +70,8 @@ class New(msgspec.Struct, frozen=True):
     argv: tuple[str, ...] = ()
     cwd: str | None = None
     env: dict[str, Any] = msgspec.field(default_factory=dict)
+    plan: dict[str, Any] | None = None
+    denied: tuple[str, ...] = ()
     approval: str | None = None
 
 
@@ -110,9 +113,12 @@ def digest_of(device: str, command: str, params: Any) -> bytes:
     return hashlib.sha256(canonical(about)).digest()
 
 
-def payload_of(device: str, argv: tuple[str, ...], cwd: str | None, env: dict[str, Any]) -> bytes:
+def payload_of(
+    device: str, argv: tuple[str, ...], cwd: str | None, env: dict[str, Any],
+    plan: dict[str, Any] | None,
+) -> bytes:  # fmt: skip
     """What an approval of one command on one node binds to."""
-    about = {"node": device, "argv": list(argv), "cwd": cwd, "env": env}
+    about = {"node": device, "argv": list(argv), "cwd": cwd, "env": env, "plan": plan}
     return hashlib.sha256(canonical(about)).digest()
 
 
@@ -155,10 +161,11 @@ def _check(tx: Tx, new: New) -> None:
     if node.approved is None:
         raise Unavailable("node.unapproved", "nothing that the node offers is approved",
                           "An owner approves it: `node.pair.approve`.")  # fmt: skip
-    if new.command not in node.offers.commands:
+    may = node.offers(new.denied).commands
+    if new.command not in may:
         raise Invalid(
             "node.command", f"node command not allowed: {new.command[:80]!r}",
-            f"It may be asked for {', '.join(node.offers.commands) or 'nothing'}.",
+            f"It may be asked for {', '.join(may) or 'nothing'}.",
             reason="command not allowlisted", command=new.command[:80],
         )  # fmt: skip
     if not new.connected:
@@ -175,12 +182,12 @@ def _approved(tx: Tx, ref: str, new: New) -> Approval:
     fits = (
         row is not None
         and (row.capability, row.target) == (EXEC_COMMAND, f"node:{new.device}")
-        and row.payload == payload_of(new.device, new.argv, new.cwd, new.env)
+        and row.payload == payload_of(new.device, new.argv, new.cwd, new.env, new.plan)
     )
     if row is None or not fits or row.status is not Status.APPROVED or tx.now_ms >= row.expires_ms:
         raise Refused(
             "node.approval", "no approval of exactly this command on this node",
-            "Ask for one: `exec.approval.request` with its argv, its folder and the node.",
+            "Ask for one: `exec.approval.request` with the node, its argv, folder and plan.",
             rule="approval",
         )  # fmt: skip
     return row

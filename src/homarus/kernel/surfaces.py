@@ -3,25 +3,20 @@
     declare -> the surface is within what was approved      nothing to ask
             -> it is not: a request                         approve | reject, or its time runs out
 
-A node may be asked for what it declares now and what was approved: never for more than either.
+A node may be asked for what it declares now and what was approved: never for more than either, nor
+for what `gateway.nodes.commands.deny` names.
 """
 
 import json
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
 from homarus.base.errors import Busy, Conflict, NotFound
+from homarus.base.node_commands import COMMANDS
 from homarus.store.port import Row, Rx, Tx
 
-EXEC: Final = "system.run"
-COMMANDS: Final = frozenset({
-    EXEC, "system.run.prepare", "system.which", "system.notify", "location.get", "device.info",
-    "device.status", "device.health", "photos.latest", "camera.list", "motion.activity",
-    "calendar.events", "contacts.search", "reminders.list",
-})  # fmt: skip
-"""Commands that a node may be approved for at all. What records, changes or opens a way in stays
-out, and so does what changes the node's own rules."""
 NEEDS_ADMIN: Final = "system."
 """Commands whose approval needs the scope of an administrator begin so."""
 PAIRING_MS: Final = 86_400_000
@@ -45,6 +40,12 @@ class Surface(msgspec.Struct, frozen=True):
             and set(self.permissions) <= set(other.permissions)
         )
 
+    def without(self, denied: Collection[str]) -> "Surface":
+        """A capability that stands for a family of commands stays only with one of them."""
+        commands = {name for name in self.commands if name not in denied}
+        families = {name.partition(".")[0] for name in commands}
+        return Surface(_sorted(set(self.caps) & families), _sorted(commands), self.permissions)
+
     def common(self, other: "Surface") -> "Surface":
         return Surface(
             caps=_sorted(set(self.caps) & set(other.caps)),
@@ -66,10 +67,11 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     approved_ms: int | None
     approved_by: str | None
 
-    @property
-    def offers(self) -> Surface:
+    def offers(self, denied: Collection[str]) -> Surface:
         """What it may be asked for."""
-        return Surface() if self.approved is None else self.declared.common(self.approved)
+        if self.approved is None:
+            return Surface()
+        return self.declared.common(self.approved).without(denied)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -98,17 +100,16 @@ def _sorted(names: set[str]) -> tuple[str, ...]:
 
 
 def surface_of(
-    caps: tuple[str, ...], commands: tuple[str, ...], permissions: dict[str, bool]
-) -> Surface:
-    """What a node says of itself, without what none is approved for. A capability that stands for
-    a family of commands stays only with one of them."""
+    caps: tuple[str, ...], commands: tuple[str, ...], permissions: dict[str, bool],
+    denied: Collection[str],
+) -> Surface:  # fmt: skip
+    """What a node says of itself, without what none is approved for."""
     known = {name for name in commands if name in COMMANDS}
-    families = {name.partition(".")[0] for name in known}
     return Surface(
-        caps=_sorted({name[:MAX_NAME] for name in caps} & families),
+        caps=_sorted({name[:MAX_NAME] for name in caps}),
         commands=_sorted(known),
         permissions=_sorted({name[:MAX_NAME] for name, has in permissions.items() if has}),
-    )
+    ).without(denied)
 
 
 def needs_admin(surface: Surface) -> bool:
@@ -238,8 +239,11 @@ def _ask(tx: Tx, device: str, surface: Surface) -> None:
     tx.emit("node_pair_requested", id_, {"device": device})
 
 
-def decide(tx: Tx, id_: str, *, approve: bool) -> Request:
-    """Raises `node.request_unknown`, `node.request_over`. Emits `node_pair_resolved`."""
+def decide(tx: Tx, id_: str, *, approve: bool, denied: Collection[str] = ()) -> Request:
+    """What is denied is not approved.
+
+    Raises `node.request_unknown`, `node.request_over`. Emits `node_pair_resolved`.
+    """
     row = need_request(tx, tx.company, id_)
     if not row.open(tx.now_ms):
         word = "expired" if row.state == "pending" else row.state
@@ -253,7 +257,7 @@ def decide(tx: Tx, id_: str, *, approve: bool) -> Request:
     if approve:
         tx.run(
             "update node set approved=?, approved_ms=?, approved_by=? where company=? and device=?",
-            (_text(row.surface), tx.now_ms, tx.actor.key, tx.company, row.device),
+            (_text(row.surface.without(denied)), tx.now_ms, tx.actor.key, tx.company, row.device),
         )
     tx.emit("node_pair_resolved", row.id, {"device": row.device, "decision": state})
     return need_request(tx, tx.company, row.id)

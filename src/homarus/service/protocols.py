@@ -63,6 +63,18 @@ class EventSocketProtocol(WebSocketsSansIOProtocol):
         if self._unread_pongs > MAX_UNREAD_PONGS:
             self.transport.abort()
 
+    async def send(self, message: Any) -> None:
+        """A handshake that is answered by a refusal is over; uvicorn takes it for a fault."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
+    def shutdown(self) -> None:
+        if self.initial_response is not None:  # refused: nobody is to be told goodbye
+            self.transport.close()
+            return
+        super().shutdown()
+
     def _take(self, size: int) -> None:
         self.conn.max_message_size = size
 

@@ -57,7 +57,7 @@ CASES: list[tuple[str, dict[str, str], Doc, str]] = [
     ("trusted-proxy", PROXY | {"X-Forwarded-User": "twice"}, {}, "AUTH_UNAUTHORIZED"),
     ("trusted-proxy", PROXY | {"X-Forwarded-User": "bot"}, {}, "AUTH_UNAUTHORIZED"),
     ("trusted-proxy", PROXY, {}, "AUTH_IDENTITY_HEADER_REQUIRED"),
-    ("trusted-proxy", {"X-Forwarded-User": "ada"}, {}, "AUTH_IDENTITY_HEADER_REQUIRED"),
+    ("trusted-proxy", {"X-Forwarded-User": "ada"}, {}, "trusted-proxy"),
     ("trusted-proxy", ADA, WRONG, "AUTH_TOKEN_MISMATCH"),
 ]
 
@@ -145,6 +145,15 @@ def via(hops: str) -> dict[bytes, bytes]:
          Came("1.2.3.4", True, False, False)),
         ("127.0.0.1", via("127.0.0.1"), ("127.0.0.1",), "", Came("127.0.0.1", True, True, False)),
         ("unix", LOCAL, ("::1",), "", Came("unix", False, False, False)),
+        *(
+            ("127.0.0.1", LOCAL | {name: b"x"}, (), "", Came("127.0.0.1", True, False, False))
+            for name in (b"forwarded", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-port",
+                         b"x-forwarded-user", b"x-forwarded-prefix", b"x-forwarded-anything")
+        ),
+        ("127.0.0.1", LOCAL | {b"x-forwarded-port": b"1"}, ("127.0.0.1",), "",
+         Came("127.0.0.1", True, True, False)),
+        ("127.0.0.1", LOCAL | {b"x-forward": b"1"}, (), "",
+         Came("127.0.0.1", False, False, True)),
     ],
 )  # fmt: skip
 async def test_where_it_came_from(

@@ -109,6 +109,21 @@ async def test_what_is_read_hides_secrets_and_may_be_sent_back(tmp_path: Path) -
         assert reply["ok"] and h.file.read_text() == TEXT.replace("900", "600")
 
 
+async def test_what_is_commented_out_is_hidden_and_put_back(tmp_path: Path) -> None:
+    text = TEXT.rstrip()[:-1] + '  // "botToken": "s3cret2",\n}\n'
+    async with opened(tmp_path / "home", text) as h:
+        found = await h.client.call("config.get")
+        assert "s3cret" not in json.dumps(found) and HIDDEN in found["raw"].splitlines()[-2]
+        for name in ("set", "apply"):
+            text = text.replace("900", "600") if name == "set" else text
+            reply = await h.asks(name, found["raw"].replace("900", "600"))
+            assert reply["ok"] and "s3cret" not in json.dumps(reply)
+            assert h.file.read_text() == text
+        reply = await h.asks("patch", {"gateway": {"maxSockets": 500}})
+        assert "s3cret" not in json.dumps(reply)
+        assert h.file.read_text() == text.replace("600", "500")
+
+
 async def test_set_writes_and_the_watcher_does_the_rest(tmp_path: Path) -> None:
     async with opened(tmp_path / "home", None) as h:
         done = await h.client.call("config.set", {"raw": "{ gateway: { maxSockets: 500 } }"})

@@ -1,5 +1,6 @@
 """From the challenge to the hello, on the wire (gateway contract, 1, 2)."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def connect_with(**change: Any) -> dict[str, Any]:
         (connect_with(client=CLI | {"extra": 1}), "at /client: unexpected property 'extra'"),
         (connect_with(minProtocol=None), "must have required property 'minProtocol'"),
         (connect_with(minProtocol="4"), "at /minProtocol: must be integer"),
+        *((connect_with(minProtocol=n), "at /minProtocol: must be >= 1") for n in (0, -1)),
         (connect_with(client=CLI | {"id": "nobody"}), "at /client/id"),
         (connect_with(client=CLI | {"mode": "odd"}), "at /client/mode"),
         (connect_with(client=CLI | {"buildId": "x" * 97}), "at client/buildId"),
@@ -175,16 +177,20 @@ async def test_a_company_token_has_no_operator_scopes(
         ({"Host": "evil.example"}, 403),
         ({"X-Forwarded-For": "203.0.113.9"}, 403),
         ({"X-Real-IP": "127.0.0.1"}, 403),
+        ({"X-Forwarded-Port": "443"}, 403),
         ({"Forwarded": "for=1"}, 403),
     ],
 )
 async def test_who_may_not_even_upgrade(
-    shared: Daemon, headers: dict[str, str], status: int
+    shared: Daemon, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """That is no fault of the daemon: its log is quiet."""
     with pytest.raises(InvalidStatus) as refused:
         async with dialled(shared, additional_headers=headers):
             pass
     assert refused.value.response.status_code == status
+    async with joined(shared):
+        assert not [row for row in caplog.records if row.levelno >= logging.ERROR]
 
 
 async def test_a_page_of_our_own_may(shared: Daemon) -> None:
@@ -273,6 +279,7 @@ async def test_the_policy_is_the_contracts() -> None:
     assert msgspec.structs.asdict(Policy()) == {
         "handshake_s": 15.0, "tick_s": 30.0, "health_s": 60.0,
         "max_payload_bytes": 26_214_400, "max_buffered_bytes": 52_428_800, "in_flight": 64,
+        "waiting": 64,
     }  # fmt: skip
 
 

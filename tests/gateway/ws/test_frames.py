@@ -183,13 +183,17 @@ async def test_a_client_that_vanishes_takes_nothing_with_it(shared: Daemon) -> N
 
 async def test_more_requests_at_one_time_than_there_may_be(tmp_path: Path) -> None:
     async with running(tmp_path / "home") as daemon:
-        daemon.app.talk.hub.policy = Policy(in_flight=2)
+        daemon.app.talk.hub.policy = Policy(in_flight=1, waiting=2)
         async with joined(daemon) as client:
             waits = {"runId": "nobody", "timeoutMs": 300}
             ids = [await client.send("agent.wait", waits) for _ in range(3)]
             refused = await client.reply(ids[2])
             assert refused["error"]["code"] == "UNAVAILABLE"
             assert refused["error"]["retryable"] is True
+            assert "2 requests of this connection wait" in refused["error"]["message"]
+            assert (await client.call("health"))["ok"] is True, "those that wait leave it room"
+            error = await client.error("chat.abort", {"sessionKey": "main"})
+            assert error["details"]["code"] == "agent.none"
             for id_ in ids[:2]:
                 assert (await client.reply(id_))["payload"]["status"] == "timeout"
             assert (await client.call("health"))["ok"] is True

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from homarus.config.edit import changed
+from homarus.config.schema import FILE
 from homarus.gateway.ws.invokes import ENDED
 from homarus.kernel import invokes, surfaces
 from homarus.testing.daemon import Daemon, running
@@ -26,6 +28,7 @@ OFFER: dict[str, Any] = {
     "permissions": {"screenRecording": True, "location": False},
 }
 PLAIN: dict[str, Any] = {"caps": ("system",), "commands": ("system.run", "system.which")}
+PLAN: dict[str, Any] = {"argv": ["true"], "cwd": None, "commandText": "true"}
 ANSWERS = ("operator.read", "operator.approvals")
 APPROVER = ("operator.read", "operator.pairing", "operator.write")
 
@@ -200,6 +203,45 @@ async def test_roles_keep_to_their_methods(shared: Daemon, role: str, name: str)
         assert error["message"] == f"unauthorized role: {role}"
 
 
+async def deny(daemon: Daemon, *names: str) -> None:
+    """By an edit of the file of settings, while the daemon runs."""
+    path = daemon.app.settings.home / FILE
+    old = path.read_text() if path.exists() else "{}"
+    path.write_text(changed(old, "gateway.nodes.commands.deny", list(names)))
+    assert daemon.service.reloader is not None
+    await daemon.service.reloader.check()
+    assert daemon.app.settings.node_commands_deny == names
+
+
+async def test_what_is_denied_is_neither_offered_nor_invoked(tmp_path: Path) -> None:
+    """At once, whatever was approved; and it comes back with the node's next connection."""
+    async with running(tmp_path / "home", poll_s=3600) as daemon, joined(daemon) as owner:
+        async with node(daemon) as host:
+            await deny(daemon, "system.run")
+            (waiting,) = (await owner.call("node.pair.list"))["pending"]
+            assert waiting["commands"] == ["system.which"]
+            done = await approve(owner)
+            assert done["node"]["commands"] == ["system.which"]
+            for _ in range(2):
+                error = await owner.error("node.invoke", RUN | {"idempotencyKey": "a"})
+                assert error["details"]["reason"] == "command not allowlisted"
+                await deny(daemon)
+            assert not [e for e in host.events if e["event"] == "node.invoke.request"]
+        async with node(daemon) as host:
+            await approve(owner)
+            sent, heard = await asked(owner, host, "b")
+            await host.call("node.invoke.result", result(heard))
+            assert (await owner.reply(sent))["ok"]
+            await deny(daemon, "system.run", "system.which")
+            row = await owner.call("node.describe", {"nodeId": NODE.id})
+            assert (row["commands"], row["caps"], row["approvalState"]) == ([], [], "approved")
+            error = await owner.error("node.invoke", RUN | {"idempotencyKey": "c"})
+            assert error["details"]["reason"] == "command not allowlisted"
+        async with node(daemon, OTHER):
+            (waiting,) = (await owner.call("node.pair.list"))["pending"] or [{}]
+            assert waiting == {}, "nothing is left to ask for"
+
+
 # -- invoking ------------------------------------------------------------------------------------
 
 
@@ -241,6 +283,22 @@ async def test_an_invoke_is_a_row_before_the_node_hears_of_it(daemon: Daemon) ->
             {"params": {"command": ["true"], "approvalDecision": "allow-always"}},
             "FORBIDDEN", "node.approval",
         ),
+        *(
+            ({"params": {"command": ["true"], "systemRunPlan": PLAN, name: value}},
+             "FORBIDDEN", "node.approval")
+            for name, value in (
+                ("approvalSource", "auto-review"), ("ApprovalSource", "auto-review"),
+                ("approvalId", "A-1"), ("approvedBy", "owner"), ("Approved", True),
+            )
+        ),
+        *(
+            ({"params": {"command": ["true"], "cwd": "/a", "systemRunPlan": plan}},
+             "INVALID_REQUEST", "systemRunPlan")
+            for plan in (
+                "true", {}, {"argv": "true"}, {"argv": ["false"]}, {"argv": ["true"], "cwd": 1},
+                {"argv": ["true"], "cwd": "/b"},
+            )
+        ),
     ],
 )  # fmt: skip
 async def test_refused(shared: Daemon, change: dict[str, Any], code: str, word: str) -> None:
@@ -249,6 +307,32 @@ async def test_refused(shared: Daemon, change: dict[str, Any], code: str, word: 
         assert error["code"] == code
         assert word in json.dumps(error)
         assert not [e for e in host.events if e["event"] == "node.invoke.request"]
+
+
+@ONE_LOOP
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rawCommand": "true", "cwd": "/a", "env": {"CI": "1"}, "timeoutMs": 9, "runId": "r",
+          "agentId": "a", "sessionKey": "s", "systemRunPlan": PLAN,
+          "needsScreenRecording": False, "suppressNotifyOnExit": True}, {}),
+        ({"autoReview": "allow", "security": "full", "x": 1}, None),
+        ({"approved": False, "approvalDecision": None, "approvalSource": None}, None),
+        ({"systemRunPlan": PLAN | {"cwd": "/a"}}, {"cwd": "/a"}),
+    ],
+    ids=["all that is known", "unknown", "no claim", "folder of the plan"],
+)  # fmt: skip
+async def test_what_of_a_command_the_node_is_told(
+    shared: Daemon, given: dict[str, Any], told: dict[str, Any] | None
+) -> None:
+    """`told` beside the command: None for nothing of it, else all of it and this."""
+    async with pair(shared) as (owner, host):
+        params = {"command": ["true"]} | given
+        sent, heard = await asked(owner, host, "-".join(given), params=params)
+        wanted = {"command": ["true"]} if told is None else params | told
+        assert json.loads(heard["paramsJSON"]) == wanted
+        await host.call("node.invoke.result", result(heard))
+        assert (await owner.reply(sent))["ok"]
 
 
 async def test_a_viewer_has_nothing_done(daemon: Daemon) -> None:
@@ -361,10 +445,11 @@ async def test_what_an_ended_daemon_had_sent_is_unknown(tmp_path: Path) -> None:
 
 async def test_an_approval_is_for_one_command_on_one_node_once(daemon: Daemon) -> None:
     _, other = await daemon.token(name="second", kind="operator", role="approver")
-    params = {"command": ["rm", "a b"], "cwd": None}
+    plan = {"argv": ["rm", "a b"], "cwd": "/a", "commandText": "rm 'a b'", "agentId": "main"}
+    params = {"command": plan["argv"], "cwd": "/a", "systemRunPlan": plan}
     async with pair(daemon) as (owner, host), joined(daemon, other, scopes=ANSWERS) as second:
-        question = {"commandArgv": params["command"], "command": "ls", "nodeId": NODE.id,
-                    "host": "node", "twoPhase": True}  # fmt: skip
+        question = {"commandArgv": ["ls"], "command": "ls", "nodeId": NODE.id, "host": "node",
+                    "systemRunPlan": plan, "twoPhase": True}  # fmt: skip
         await owner.call("exec.approval.request", question)
         heard = await owner.event("exec.approval.requested")
         assert heard["request"]["command"] == "rm 'a b'"
@@ -372,11 +457,20 @@ async def test_an_approval_is_for_one_command_on_one_node_once(daemon: Daemon) -
         call = RUN | {"params": claim, "idempotencyKey": "a"}
         assert (await owner.error("node.invoke", call))["details"]["code"] == "node.approval"
         await second.call("exec.approval.resolve", {"id": heard["id"], "decision": "allow-once"})
-        for changed in ({"command": ["rm", "b"]}, {"cwd": "/"}, {"env": {"A": "1"}}):
+        for changed in (
+            {"command": ["rm", "b"], "systemRunPlan": plan | {"argv": ["rm", "b"]}},
+            {"cwd": "/", "systemRunPlan": plan | {"cwd": "/"}},
+            {"env": {"A": "1"}}, {"systemRunPlan": None},
+            {"systemRunPlan": plan | {"commandText": "rm b"}},
+            {"systemRunPlan": plan | {"mutableFileOperand": {"path": "/a/b"}}},
+        ):  # fmt: skip
             error = await owner.error("node.invoke", call | {"params": claim | changed})
             assert error["details"]["code"] == "node.approval"
-        sent, told = await asked(owner, host, "b", params=claim)
-        assert json.loads(told["paramsJSON"])["approvalDecision"] == "allow-once"
+        more = {"rawCommand": "ls", "agentId": "other", "sessionKey": "s"}
+        sent, told = await asked(owner, host, "b", params=claim | more)
+        assert json.loads(told["paramsJSON"]) == claim | {
+            "approvalDecision": "allow-once", "rawCommand": "rm 'a b'", "agentId": "main",
+        }  # fmt: skip
         await host.call("node.invoke.result", result(told))
         assert (await owner.reply(sent))["ok"]
         error = await owner.error("node.invoke", call | {"idempotencyKey": "c"})

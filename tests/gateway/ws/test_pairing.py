@@ -20,6 +20,7 @@ from tests.gateway.ws.client import (
     joined,
 )
 
+PAIRING = ("operator.pairing",)
 READ, WRITE, ADMIN = ("operator.read",), ("operator.read", "operator.write"), ("operator.admin",)
 DEVICE = Device(1)
 
@@ -217,6 +218,47 @@ async def test_only_who_may_pair_hears_of_it(tmp_path: Path) -> None:
         assert not [e for e in other.events if e["event"].startswith("device.pair")]
 
 
+@pytest.mark.parametrize(
+    ("mine", "wanted", "missing"),
+    [
+        (PAIRING, ADMIN, "operator.admin"),
+        (PAIRING, READ, "operator.read"),
+        (PAIRING, (), None),
+        (PAIRING, PAIRING, None),
+        (PAIRING + READ, WRITE, "operator.write"),
+        (PAIRING + READ, (*READ, "operator.approvals"), "operator.approvals"),
+        (PAIRING + WRITE, ("operator.talk", *READ), None),
+        (PAIRING + WRITE, ("operator.talk.secrets",), "operator.talk.secrets"),
+        (ADMIN, (*ADMIN, *PAIRING, "operator.talk.secrets"), None),
+    ],
+)  # fmt: skip
+async def test_nobody_lets_a_device_have_more_than_they_have(
+    tmp_path: Path, mine: tuple[str, ...], wanted: tuple[str, ...], missing: str | None
+) -> None:
+    """Neither does whoever connects by a device token of their own."""
+    async with proxied(tmp_path) as daemon, joined(daemon, scopes=ADMIN) as owner:
+        async with joined(daemon, device=Device(2), scopes=mine) as first:
+            token = first.hello["auth"]["deviceToken"]
+        request = {"requestId": (await asks(daemon, scopes=wanted))["requestId"]}
+        async with joined(daemon, token, device=Device(2), scopes=mine) as client:
+            reply = await client.raw_call("device.pair.approve", request)
+        assert reply["ok"] is (missing is None)
+        if missing is not None:
+            error = reply["error"]
+            assert (error["code"], error["details"]["missingScope"]) == ("FORBIDDEN", missing)
+            assert (await owner.call("device.pair.list"))["pending"]
+            assert await owner.call("device.pair.approve", request)
+
+
+async def test_a_node_is_let_in_by_who_may_pair(tmp_path: Path) -> None:
+    """What it may be asked is approved beside (`node.pair.approve`)."""
+    async with proxied(tmp_path) as daemon, joined(daemon, scopes=PAIRING) as less:
+        host = CLI | {"id": "node-host", "mode": "node"}
+        asked = await asks(daemon, role="node", scopes=(), client=host)
+        made = await less.call("device.pair.approve", {"requestId": asked["requestId"]})
+        assert made["device"]["roles"] == ["node"]
+
+
 async def test_nobody_gives_what_it_does_not_have(tmp_path: Path) -> None:
     """A viewer's secret pairs a viewer's device, whatever that asks for."""
     async with running(tmp_path / "home") as daemon:
@@ -268,6 +310,32 @@ async def test_a_device_renews_its_own_token(daemon: Daemon) -> None:
     async with dialled(daemon) as client:
         reply = await client.greet(auth={"token": made["token"]}, device=DEVICE, scopes=READ)
         assert reply["ok"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "wanted", "missing"),
+    [
+        (PAIRING, None, "operator.read"),
+        (PAIRING, WRITE, "operator.read"),
+        (PAIRING, PAIRING, None),
+        (PAIRING + WRITE, None, None),
+        (PAIRING + READ, READ, None),
+    ],
+)
+async def test_a_renewed_token_is_no_wider_than_who_renews_it(
+    daemon: Daemon, mine: tuple[str, ...], wanted: tuple[str, ...] | None, missing: str | None
+) -> None:
+    async with joined(daemon, device=DEVICE, scopes=PAIRING + WRITE) as client:
+        token = client.hello["auth"]["deviceToken"]
+    params = {"deviceId": DEVICE.id, "role": "operator", "scopes": wanted}
+    async with joined(daemon, token, device=DEVICE, scopes=mine) as client:
+        reply = await client.raw_call("device.token.rotate", params)
+    if missing is None:
+        assert reply["ok"] and reply["payload"]["token"] != token
+    else:
+        assert reply["error"]["details"]["missingScope"] == missing
+        async with joined(daemon, token, device=DEVICE, scopes=PAIRING):
+            pass
 
 
 async def test_a_device_has_a_name(daemon: Daemon) -> None:

@@ -205,6 +205,25 @@ async def test_an_approval_that_nobody_answers(shared: Daemon) -> None:
         ("exec.approval.resolve", {"id": "x", "decision": "maybe"}, "at decision"),
         ("exec.approval.get", {"id": "A-999"}, "unknown or expired"),
         ("exec.approval.request", {}, "must have required property 'command'"),
+        *(
+            (
+                "exec.approval.request",
+                {"command": "a", "commandArgv": ["a"], "nodeId": "x", "host": "node"} | plan,
+                "systemRunPlan",
+            )
+            for plan in (
+                {},
+                {"systemRunPlan": None},
+                {"systemRunPlan": {}},
+                {"systemRunPlan": {"argv": "a"}},
+                {"systemRunPlan": {"argv": ["a"], "cwd": 1}},
+            )
+        ),
+        (
+            "exec.approval.request",
+            {"command": "a", "host": "node", "systemRunPlan": {"argv": ["a"]}},
+            "nodeId",
+        ),
     ],
 )
 async def test_approvals_that_are_none(
@@ -339,6 +358,8 @@ async def test_the_log_is_followed(shared: Daemon) -> None:
         assert (again["lines"], again["reset"]) == (["new"], True)
         last = await client.call("logs.tail", {"limit": 1, "maxBytes": 3})
         assert last["lines"] == []
+        error = await client.error("logs.tail", {"cursor": -1})
+        assert "at /cursor: must be >= 0" in error["message"]
 
 
 async def test_the_daemons_own_things_are_not_for_one_company(shared: Daemon) -> None:

@@ -35,6 +35,95 @@ def test_secrets_are_hidden_and_put_back(value: str, hides: bool) -> None:
     assert change.concealed(change.plain(value)) == change.plain(shown)
 
 
+SECRET_NAMES = (
+    "token", "botToken", "authTokens", "adminTokens", "tokens", "BOT_TOKEN", "bottoken",
+    "token2", "password", "dbPassword", "passwords", "passwd", "smtpPass", "pass", "passphrase",
+    "secret", "clientSecret", "secrets", "credential", "credentials", "cookie", "cookies",
+    "authorization", "Proxy-Authorization", "bearer", "webhookUrl", "webhook_url", "key",
+    "keys", "apiKey", "api_keys", "api-key", "apikey", "APIKey", "APIKEY", "x-api-key",
+    "X-Goog-Api-Key", "private-key", "privateKey", "accessKey", "secretKey", "signingKey",
+    "encryptKey", "encryptionKey", "secretkey", "accesskey", "sshKey", "storageAccountKey",
+    "clientKeys", "headers",
+)  # fmt: skip
+PLAIN_NAMES = (
+    "sessionKey", "mainKey", "hotkey", "hotKey", "hot-key", "publicKey", "sshPublicKey",
+    "cacheKey", "sort_key", "monkey", "spawnedBySessionKey", "maxTokens", "max_tokens",
+    "maxtokens", "contextTokens", "reserveTokens", "inputTokens", "keepRecentTokens",
+    "softThresholdTokens", "tokenBudget", "tokenFile", "keyPath", "passwordFile", "bypass",
+    "compass", "userHeader", "tokenizer", "secretary", "keyboard", "authMode", "author",
+    "cookieName", "apiKeyHint", "mode", "baseUrl",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [*((name, True) for name in SECRET_NAMES), *((name, False) for name in PLAIN_NAMES)],
+)
+def test_what_names_a_secret(name: str, secret: bool) -> None:
+    """As a text, in a list, commented out; and in a reply of plain values."""
+    for text in (
+        f"{{ a: {{ '{name}': 's3cret' }} }}", f"{{ a: {{ '{name}': ['x', 's3cret'] }} }}",
+        f"{{ a: 1, // '{name}': 's3cret',\n}}", f'{{ a: 1, /* "{name}": "s3cret" */ }}',
+        f"{{\n  // x: {{\n  //   {name}: 's3cret',\n  // }},\n  a: 1 }}",
+    ):  # fmt: skip
+        shown = change.hidden(text)
+        assert ("s3cret" not in shown) is secret
+        assert change.restored(shown, text) == text
+        assert change.concealed(change.plain(text)) == change.plain(shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("{ a: { headers: { 'X-Any': 's3cret' } } }", True),
+        ("{ a: { extraHeaders: { 'X-Any': 's3cret' } } }", True),
+        ("{ a: { headers: ['X-Any: s3cret'] } }", True),
+        ("{ a: { allowedHeaders: ['s3cret'] } }", False),
+        ("{ a: { env: { PLAIN: 's3cret' } } }", True),
+        ("{ a: { requires: { env: ['s3cret'] } } }", False),
+        ("{ a: { tokens: { mia: 's3cret' } } }", True),
+        ("{ a: { secrets: { mia: 's3cret' } } }", True),
+        ("{ a: { apiKeys: { mia: 's3cret' } } }", True),
+        ("{ secrets: { providers: { mia: { source: 's3cret' } } } }", False),
+        ("{ a: { headers: { // 'X-Any': 's3cret'\n } } }", True),
+        ("{ a: 1, // headers: {\n // 'X-Any': 's3cret'\n // }\n }", True),
+        ("{ a: 1, // headers: {} , mode: 's3cret'\n }", False),
+        ("{ a: 1, /* headers: { 'X-Any': { b: 's3cret' } }, */ }", True),
+        ("{ a: 1, // botToken: 123:s3cret\n }", True),
+        ("{ a: 1, // Authorization: Bearer s3cret\n }", True),
+        ("{ a: 1, // don't: it's the token, s3cret\n }", False),
+        ("{ a: 1, // postgres://u:s3cret@h/db\n }", True),
+        ("{ a: 1, // store: 'postgres://u:s3cret@h/db'\n }", True),
+        ("// token: 's3cret'\n{ a: 1 }", True),
+        ("{ a: 1 } // token: 's3cret'", True),
+        ("{ a: '// token: s3cret' }", False),
+        ("{ a: 1, // token: '${TOKEN}', b: 's3cret'\n }", False),
+    ],
+)
+def test_what_stands_under_a_secret_or_in_a_comment(text: str, secret: bool) -> None:
+    shown = change.hidden(text)
+    assert ("s3cret" not in shown) is secret
+    assert change.restored(shown, text) == text
+    assert change.concealed(change.plain(text)) == change.plain(shown)
+
+
+def test_comments_of_the_same_words_keep_their_secrets() -> None:
+    text = "{\n  // token: 'one'\n  a: 1,\n  // token: 'two'\n  b: 1,\n}\n"
+    shown = change.hidden(text)
+    assert change.restored(shown, text) == text
+    assert change.restored(shown.replace("b: 1", "c: 2"), text) == text.replace("b: 1", "c: 2")
+    with pytest.raises(Problem, match="has none there"):
+        change.restored(shown.replace("// token", "// the token"), text)
+    literal = f"{{ a: 1, // what is {HIDDEN}?\n}}"
+    assert change.restored(literal, literal) == literal
+
+
+def test_a_text_that_has_a_key_twice_is_not_shown() -> None:
+    with pytest.raises(Problem) as problem:
+        change.hidden("{ a: { token: 'one', token: 'two' } }")
+    assert problem.value.code == "settings.twice"
+
+
 def test_two_secrets_and_a_comment_stay_where_they_are() -> None:
     text = "{\n  // mine\n  a: { token: 'one', },\n  hooks: { token: 'two' }, // end\n}\n"
     shown = change.hidden(text)

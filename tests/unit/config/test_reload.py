@@ -56,5 +56,6 @@ def test_what_counts_at_once_is_what_the_daemon_asks_for_anew() -> None:
         "auth_user_header", "trusted_proxies", "reload_mode", "reload_debounce_ms",
         "bindings", "channels", "session_scope", "dm_scope", "group_scope", "main_key",
         "identity_links", "queue_mode", "queue_by_channel", "allowed_origins",
+        "node_commands_deny", "node_commands_allow",
     }  # fmt: skip
     assert kinds[BY_HAND] == {"store"}

@@ -95,7 +95,8 @@ OTHER: dict[str, Any] = {
     "session_scope": "global", "dm_scope": "per-peer", "group_scope": "main", "main_key": "own",
     "queue_mode": "collect", "queue_by_channel": {"telegram": "steer"},
     "allowed_origins": ("https://desk.example:8443", "capacitor://localhost"),
-    "identity_links": {"mia": ("telegram:1",)},
+    "identity_links": {"mia": ("telegram:1",)}, "node_commands_deny": ("system.run", "x.y"),
+    "node_commands_allow": ("camera.list",),
 }  # fmt: skip
 
 
@@ -207,6 +208,27 @@ def test_how_clients_are_known(tmp_path: Path, gateway: str, wrong: str | None) 
     with pytest.raises(Rejected) as rejected:
         read(place)
     assert rejected.value.code == wrong and "horse" not in str(rejected.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wrong"),
+    [
+        ("commands: {allow: ['camera.list', 'system.run'], deny: ['own.thing']}", ""),
+        ("allowCommands: ['camera.list'], denyCommands: ['sms.send']", ""),
+        ("commands: {allow: ['camera.snap']}", "never asked for 'camera.snap'"),
+        ("commands: {allow: ['own.thing']}", "never asked for 'own.thing'"),
+        ("allowCommands: ['sms.send']", "never asked for 'sms.send'"),
+        ("commands: {deny: 'system.run'}", "list of at most 200 texts"),
+    ],
+)  # fmt: skip
+def test_commands_of_nodes(tmp_path: Path, nodes: str, wrong: str) -> None:
+    place = source(written(tmp_path, f"{{gateway: {{nodes: {{{nodes}}}}}}}"), {})
+    if not wrong:
+        assert read(place).settings.node_commands_deny
+        return
+    with pytest.raises(Rejected) as rejected:
+        read(place)
+    assert wrong in str(rejected.value)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
     accept -> Greeting -> requests, events -> close
 
-Requests of one connection run beside each other, at most `policy.in_flight` of them; their replies
-and all events leave by one bounded queue.
+Requests of one connection run beside each other, at most `policy.in_flight` of them and
+`policy.waiting` of those that wait for a run, a node or a person, so that these never stand in the
+way of `chat.abort`; their replies and all events leave by one bounded queue.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -102,12 +105,7 @@ class Connection:
 
     async def _listen(self, peer: Peer) -> None:
         """Requests until the client goes. Its replies are nobody's then, so what waits is ended."""
-        busy = 0
-
-        def over(_: object) -> None:
-            nonlocal busy
-            busy -= 1
-
+        busy: Counter[bool] = Counter()
         async with asyncio.TaskGroup() as group:
             answering: set[asyncio.Task[None]] = set()
             try:
@@ -121,19 +119,26 @@ class Connection:
                     except NotAFrame as bad:
                         self.link.end(frames.POLICY, str(bad))
                         return
-                    if busy >= self._hub.policy.in_flight:
-                        why = f"{busy} requests of this connection are under way"
-                        fault = Fault(frames.UNAVAILABLE, why, retry_ms=frames.RETRY_MS)
-                        self.link.send(frames.failed(frame.id, fault))
+                    waits = self._waits(frame)
+                    if busy[waits] >= self._most(waits):
+                        self.link.send(frames.failed(frame.id, _busy(busy[waits], waits)))
                         continue
-                    busy += 1
+                    busy[waits] += 1
                     task = group.create_task(self._answer(peer, frame))
                     answering.add(task)
                     task.add_done_callback(answering.discard)
-                    task.add_done_callback(over)
+                    task.add_done_callback(partial(_less, busy, waits))
             finally:
                 for task in answering:
                     task.cancel()
+
+    def _waits(self, frame: Request) -> bool:
+        found = self._methods.get(frame.method)
+        return found is not None and found.waits
+
+    def _most(self, waits: bool) -> int:
+        policy = self._hub.policy
+        return policy.waiting if waits else policy.in_flight
 
     async def _frame(self, text: str) -> Request:
         if len(text) <= frames.LARGE_BYTES:
@@ -166,12 +171,20 @@ class Connection:
         if found.role not in ("", peer.role):
             raise Fault(frames.INVALID_REQUEST, f"unauthorized role: {peer.role}")
         if not peer.may(found.scope):
-            details = {"code": "MISSING_SCOPE", "missingScope": found.scope,
-                       "requiredScopes": [found.scope]}  # fmt: skip
-            raise Fault(frames.FORBIDDEN, f"missing scope: {found.scope}", details)
+            raise frames.missing_scope(found.scope)
         own = own_of(self._hub.settings())
         params = _unaliased(frames.params_of(frame, decoder(found)), own)
         return await method.call(self._hub, peer, found, params)
+
+
+def _busy(count: int, waits: bool) -> Fault:
+    doing = "wait" if waits else "are under way"
+    why = f"{count} requests of this connection {doing}"
+    return Fault(frames.UNAVAILABLE, why, retry_ms=frames.RETRY_MS)
+
+
+def _less(busy: Counter[bool], waits: bool, _: object) -> None:
+    busy[waits] -= 1
 
 
 def _unaliased(params: Any, own: Own) -> Any:

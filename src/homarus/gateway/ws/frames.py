@@ -132,6 +132,11 @@ def bad_params(method: str, why: str) -> Fault:
     return Fault(INVALID_REQUEST, f"invalid {method} params: {why}"[:500])
 
 
+def missing_scope(scope: str) -> Fault:
+    details = {"code": "MISSING_SCOPE", "missingScope": scope, "requiredScopes": [scope]}
+    return Fault(FORBIDDEN, f"missing scope: {scope}", details)
+
+
 _UNKNOWN: Final = re.compile(r"contains unknown field `([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]*)`")
 _EXPECTED: Final = re.compile(r"Expected `([^`]*)`")

@@ -289,7 +289,10 @@ class Greeting:
 
     async def _declare(self, connect: Connect, peer: Peer) -> None:
         """What the node offers, as a row, before it can be asked for any of it."""
-        surface = surfaces.surface_of(connect.caps, connect.commands, connect.permissions)
+        surface = surfaces.surface_of(
+            connect.caps, connect.commands, connect.permissions,
+            self._hub.settings().node_commands_deny,
+        )  # fmt: skip
         path_env = None if connect.path_env is None else connect.path_env[:MAX_PATH_ENV]
         await self._hub.means.store.write(
             peer.action("node.declare", f"node:{peer.device}"), surfaces.declare, peer.device,

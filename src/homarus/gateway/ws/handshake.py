@@ -184,6 +184,9 @@ def shape(connect: Connect) -> Deny | None:
     """What the schema cannot say."""
     if connect.role not in devices.ROLES:
         return Deny(Fault(frames.INVALID_REQUEST, "invalid role"))
+    for name, least in (("min", connect.min_protocol), ("max", connect.max_protocol)):
+        if least < 1:
+            return Deny(frames.bad_params("connect", f"at /{name}Protocol: must be >= 1"))
     for name in ("scopes", "caps", "commands", "permissions"):
         if len(getattr(connect, name)) > MAX_NAMES:
             return Deny(frames.bad_params("connect", f"at {name}: at most {MAX_NAMES} items"))

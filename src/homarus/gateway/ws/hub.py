@@ -57,7 +57,8 @@ DIRECT: Final = ("node.invoke.request", "node.invoke.cancel")
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Bounds of a connection (gateway contract, 1, 5)."""
+    """Bounds of a connection (gateway contract, 1, 5). `in_flight`: requests at one time;
+    `waiting`: beside them, those of methods that wait for others (`Method.waits`)."""
 
     handshake_s: float = 15.0
     tick_s: float = 30.0
@@ -65,6 +66,7 @@ class Policy(msgspec.Struct, frozen=True):
     max_payload_bytes: int = frames.MAX_PAYLOAD_BYTES
     max_buffered_bytes: int = frames.MAX_BUFFERED_BYTES
     in_flight: int = 64
+    waiting: int = 64
 
 
 class Hub:

@@ -18,6 +18,7 @@ from homarus.gateway.ws import frames
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.peer import Peer
+from homarus.kernel import scopes
 from homarus.kernel.devices import OPERATOR
 from homarus.store.port import Key, Reply
 
@@ -30,7 +31,8 @@ class Nothing(Params):
 
 class Ask(msgspec.Struct, frozen=True):
     """What a transaction is told of a call: plain data. `channels`: those of the company, as they
-    are configured now; `own`: how agents' own sessions are called."""
+    are configured now; `own`: how agents' own sessions are called; `scopes`: what the connection
+    may, with what that implies."""
 
     company: str
     params: Any
@@ -38,6 +40,7 @@ class Ask(msgspec.Struct, frozen=True):
     role: str | None
     channels: Channels = {}
     own: Own = Own()
+    scopes: frozenset[str] = frozenset()
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -49,7 +52,7 @@ class Later(msgspec.Struct, frozen=True):
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
     """`scope` "": every client may; `role`: which kind of client calls it; `result`: its reply in
-    short; `target` of the action."""
+    short; `target` of the action; `waits`: for a run, a node or a person, for minutes."""
 
     name: str
     scope: str
@@ -62,6 +65,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     target: str = "company:"
     role: str = OPERATOR
     advertised: bool = True
+    waits: bool = False
 
 
 def read(name: str, scope: str, params: type[Params], handler: Callable[..., Any], about: str,
@@ -93,7 +97,8 @@ class Desk:
     def ask(self, params: Any) -> Ask:
         peer = self.peer
         return Ask(
-            peer.company, params, peer.token.id, peer.token.role, self.channels(), self.own()
+            peer.company, params, peer.token.id, peer.token.role, self.channels(), self.own(),
+            scopes.closure(peer.scopes),
         )  # fmt: skip
 
     async def read(self, fn: Callable[..., Any], *args: Any) -> Any:

@@ -1,6 +1,6 @@
 """Rows as this wire has them (gateway contract, 2.6, 6 to 9)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from homarus.base.errors import HomarusError
@@ -171,33 +171,36 @@ def device(rx: Rx, row: Device, connected: bool) -> Doc:
 # -- nodes ---------------------------------------------------------------------------------
 
 
-def node_request(rx: Rx, row: surfaces.Request) -> Doc:
+def node_request(rx: Rx, row: surfaces.Request, denied: Collection[str] = ()) -> Doc:
     """What a node wants to be approved for."""
-    scope = ADMIN if surfaces.needs_admin(row.surface) else WRITE
+    wants = row.surface.without(denied)
+    scope = ADMIN if surfaces.needs_admin(wants) else WRITE
     known = surfaces.by_id(rx, row.company, row.device)
     return _machine(rx, row.company, row.device) | {
-        "requestId": row.id, "caps": list(row.surface.caps),
-        "commands": list(row.surface.commands),
-        "permissions": dict.fromkeys(row.surface.permissions, True),
+        "requestId": row.id, "caps": list(wants.caps),
+        "commands": list(wants.commands),
+        "permissions": dict.fromkeys(wants.permissions, True),
         "requiredApproveScopes": [PAIRING, scope], "silent": False,
         "isRepair": known is not None and known.approved is not None,
         "ts": row.created_ms, "expiresAtMs": row.expires_ms,
     }  # fmt: skip
 
 
-def node(rx: Rx, row: surfaces.Node) -> Doc:
+def node(rx: Rx, row: surfaces.Node, denied: Collection[str]) -> Doc:
     """`commands`: those that it may be asked for now."""
+    offers = row.offers(denied)
     waiting = surfaces.waiting(rx, row.company, row.device)
     asked: Doc = {}
     if waiting is not None and waiting.open(rx.now_ms):
+        wants = waiting.surface.without(denied)
         asked = {
-            "pendingRequestId": waiting.id, "pendingDeclaredCaps": list(waiting.surface.caps),
-            "pendingDeclaredCommands": list(waiting.surface.commands),
+            "pendingRequestId": waiting.id, "pendingDeclaredCaps": list(wants.caps),
+            "pendingDeclaredCommands": list(wants.commands),
         }  # fmt: skip
     found = {
-        "version": row.version, "caps": list(row.offers.caps),
-        "commands": list(row.offers.commands),
-        "permissions": dict.fromkeys(row.offers.permissions, True),
+        "version": row.version, "caps": list(offers.caps),
+        "commands": list(offers.commands),
+        "permissions": dict.fromkeys(offers.permissions, True),
         "pathEnv": row.path_env,
         "approvalState": "pending-approval" if row.approved is None else "approved",
         "paired": row.approved is not None, "approvedAtMs": row.approved_ms,

@@ -14,8 +14,10 @@ from homarus.flows import answering, approving
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.method import Ask, Desk, Later, Nothing, read, work
+from homarus.gateway.ws.system_run import is_argv
 from homarus.kernel import approval_queries, approvals, invokes, registry
 from homarus.kernel.approval_rows import Approval
+from homarus.kernel.devices import NODE
 from homarus.kernel.scopes import ADMIN, APPROVALS, QUESTIONS
 from homarus.store.port import Rx, Tx
 
@@ -41,7 +43,7 @@ class NewRequest(Params):
     agent_id: str | None = None
     session_key: str | None = None
     resolved_path: str | None = None
-    system_run_plan: Any = None
+    system_run_plan: dict[str, Any] | None = None
     timeout_ms: int = WAIT_MS
     two_phase: bool = False
 
@@ -77,13 +79,14 @@ def ask_for(tx: Tx, params: NewRequest) -> Approval:
 def _on_node(params: NewRequest) -> tuple[str, str, bytes] | None:
     """What is asked in words, its target and payload, as `node.invoke` looks for them. The words
     are made of what will run: nobody approves one thing and lets another pass."""
-    plan = params.system_run_plan if isinstance(params.system_run_plan, dict) else {}
-    argv = plan.get("argv") or params.command_argv
+    plan = params.system_run_plan
+    given = plan or {}
+    argv = given.get("argv") or params.command_argv
     if params.node_id is None or not isinstance(argv, list):
         return None
     words = tuple(str(word) for word in argv)
-    cwd = plan.get("cwd") or params.cwd
-    payload = invokes.payload_of(params.node_id, words, cwd, params.env or {})
+    cwd = given.get("cwd") or params.cwd
+    payload = invokes.payload_of(params.node_id, words, cwd, params.env or {}, plan)
     return shlex.join(words), f"node:{params.node_id[:200]}", payload
 
 
@@ -104,6 +107,8 @@ def _timeout_ms(asked: int | None) -> int:
 async def request(desk: Desk, params: NewRequest) -> Any:
     if not params.command and not params.command_argv:
         raise frames.bad_params("exec.approval.request", "must have required property 'command'")
+    if params.host == NODE:
+        _check_plan(params)
     row: Approval = await desk.write(ask_for, params)
 
     async def rest() -> Doc:
@@ -114,6 +119,18 @@ async def request(desk: Desk, params: NewRequest) -> Any:
                  "expiresAtMs": row.expires_ms}  # fmt: skip
         return Later(first, rest)
     return await rest()
+
+
+def _check_plan(params: NewRequest) -> None:
+    """On a node it is a plan that is approved (contract, 9). Raises Fault."""
+    plan = params.system_run_plan or {}
+    if not is_argv(plan.get("argv")) or not isinstance(plan.get("cwd"), str | None):
+        raise frames.bad_params(
+            "exec.approval.request",
+            "host=node requires systemRunPlan, with argv and cwd as system.run.prepare gives them",
+        )
+    if params.node_id is None:
+        raise frames.bad_params("exec.approval.request", "host=node requires nodeId")
 
 
 async def _decided(desk: Desk, id_: str, timeout_ms: int) -> Doc:
@@ -210,13 +227,13 @@ def no_questions(rx: Rx, ask: Ask) -> Doc:
 
 METHODS: Final = (
     work("exec.approval.request", APPROVALS, NewRequest, request, "Ask, and wait for the answer",
-         "id, decision", capability="approval.request", target="approval:new"),
+         "id, decision", capability="approval.request", target="approval:new", waits=True),
     read("exec.approval.list", APPROVALS, Nothing, listed, "Questions that wait", "list"),
     read("exec.approval.get", APPROVALS, OfId, one, "One question", "id, request, decision"),
     work("exec.approval.resolve", APPROVALS, Resolve, resolve, "Answer a question", "ok",
          capability="approval.decide", target="approval:"),
     work("exec.approval.waitDecision", APPROVALS, Wait, wait, "Wait for an answer",
-         "id, decision"),
+         "id, decision", waits=True),
     read("plugin.approval.list", APPROVALS, Nothing, none_waiting,
          "Questions of plugins, of which there are none", "list"),
     read("openclaw.approval.list", APPROVALS, Nothing, none_waiting,

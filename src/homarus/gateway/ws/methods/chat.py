@@ -369,9 +369,9 @@ METHODS: Final = (
     work("agent", WRITE, AgentCall, agent,
          "Let an agent answer; the reply comes twice. The run ends after `timeout` seconds. `lane` "
          "and `group*` are taken as hints and change nothing",
-         "accepted, then the result", **_TURN),
+         "accepted, then the result", waits=True, **_TURN),
     work("agent.wait", WRITE, AgentWait, wait, "Wait until a run has ended",
-         "status ok, error or timeout"),
+         "status ok, error or timeout", waits=True),
     work("chat.send", WRITE, ChatSend, send,
          "Say something; events tell what comes of it. The run ends after `timeoutMs`. `fastMode` "
          "is taken as a hint and changes nothing",

@@ -1,14 +1,15 @@
 """Devices: who wants in, who is in, their tokens (gateway contract, 2.6, 9)."""
 
 import os
+from collections.abc import Collection
 from typing import Any, Final
 
 from homarus.gateway.ws import frames, shapes
 from homarus.gateway.ws.frames import Params
 from homarus.gateway.ws.method import Ask, Desk, Nothing, work, write
 from homarus.gateway.ws.secret import NONCE_BYTES, secret_of
-from homarus.kernel import devices
-from homarus.kernel.devices import Grant
+from homarus.kernel import devices, scopes
+from homarus.kernel.devices import Grant, Secret
 from homarus.kernel.scopes import PAIRING
 from homarus.store.port import Rx, Tx
 
@@ -54,9 +55,20 @@ def _listed(rx: Rx, company: str, here: frozenset[str]) -> Doc:
 
 
 def approve(tx: Tx, ask: Ask) -> Doc:
+    """Nobody lets a device have more than the own connection may (contract, 4)."""
+    asked = devices.request(tx, ask.company, ask.params.request_id)
+    if asked is not None:
+        _check(asked.scopes, ask.scopes)
     row = devices.decide(tx, ask.params.request_id, approve=True)
     device = devices.need(tx, tx.company, row.device)
     return {"requestId": row.id, "device": shapes.device(tx, device, connected=False)}
+
+
+def _check(wanted: Collection[str], most: Collection[str]) -> None:
+    """Raises Fault for the first that is beyond."""
+    for scope in wanted:
+        if scope not in most:
+            raise frames.missing_scope(scope)
 
 
 def reject(tx: Tx, ask: Ask) -> Doc:
@@ -77,11 +89,11 @@ def rename(tx: Tx, ask: Ask) -> Doc:
 
 
 async def rotate(desk: Desk, params: Rotate) -> Doc:
-    """The value goes to the device itself alone; another one gets it when it connects."""
+    """The value goes to the device itself alone; another one gets it when it connects. Nobody
+    renews more than the own connection may."""
     secret = secret_of(desk.hub.means.sealer, os.urandom(NONCE_BYTES).hex())
-    wanted = None if params.scopes is None else tuple(params.scopes)
     held: Grant = await desk.write(
-        devices.rotate, params.device_id, params.role, wanted, secret,
+        _rotate, params, scopes.closure(desk.peer.scopes), secret,
         target=f"device:{params.device_id[:80]}",
     )  # fmt: skip
     own = desk.peer.device == params.device_id
@@ -91,6 +103,13 @@ async def rotate(desk: Desk, params: Rotate) -> Doc:
         "tokenDelivery": "in-band" if own else "withheld-cross-device",
     }  # fmt: skip
     return found | ({"token": secret.clear} if own else {})
+
+
+def _rotate(tx: Tx, params: Rotate, most: frozenset[str], secret: Secret) -> Grant:
+    wanted = None if params.scopes is None else tuple(params.scopes)
+    made = devices.rotate(tx, params.device_id, params.role, wanted, secret)
+    _check(made.scopes, most)
+    return made
 
 
 def revoke(tx: Tx, ask: Ask) -> Doc:

@@ -13,7 +13,7 @@ from homarus.company import models
 from homarus.conversations import keys, sessions
 from homarus.conversations.routing import own_of
 from homarus.flows import answering
-from homarus.gateway.ws import channel_shapes, shapes
+from homarus.gateway.ws import channel_shapes, frames, shapes
 from homarus.gateway.ws.beats import Beats
 from homarus.gateway.ws.frames import Params
 from homarus.gateway.ws.hub import Hub
@@ -302,6 +302,8 @@ async def stability(desk: Desk, params: Stability) -> Doc:
 
 
 async def tail(desk: Desk, params: Tail) -> Doc:
+    if params.cursor is not None and params.cursor < 0:
+        raise frames.bad_params("logs.tail", "at /cursor: must be >= 0")
     limit = max(1, min(params.limit, MAX_LINES))
     most = max(1, min(params.max_bytes, MAX_LOG_BYTES))
     await desk.read(_nothing)

@@ -6,18 +6,19 @@ node.invoke.result  row, and whoever waits
 
 import asyncio
 import json
-import shlex
 from typing import Any, Final
 
 import msgspec
 
 from homarus.base.errors import HomarusError
+from homarus.base.node_commands import EXEC
 from homarus.control_plane.parse import too_deep
-from homarus.gateway.ws import frames, shapes
+from homarus.gateway.ws import frames, shapes, system_run
 from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.invokes import LEFT, Answer
 from homarus.gateway.ws.method import Ask, Desk, Nothing, work, write
 from homarus.gateway.ws.methods.later import Anything
+from homarus.gateway.ws.system_run import Run
 from homarus.kernel import devices, invokes, surfaces
 from homarus.kernel.devices import NODE
 from homarus.kernel.invokes import Begun, Invoke
@@ -25,6 +26,7 @@ from homarus.kernel.scopes import ADMIN, PAIRING, READ, WRITE
 from homarus.store.port import Rx, Tx
 
 Doc = dict[str, Any]
+Names = tuple[str, ...]
 
 WAIT_MS: Final = 30_000
 MAX_WAIT_MS: Final = 600_000
@@ -83,21 +85,25 @@ class NodeEvent(Params):
 
 async def listed(desk: Desk, params: Nothing) -> Doc:
     _ = params
-    rows: list[Doc] = await desk.read(_listed, desk.peer.company)
+    rows: list[Doc] = await desk.read(_listed, desk.peer.company, _denied(desk))
     return {"ts": desk.hub.now_ms(), "nodes": [_here(desk, row) for row in rows]}
 
 
-def _listed(rx: Rx, company: str) -> list[Doc]:
-    return [shapes.node(rx, row) for row in surfaces.listed(rx, company)]
+def _denied(desk: Desk) -> Names:
+    return desk.hub.settings().node_commands_deny
+
+
+def _listed(rx: Rx, company: str, denied: Names) -> list[Doc]:
+    return [shapes.node(rx, row, denied) for row in surfaces.listed(rx, company)]
 
 
 async def described(desk: Desk, params: OfNode) -> Doc:
-    row: Doc = await desk.read(_one, desk.peer.company, params.node_id)
+    row: Doc = await desk.read(_one, desk.peer.company, params.node_id, _denied(desk))
     return _here(desk, row) | {"ts": desk.hub.now_ms()}
 
 
-def _one(rx: Rx, company: str, device: str) -> Doc:
-    return shapes.node(rx, surfaces.need(rx, company, device))
+def _one(rx: Rx, company: str, device: str, denied: Names) -> Doc:
+    return shapes.node(rx, surfaces.need(rx, company, device), denied)
 
 
 def _here(desk: Desk, row: Doc) -> Doc:
@@ -114,35 +120,37 @@ def _here(desk: Desk, row: Doc) -> Doc:
 
 async def requests(desk: Desk, params: Nothing) -> Doc:
     _ = params
-    found: Doc = await desk.read(_requests, desk.peer.company)
+    found: Doc = await desk.read(_requests, desk.peer.company, _denied(desk))
     return found | {"paired": [_here(desk, row) for row in found["paired"]]}
 
 
-def _requests(rx: Rx, company: str) -> Doc:
+def _requests(rx: Rx, company: str, denied: Names) -> Doc:
     nodes = [row for row in surfaces.listed(rx, company) if row.approved is not None]
     return {
-        "pending": [shapes.node_request(rx, row) for row in surfaces.pending(rx, company)],
-        "paired": [shapes.node(rx, row) for row in nodes],
+        "pending": [shapes.node_request(rx, row, denied) for row in surfaces.pending(rx, company)],
+        "paired": [shapes.node(rx, row, denied) for row in nodes],
     }
 
 
 async def approve(desk: Desk, params: OfRequest) -> Doc:
     """Beyond the scope of pairing it needs that of what is approved (contract, 4)."""
     row = await desk.read(surfaces.need_request, desk.peer.company, params.request_id)
-    scope = ADMIN if surfaces.needs_admin(row.surface) else WRITE
+    denied = _denied(desk)
+    scope = ADMIN if surfaces.needs_admin(row.surface.without(denied)) else WRITE
     if not desk.peer.may(scope):
-        details = {"code": "MISSING_SCOPE", "missingScope": scope, "requiredScopes": [scope]}
-        raise Fault(frames.FORBIDDEN, f"missing scope: {scope}", details)
-    found: Doc = await desk.write(_approve, row.id, row.surface, target=f"node:{row.device}")
+        raise frames.missing_scope(scope)
+    found: Doc = await desk.write(
+        _approve, row.id, row.surface, denied, target=f"node:{row.device}"
+    )
     return found | {"node": _here(desk, found["node"])}
 
 
-def _approve(tx: Tx, id_: str, seen: surfaces.Surface) -> Doc:
+def _approve(tx: Tx, id_: str, seen: surfaces.Surface, denied: Names) -> Doc:
     """What was judged above is what is approved: a request does not change, it is replaced."""
-    row = surfaces.decide(tx, id_, approve=True)
+    row = surfaces.decide(tx, id_, approve=True, denied=denied)
     if row.surface != seen:
         raise AssertionError("a request has changed")
-    return {"requestId": row.id, "node": _one(tx, tx.company, row.device)}
+    return {"requestId": row.id, "node": _one(tx, tx.company, row.device, denied)}
 
 
 def reject(tx: Tx, ask: Ask) -> Doc:
@@ -177,12 +185,14 @@ def rename(tx: Tx, ask: Ask) -> Doc:
 async def invoke(desk: Desk, params: NewInvoke) -> Doc:
     timeout_ms = max(1, min(params.timeout_ms or WAIT_MS, MAX_WAIT_MS))
     hub, company = desk.hub, desk.peer.company
-    given = _run(params) if params.command == surfaces.EXEC else {}
+    run = system_run.run_of(params.params) if params.command == EXEC else None
+    asked = params.params if run is None else run.params
     new = invokes.New(
         device=params.node_id, command=params.command, key=params.idempotency_key,
         digest=invokes.digest_of(params.node_id, params.command, params.params),
         boot=hub.boot_id, timeout_ms=timeout_ms,
-        connected=hub.node(company, params.node_id) is not None, **given,
+        connected=hub.node(company, params.node_id) is not None, denied=_denied(desk),
+        **_bound(run),
     )  # fmt: skip
     try:
         begun: Begun = await desk.write(
@@ -192,46 +202,32 @@ async def invoke(desk: Desk, params: NewInvoke) -> Doc:
     except HomarusError as error:
         raise _fault(error) from None
     if begun.fresh:
-        answer = await asyncio.shield(_send(desk, begun.invoke, params, new, timeout_ms))
+        answer = await asyncio.shield(_send(desk, begun.invoke, params.idempotency_key, asked))
     else:
         answer = await _known(desk, begun.invoke)
     return _reply(begun.invoke, answer)
 
 
-def _run(params: NewInvoke) -> Doc:
-    """What `system.run` runs: a list of words, never a line for a shell. Raises Fault."""
-    asked = params.params if isinstance(params.params, dict) else {}
-    argv, cwd, env = asked.get("command"), asked.get("cwd"), asked.get("env")
-    words = isinstance(argv, list) and argv and all(isinstance(a, str) and a for a in argv[:1])
-    if not words or not all(isinstance(word, str) for word in argv or ()):
-        raise frames.bad_params("node.invoke", "at params/command: must be an array of strings")
-    if not isinstance(cwd, str | None) or not isinstance(env, dict | None):
-        raise frames.bad_params("node.invoke", "at params: cwd must be string, env object")
-    claims = bool(asked.get("approved")) or asked.get("approvalDecision") is not None
-    return {
-        "argv": tuple(argv or ()), "cwd": cwd, "env": env or {},
-        "what": shlex.join(argv or ()),
-        "approval": str(asked.get("runId") or "-") if claims else None,
-    }  # fmt: skip
+def _bound(run: Run | None) -> Doc:
+    """What approvals bind to."""
+    if run is None:
+        return {}
+    return {"argv": run.argv, "cwd": run.cwd, "env": run.env, "plan": run.plan, "what": run.what,
+            "approval": run.approval}  # fmt: skip
 
 
-def _send(
-    desk: Desk, row: Invoke, params: NewInvoke, new: invokes.New, timeout_ms: int
-) -> "asyncio.Future[Answer]":
+def _send(desk: Desk, row: Invoke, key: str, asked: Any) -> "asyncio.Future[Answer]":
     """To the connection of the node; who left since the row was written counts as gone."""
-    hub = desk.hub
+    hub, timeout_ms = desk.hub, row.until_ms - row.created_ms
     peer = hub.node(row.company, row.device)
     waiting = hub.invokes.open(row, "" if peer is None else peer.id, timeout_ms / 1000)
     if peer is None:
         hub.invokes.left("")
         return waiting
-    asked = params.params
-    if new.approval is not None:
-        asked = asked | {"approved": True, "approvalDecision": "allow-once"}
     payload = {
         "id": row.id, "nodeId": row.device, "command": row.command,
         "paramsJSON": None if asked is None else json.dumps(asked),
-        "timeoutMs": timeout_ms, "idempotencyKey": params.idempotency_key,
+        "timeoutMs": timeout_ms, "idempotencyKey": key,
     }  # fmt: skip
     hub.tell_node(peer, "node.invoke.request", shapes.without_none(payload))
     return waiting
@@ -395,7 +391,7 @@ METHODS: Final = (
           "nodeId, displayName", target="node:"),
     work("node.invoke", WRITE, NewInvoke, invoke, "Have a node do something, and wait for it",
          "ok, nodeId, command, payload, payloadJSON", capability=invokes.CAPABILITY,
-         target="node:"),
+         target="node:", waits=True),
     work("node.invoke.result", _ANY, Result, result, "What a node answers", "ok, ignored",
          capability="node.result", target="invoke:", role=NODE),
     work("node.event", _ANY, NodeEvent, event, "What a node tells by itself", "ok, handled",
