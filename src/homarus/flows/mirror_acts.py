@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, Invalid
-from homarus.flows import mirror_mapping, mirror_rows, mirror_secrets
+from homarus.flows import mirror_alerts, mirror_mapping, mirror_rows, mirror_secrets
 from homarus.flows.mirrors import (
     ACTIVE,
     CHANGED,
@@ -210,6 +210,7 @@ def remove(tx: Tx, ref: str, *, drop: str | None) -> Mirror:
         "update mirror set state='removed', reason=?, resync=null, updated_ms=? where id=?",
         ((drop or "")[:MAX_REASON] or None, tx.now_ms, row.id),
     )
+    mirror_alerts.over(tx, row)
     _changed(tx, row.id, row.name, "removed")
     return need(tx, tx.company, row.id)
 

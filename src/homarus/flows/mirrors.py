@@ -11,7 +11,7 @@ import msgspec
 from homarus.base.clock import iso_ms
 from homarus.base.errors import NotFound
 from homarus.base.ids import is_uuid
-from homarus.flows import mirror_alerts, mirror_rows
+from homarus.flows import mirror_rows
 from homarus.flows.mirror_entities import DELETE, ENTITIES, UPDATE
 from homarus.flows.mirror_rows import Goal
 from homarus.store.port import Row, Rx, Tx
@@ -182,9 +182,6 @@ def note(tx: Tx, mirror: str, *, calls: int, ok: bool, held: str | None) -> None
             None if held is None else (row.held_ms if row.held else tx.now_ms), row.id,
         ),
     )  # fmt: skip
-    since_ms = tx.now_ms if row.held_ms is None else row.held_ms
-    if held is not None and tx.now_ms - since_ms >= mirror_alerts.HELD_MS:
-        mirror_alerts.tell(tx, mirror, mirror_alerts.HELD, held)
     if (held is None) != (row.held is None):
         tx.emit("mirror_health", row.id, {"name": row.name, "held": held})
 

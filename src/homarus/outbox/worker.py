@@ -19,7 +19,7 @@ from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError, Internal
 from homarus.base.ids import new_id
 from homarus.base.waking import REST_S, Wake
-from homarus.flows import mirror_leases, mirror_rows, mirrors
+from homarus.flows import mirror_alerts, mirror_leases, mirror_rows, mirrors
 from homarus.flows.mirrors import Mirror as MirrorRow
 from homarus.outbox import looking, registry, rules
 from homarus.outbox.credentials import Credentials
@@ -49,6 +49,8 @@ DRAIN_S: Final = 10.0
 CHECK_S: Final = 30.0
 SWEEP_ROWS: Final = 200
 SWEEP_MS: Final = 3_600_000
+WATCH_MS: Final = 60_000
+"""Between two looks for what has gone on for too long."""
 OPEN_MS: Final = 60_000
 """After an adapter could not be opened."""
 
@@ -75,6 +77,7 @@ class Outbox:
         self._shut_ms: dict[str, int] = {}
         self._falls: dict[str, tuple[int, str]] = {}
         self._recover_ms = 0
+        self._watch_ms = 0
         self._draining = False
         self._any = True
         self._later: asyncio.TimerHandle | None = None
@@ -138,6 +141,7 @@ class Outbox:
     async def _start_passes(self, group: asyncio.TaskGroup) -> float:
         """A pass for each mirror with something due; how long until there is more, in seconds."""
         looks = await self.look()
+        await self._watch()
         now_ms = self._clock.now_ms()
         waits = [LOOK_S]
         for look in looks:
@@ -177,7 +181,24 @@ class Outbox:
         ]  # fmt: skip
         for look in looks:
             await self._turn(look)
+        await self._watch()
         return sum(len(look.due) for look in looks)
+
+    async def _watch(self) -> None:
+        """Now and then: who is to be told of a mirror, and what is over. Nothing is late, where the
+        worker was not at work itself, before it had as long again."""
+        now_ms = self._clock.now_ms()
+        if not self._any or now_ms < self._watch_ms:
+            return
+        missed = now_ms > self._watch_ms + WATCH_MS
+        self._watch_ms = now_ms + (mirror_alerts.WAIT_MS if missed else WATCH_MS)
+        if missed:
+            return
+        for row in await self._store.read(mirror_alerts.news, looking.MAX_AT_WORK):
+            try:
+                await self._store.write(_action(row, "mirror.settle"), mirror_alerts.see_to, row.id)
+            except HomarusError as error:
+                log.warning("mirror_not_told_of", mirror=row.name, code=error.code)
 
     async def look(self) -> list[Look]:
         """What there is to do, rows left out that a rule has just refused; of a mirror that is

@@ -10,6 +10,8 @@ the operator is told (`Done.notes`). Equal content writes nothing. See mirrors c
 """
 
 import asyncio
+import contextlib
+import errno
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -45,6 +47,13 @@ LOOK_MS: Final = 60_000
 PAGE_S: Final = 30.0
 """How old `Today.md` may be while changes go on."""
 DOWN_S: Final = 30.0
+EVERYWHERE: Final = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV", "ENXIO", "ESTALE", "EMFILE",
+                 "ENFILE", "ETIMEDOUT")
+    if hasattr(errno, name)
+)  # fmt: skip
+"""What the file system says that concerns the vault, and no note of its own."""
 
 MANIFEST: Final = Manifest(
     target_type="obsidian",
@@ -136,13 +145,22 @@ class Vault:
         except YoungError as young:
             return Later(f"{young} was edited just now", young.left_ms / 1000, alone=True)
         except BusyError as busy:
-            self._notes.recover()
+            with contextlib.suppress(OSError, TooBigError):
+                self._notes.recover()
             return Later(f"{busy} is being edited", ALONE_MS / 1000, alone=True)
         except TooBigError as big:
             return Refused("operator", f"{big}: make it shorter, or move the text elsewhere")
         except OSError as error:
-            return Later(f"{error.strerror}: {error.filename}", DOWN_S)
+            return self._refused(error)
         return Done(receipt, self._notes.told(change.entity_id))
+
+    def _refused(self, error: OSError) -> Later:
+        """By the file system: this note alone, or everything here."""
+        why = problem(self._config, self._home)
+        if why is not None:
+            return Later(f"{why[0]}. {why[1]}", DOWN_S)
+        alone = error.errno not in EVERYWHERE
+        return Later(f"{error.strerror}: {error.filename}", DOWN_S, alone=alone)
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -153,9 +171,9 @@ class Vault:
             self._notes.ready()
             path, found = self._notes.locate(change)
         except TooBigError as big:
-            return Later(str(big), DOWN_S)
+            return Later(str(big), DOWN_S, alone=True)
         except OSError as error:
-            return Later(f"{error.strerror}: {error.filename}", DOWN_S)
+            return self._refused(error)
         if path is None or found is None:
             return Absent()
         archived = self._notes.archived(path)
