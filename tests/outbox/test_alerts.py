@@ -8,7 +8,17 @@ import pytest
 
 from homarus.flows import mirror_acts, mirrors
 from homarus.flows.mirror_alerts import WAIT_MS
-from homarus.outbox.port import Absent, Change, Health, Later, Limit, Looked, Outcome, Unknown
+from homarus.outbox.port import (
+    Absent,
+    Change,
+    Health,
+    Later,
+    Limit,
+    Looked,
+    Outcome,
+    Refused,
+    Unknown,
+)
 from homarus.testing.mirrors import FakeMirror
 from homarus.testing.shop import OWNER
 from tests.support.engines import BOTH
@@ -171,6 +181,34 @@ async def test_a_target_that_is_down_is_told_and_over_when_it_is_well(tmp_path: 
         await m.until_empty()
         await passes(m, 12)
         assert [row[:2] for row in await told(m)] == [("mirror_held", "resolved")]
+
+
+async def test_a_credential_that_is_not_taken_holds_the_mirror_and_costs_nothing(
+    tmp_path: Path,
+) -> None:
+    """Also of a target that says that it is well."""
+    async with mirrored(tmp_path) as m:
+        await m.add()
+        await m.until_empty()
+        refused = Refused("auth", "the receiver answered 401")
+        answers = answering(m, push=refused)
+        for _ in range(5):
+            await m.shop.task()
+        await passes(m, 24 * 60)
+        assert {row[0] for row in await m.rows("status")} == {"pending"}
+        assert {row[0] for row in await m.rows("retry_count")} == {0}
+        row = await m.ground.read(mirrors.need, m.ground.company, "board")
+        assert row.held == refused.why and row.held_ms is not None
+        assert m.ground.clock.now_ms() - row.held_ms > 23 * 60 * MIN_MS
+        said = f"mirror board: {refused.why}"
+        assert await told(m) == [("mirror_held", "open", said)]
+        answers.clear()
+        await m.until_empty(step_ms=MIN_MS)
+        assert await m.differences() == []
+        row = await m.ground.read(mirrors.need, m.ground.company, "board")
+        assert row.held is None
+        await passes(m, 12)
+        assert await told(m) == [("mirror_held", "resolved", said)]
 
 
 async def test_what_is_told_of_a_mirror_that_is_removed_is_over(tmp_path: Path) -> None:

@@ -346,9 +346,9 @@ class Lane:
             case Later(after_s=after_s) if after_s is not None:
                 rest_ms = round(min(after_s, rules.MAX_WAIT_S) * 1000)
                 self.until_ms = max(self.until_ms, self._clock.now_ms() + rest_ms)
-            case Fell(why=why):
+            case Fell(why=why) | Refused(kind="auth", why=why):
                 self._in_trouble(why)
-            case Refused(kind=kind) if kind not in ("auth", "operator"):
+            case Refused(kind=kind) if kind != "operator":
                 return
             case _:
                 pass

@@ -66,7 +66,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The target said no. `kind`: auth, gone, schema, operator or bad; spends one retry."""
+    """The target said no. `kind`: auth (spends none), gone, schema, operator or bad (one retry)."""
 
     kind: str
     why: str
