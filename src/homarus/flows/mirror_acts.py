@@ -184,8 +184,7 @@ def remove(tx: Tx, ref: str, *, drop: str | None) -> Mirror:
     row = need(tx, tx.company, ref)
     if row.state == REMOVED:
         raise Conflict("mirror.state", f"{row.name} is removed", "See `homarus mirror list`.")
-    counts = waiting(tx, row.id)
-    flying = counts.get(mirror_rows.PROCESSING, 0)
+    counts, flying = waiting(tx, row.id), mirror_rows.in_flight(tx, row.id)
     left = counts.get(mirror_rows.PENDING, 0) + counts.get(mirror_rows.UNKNOWN, 0)
     if flying:
         raise Conflict(
