@@ -84,7 +84,7 @@ def shape(rx: Rx, row: Mirror) -> dict[str, Any]:
         "held": row.held,
         "heldSince": ts(row.held_ms),
         "delayMs": row.delay_ms,
-        "resyncing": row.resync is not None,
+        "resyncing": bool(row.resync),
         "rows": mirrors.waiting(rx, row.id),
         "lagMs": mirrors.lag_ms(rx, row.id),
         "lastOkAt": ts(row.last_ok_ms),
@@ -272,7 +272,8 @@ ROUTES: Final[tuple[Route | StreamRoute, ...]] = (
     ),
     write_route("POST", "/mirrors/{id}/resume", "mirror.change", resume, "Push again", **_ONE),
     write_route(
-        "POST", "/mirrors/{id}/resync", "mirror.change", resync, "Compare everything again",
+        "POST", "/mirrors/{id}/resync", "mirror.change", resync,
+        "Ask the target for everything, and mend what differs",
         status=202, **_ONE,
     ),
     write_route(

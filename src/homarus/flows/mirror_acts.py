@@ -11,7 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, Invalid
-from homarus.flows import mirror_alerts, mirror_mapping, mirror_rows, mirror_secrets
+from homarus.flows import (
+    mirror_alerts,
+    mirror_mapping,
+    mirror_resyncs,
+    mirror_rows,
+    mirror_secrets,
+)
 from homarus.flows.mirrors import (
     ACTIVE,
     CHANGED,
@@ -90,7 +96,9 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
             "Two mirrors on one target would undo each other: name another, or remove that one.",
         )  # fmt: skip
     secrets = mirror_secrets.named(tx, tx.company, checked.secrets)
-    mirror = _former(tx, checked.place) or tx.new_id()
+    former = _former(tx, checked.place)
+    mirror = former or tx.new_id()
+    parts = mirror_resyncs.whole(tuple(mapping), look=former is not None)
     tx.run("delete from mirror where id=?", (mirror,))
     tx.run(
         "insert into mirror(id, company, name, target_type, place, config, hosts, secrets, "
@@ -99,7 +107,7 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
         (
             mirror, tx.company, new.name, checked.target_type, checked.place, config,
             json.dumps(checked.hosts), json.dumps(secrets), new.mapping,
-            " ".join(sorted(mapping)), delay_ms, _from_the_start(mapping), tx.now_ms,
+            " ".join(sorted(mapping)), delay_ms, mirror_resyncs.text(parts), tx.now_ms,
             tx.actor.key, tx.now_ms,
         ),
     )  # fmt: skip
@@ -108,8 +116,8 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
 
 
 def _former(tx: Tx, place: str) -> str | None:
-    """A removed mirror on the same place is taken up again: what it knows to be there is not made
-    twice."""
+    """A removed mirror on the same place is taken up again: what it knows to be there is looked
+    for, and not made twice."""
     row = tx.one(
         "select id from mirror where company=? and place=? order by updated_ms desc limit 1",
         (tx.company, place),
@@ -165,14 +173,14 @@ def _in_state(tx: Tx, ref: str, state: str) -> Mirror:
 
 
 def resync(tx: Tx, ref: str) -> Mirror:
-    """Compare everything again, in chunks: equal content costs no call. Raises `mirror.unknown`,
-    `mirror.state`."""
+    """Ask the target for everything, in chunks: equal content costs no write. Raises
+    `mirror.unknown`, `mirror.state`."""
     row = need(tx, tx.company, ref)
     if row.state == REMOVED:
         raise Conflict("mirror.state", f"{row.name} is removed", "Add it again.")
     tx.run(
         "update mirror set resync=?, updated_ms=? where id=?",
-        (_from_the_start(row.entities), tx.now_ms, row.id),
+        (mirror_resyncs.text(mirror_resyncs.whole(row.entities, look=True)), tx.now_ms, row.id),
     )
     _changed(tx, row.id, row.name, "resync")
     return need(tx, tx.company, row.id)
@@ -222,10 +230,6 @@ def _drop_waiting(tx: Tx, mirror: str, reason: str) -> None:
     )
     for (row,) in rows:
         mirror_rows.drop(tx, row, reason)
-
-
-def _from_the_start(entities: Any) -> str:
-    return json.dumps({"entity": min(entities), "after": ""})
 
 
 def _changed(tx: Tx, mirror: str, name: str, what: str) -> None:

@@ -211,6 +211,14 @@ def in_flight(rx: Rx, mirror: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def distrust(tx: Tx, mirror: str, entity_type: str, entity_id: str) -> None:
+    """What is remembered of it at the target is looked up before it is relied upon."""
+    tx.run(
+        "update mirrored set doubt=1 where mirror=? and entity_type=? and entity_id=?",
+        (mirror, entity_type, entity_id),
+    )
+
+
 def drop(tx: Tx, row: str, reason: str) -> bool:
     """Give up a row that waits, is unknown or has failed; False: it does neither. What may have
     been written is looked up before its entity is sent again."""

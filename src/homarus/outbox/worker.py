@@ -19,7 +19,7 @@ from homarus.base.clock import Clock
 from homarus.base.errors import HomarusError, Internal
 from homarus.base.ids import new_id
 from homarus.base.waking import REST_S, Wake
-from homarus.flows import mirror_alerts, mirror_leases, mirror_rows, mirrors
+from homarus.flows import mirror_alerts, mirror_leases, mirror_resyncs, mirror_rows, mirrors
 from homarus.flows.mirrors import Mirror as MirrorRow
 from homarus.outbox import looking, registry, rules
 from homarus.outbox.credentials import Credentials
@@ -164,7 +164,7 @@ class Outbox:
         """Whether a pass has something to do."""
         if now_ms < self._shut_ms.get(look.row.id, 0):
             return False
-        if lane is None or look.row.resync is not None or now_ms >= lane.fetch_ms:
+        if lane is None or look.row.resync or now_ms >= lane.fetch_ms:
             return True
         return bool(look.due) and now_ms >= lane.until_ms
 
@@ -296,9 +296,9 @@ class Outbox:
 
     async def _pass(self, look: Look) -> bool:
         """The top of what is due, and a part of a resync; whether there is more at once."""
-        if look.row.resync is not None:
+        if look.row.resync:
             await self._store.write(
-                _action(look.row, "mirror.settle"), mirrors.resync_chunk, look.row.id
+                _action(look.row, "mirror.settle"), mirror_resyncs.chunk, look.row.id
             )
         lane = await self._lane(look.row)
         if lane is None:
@@ -310,7 +310,7 @@ class Outbox:
         if now_ms >= lane.fetch_ms:
             await lane.fetch()
             await self._forget_old(look.row, now_ms)
-        more = look.row.resync is not None or len(look.due) == AT_A_PASS
+        more = bool(look.row.resync) or len(look.due) == AT_A_PASS
         return more and not lane.resting
 
     async def _again(self, look: Look) -> Look | None:

@@ -271,8 +271,15 @@ class Notes:
                     return kept.path, found
                 if _id_of(found) is None:
                     stripped = kept.path, found  # its `hm_id` was taken out by hand
-        if kept is not None or change.receipt is not None:
+        at = self._at_its_paths(change)
+        if at is None and (kept is not None or change.receipt is not None):
             self.walk()
+            at = self._at_its_paths(change)
+        return at or stripped
+
+    def _at_its_paths(self, change: Change) -> tuple[str, bytes] | None:
+        """Where the last walk, or we since then, saw the note, if it is there still."""
+        id_ = change.entity_id
         paths = sorted(self._index.paths(id_), key=lambda path: (self.archived(path), path))
         for nth, path in enumerate(paths):
             if nth:
@@ -282,7 +289,7 @@ class Notes:
             found = self._disk.read(self._vault / path)
             if found is not None and _id_of(found) == id_:
                 return path, found
-        return stripped
+        return None
 
     def walk(self) -> None:
         self._index.walk()
