@@ -121,7 +121,7 @@ def look(call: Call[MirrorBody], home: Path) -> Checked | HomarusError:
     manifest = kind.manifest
     return Checked(
         body.target_type, place.key, place.hosts, place.secrets, manifest.entities,
-        round(manifest.delay_s * 1000),
+        round(manifest.delay_s * 1000), place.nests,
     )  # fmt: skip
 
 

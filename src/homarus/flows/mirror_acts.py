@@ -42,7 +42,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}\Z")
 
 class Checked(msgspec.Struct, frozen=True):
     """What an adapter said of a configuration, and its manifest of its target: `takes`, the
-    entities; `delay_ms`, its delay with no load."""
+    entities; `delay_ms`, its delay with no load; `nests`: places below another are the same."""
 
     target_type: str
     place: str
@@ -50,6 +50,7 @@ class Checked(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
     takes: frozenset[str]
     delay_ms: int
+    nests: bool = False
 
 
 class NewMirror(msgspec.Struct, frozen=True):
@@ -86,9 +87,7 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
         raise Conflict("mirror.many", f"{MAX_MIRRORS} mirrors are there", "Remove one first.")
     if any(other.name == new.name for other in others):
         raise Conflict("mirror.exists", f"a mirror is called {new.name}", "Give another name.")
-    taken = tx.one(
-        "select company, name from mirror where place=? and state<>'removed'", (checked.place,)
-    )
+    taken = _taken(tx, checked)
     if taken is not None:
         whose = f"the mirror {taken[1]}" if taken[0] == tx.company else "another company's mirror"
         raise Conflict(
@@ -113,6 +112,24 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
     )  # fmt: skip
     _changed(tx, mirror, new.name, "added")
     return need(tx, tx.company, mirror)
+
+
+def _taken(rx: Rx, checked: Checked) -> tuple[str, str] | None:
+    """Company and name of the mirror that writes there, or around it, or in it."""
+    for company, name, place in rx.all(
+        "select company, name, place from mirror where target_type=? and state<>'removed' "
+        "order by place",
+        (checked.target_type,),
+    ):
+        if place == checked.place or (checked.nests and _nested(place, checked.place)):
+            return company, name
+    return None
+
+
+def _nested(one: str, other: str) -> bool:
+    """Whether a path lies below the other."""
+    one, other = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    return one.startswith(other) or other.startswith(one)
 
 
 def _former(tx: Tx, place: str) -> str | None:
