@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from homarus.company import agents, projects
 from homarus.flows import mirror_acts, mirror_resyncs, mirrors
 from homarus.outbox.port import Absent, Change, Found, Looked
 from homarus.testing.mirrors import FakeMirror
@@ -135,3 +136,84 @@ async def test_a_resync_that_an_earlier_version_began_goes_on(tmp_path: Path) ->
 def _begun(tx: Any, mirror: str) -> None:
     tx.run("""update mirror set resync='{"entity": "task", "after": ""}' where id=?""", (mirror,))
     tx.emit("mirror_resync", mirror, {})
+
+
+# -- what tasks show of their agent and project ----------------------------------------------
+
+
+def _rename(tx: Any, agent: str) -> None:
+    agents.update(tx, agent, agents.AgentChange(name="lovelace"))
+
+
+def _aim(tx: Any, project: str) -> None:
+    projects.update(tx, project, {"goal": "another goal"})
+
+
+def _describe(tx: Any, project: str) -> None:
+    projects.update(tx, project, {"status": "completed"})
+
+
+async def bound(m: Mirrored, tasks: int) -> None:
+    """Of the agent ada, as much as she may have; the rest waits in the project."""
+    await m.shop.agent("ada", role="coder")
+    for _ in range(tasks):
+        await m.shop.task()
+    await m.shop.claim("ada")
+    await m.add()
+    await m.until_empty()
+
+
+@BOTH
+async def test_tasks_follow_a_rename_of_their_agent(tmp_path: Path, opener: Any) -> None:
+    async with mirrored(tmp_path, opener=opener) as m:
+        await bound(m, 3)
+        before = writes(m)
+        await m.shop.do("agent.update", OWNER, _rename, m.shop.agents["ada"])
+        await m.until_empty()
+        assert await m.differences() == []
+        assert (writes(m) - before, m.target.lookups) == (1, 0)
+        shown = [record.fields["agent"] for record in m.target.records.values()]
+        assert sorted(shown, key=str) == [None, None, "lovelace"]
+
+
+@BOTH
+async def test_tasks_follow_the_goal_of_their_project_in_chunks(
+    tmp_path: Path, opener: Any
+) -> None:
+    number = mirror_resyncs.RESYNC_ROWS + 5
+    async with mirrored(tmp_path, opener=opener) as m:
+        await bound(m, number)
+        before = writes(m)
+        await m.shop.do("project.update", OWNER, _aim, m.shop.project_id)
+        assert await m.waits() == 1
+        rows = len(await m.rows("id"))
+        await m.shop.do("project.update", OWNER, _aim, m.shop.project_id)
+        assert (await m.waits(), len(await m.rows("id"))) == (1, rows)
+        await m.until_empty()
+        assert await m.differences() == []
+        assert (writes(m) - before, m.target.lookups) == (number, 0)
+        await m.shop.do("project.update", OWNER, _describe, m.shop.project_id)
+        assert await m.waits() == 0
+
+
+async def test_a_rename_waits_behind_the_resync_that_runs(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        await bound(m, 2 * mirror_resyncs.RESYNC_ROWS)
+        loses_all(m)
+        await m.shop.do("mirror.change", OWNER, mirror_acts.resync, "board")
+        row = await m.ground.read(mirrors.need, m.ground.company, "board")
+        await m.ground.write("mirror.settle", mirror_resyncs.chunk, row.id)
+        await m.shop.do("agent.update", OWNER, _rename, m.shop.agents["ada"])
+        await m.until_empty()
+        assert (await m.differences(), m.target.lookups) == ([], 2 * mirror_resyncs.RESYNC_ROWS)
+
+
+async def test_of_many_parts_everything_is_made(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        row = await m.add()
+        await m.until_empty()
+        for n in range(mirror_resyncs.MAX_PARTS + 1):
+            compare = mirror_resyncs.compare
+            await m.ground.write("mirror.settle", compare, row.id, "agent", f"{n}")
+        found = await m.ground.read(mirrors.need, m.ground.company, "board")
+        assert found.resync == (mirrors.Part("task"),)
