@@ -96,6 +96,8 @@ async def test_a_change_that_never_gets_through_is_told_once(
         assert await told(m) == []
         await passes(m, 20)
         said = f"mirror board: a change waits for more than 15 minutes: {why}"
+        await m.shop.do("mirror.change", OWNER, mirror_acts.resync, "board")
+        await passes(m, 5)
         assert await told(m) == [("mirror_late", "open", said)]
         answers.clear()
         m.ground.clock.advance(24 * 60 * MIN_MS)

@@ -196,8 +196,8 @@ def resync(tx: Tx, ref: str) -> Mirror:
     if row.state == REMOVED:
         raise Conflict("mirror.state", f"{row.name} is removed", "Add it again.")
     tx.run(
-        "update mirror set resync=?, updated_ms=? where id=?",
-        (mirror_resyncs.text(mirror_resyncs.whole(row.entities, look=True)), tx.now_ms, row.id),
+        "update mirror set resync=? where id=?",
+        (mirror_resyncs.text(mirror_resyncs.whole(row.entities, look=True)), row.id),
     )
     _changed(tx, row.id, row.name, "resync")
     return need(tx, tx.company, row.id)
