@@ -15,7 +15,7 @@ from bench.office import Office
 from bench.scratch import copied, scratch
 from bench.working import as_the_daemon_switches, lifecycles
 from homarus.base.clock import SystemClock
-from homarus.flows import editing, mirror_acts, mirrors
+from homarus.flows import editing, mirror_acts, mirror_resyncs
 from homarus.outbox.credentials import Credentials
 from homarus.outbox.worker import Outbox
 from homarus.store.port import Rx, Tx
@@ -108,7 +108,7 @@ async def drain(seed: Office) -> float:
     try:
         mirror = await store.write(office.system(seed.company), add)
         settling = office.system(seed.company, "mirror.settle")
-        while await store.write(settling, mirrors.resync_chunk, mirror):
+        while await store.write(settling, mirror_resyncs.chunk, mirror):
             continue
         rows = await store.read(left)
         began = time.perf_counter()

@@ -125,3 +125,29 @@ async def test_no_other_worker_pushes(board: Board) -> None:
 
 def _enforce(tx: Tx) -> None:
     settings.put(tx, "level", "enforce")
+
+
+@pytest.mark.parametrize("place", ["/mirrors", "/mirrors/paged"])
+async def test_only_who_manages_mirrors_sees_an_address_whole(board: Board, place: str) -> None:
+    daemon = board.daemon
+    url = "https://hooks.example.com:8443/T0P/path?key=K"
+    body = {"name": "paged", "targetType": "webhook",
+            "config": {"url": url, "secret": "secret://hook", "perMinute": 60}}  # fmt: skip
+    reply = await board.ask(daemon.owner, "POST", "/mirrors", body)
+    assert reply.status_code == 201, reply.text
+    agent = await daemon.agent("ada", role="coder")
+    _, hers = await daemon.token(kind="agent", agentId=agent, scope="mcp_danger")
+    _, viewer = await daemon.token(kind="operator", role="viewer")
+    _, operator = await daemon.token(kind="operator", role="operator")
+    for who, shown in (
+        (daemon.owner, url), (daemon.client(operator), url),
+        (daemon.client(viewer), "https://hooks.example.com"),
+        (daemon.client(hers), "https://hooks.example.com"),
+        (daemon.company, "https://hooks.example.com"),
+    ):  # fmt: skip
+        reply = await board.ask(who, "GET", place)
+        assert reply.status_code == 200, reply.text
+        found = reply.json()
+        mirror = found["mirror"] if "mirror" in found else found["mirrors"][-1]
+        assert mirror["config"] == {"url": shown, "secret": "secret://hook", "perMinute": 60}
+        assert (shown == url) == ("T0P" in reply.text)

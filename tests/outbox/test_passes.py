@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from homarus.flows import mirror_acts, mirror_rows
+from homarus.flows.mirror_resyncs import RESYNC_PRIORITY
 from homarus.flows.mirror_rows import Goal
-from homarus.flows.mirrors import RESYNC_PRIORITY
 from homarus.flows.outbox_desk import RETRY_PRIORITY
 from homarus.outbox.lane import LEASE_MS, RULED_MS
+from homarus.outbox.looking import AT_A_PASS
 from homarus.outbox.port import Change, Outcome, Refused
-from homarus.outbox.worker import AT_A_PASS
 from homarus.store.port import Rx, Tx
 from homarus.testing.mirrors import FakeMirror
 from homarus.testing.shop import OWNER

@@ -112,3 +112,17 @@ async def test_two_hundred_tasks(tmp_path: Path) -> None:
         await post(daemon, f"/mirrors/{mirror['id']}/resync")
         await settled(daemon)
         assert {path: path.stat().st_mtime_ns for path in vault.rglob("*.md")} == times
+
+        # a note that was deleted stays away until its next change, or until a resync is asked for
+        first.unlink()
+        await settled(daemon)
+        assert not first.exists()
+        await post(daemon, f"/mirrors/{mirror['id']}/resync")
+        await settled(daemon)
+        again = {path: path.stat().st_mtime_ns for path in vault.rglob("*.md")}
+        assert again.keys() == times.keys()
+        page = vault / "Homarus" / "Today.md"
+        changed = {path for path in times if again[path] != times[path]} - {page}
+        assert changed == {first}
+        told = (await daemon.owner.get("/api/v1/mirrors/conflicts")).json()["conflicts"]
+        assert sum("was deleted; it is there again" in row["what"] for row in told) == 1

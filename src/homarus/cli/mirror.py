@@ -162,7 +162,7 @@ def _act(ctx: Context, name: str, act: str, said: str, body: dict[str, Any] | No
 @click.argument("name")
 @pass_context
 def resync(ctx: Context, name: str) -> None:
-    """Compare everything again; what is equal costs no call."""
+    """Ask the target for everything, and mend it; what is equal costs no write."""
     _act(ctx, name, "resync", f"{name} is compared, in chunks: homarus mirror status {name}")
 
 

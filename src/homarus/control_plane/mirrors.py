@@ -7,6 +7,7 @@ the request.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,11 +26,13 @@ from homarus.control_plane.route import (
     write_route,
 )
 from homarus.control_plane.shapes_work import ts
+from homarus.egress.secrets import HANDLE
 from homarus.flows import mirror_acts, mirror_conflicts, mirror_mapping, mirrors
 from homarus.flows.mirror_acts import Checked, NewMirror
 from homarus.flows.mirror_conflicts import Row as ConflictRow
 from homarus.flows.mirror_entities import ENTITIES
 from homarus.flows.mirrors import Mirror
+from homarus.kernel.capabilities import BUILTIN, role_reaches
 from homarus.outbox import registry
 from homarus.store.port import Event, Reply, Rx, Tx
 
@@ -70,13 +73,14 @@ class ResolveBody(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def shape(rx: Rx, row: Mirror) -> dict[str, Any]:
-    """`lagMs`: how long the oldest change waits that the target does not have."""
+def shape(rx: Rx, row: Mirror, *, whole: bool = True) -> dict[str, Any]:
+    """`lagMs`: how long the oldest change waits that the target does not have. `whole`: for who may
+    manage mirrors; others see of an address its scheme and host."""
     return {
         "id": row.id,
         "name": row.name,
         "targetType": row.target_type,
-        "config": row.config,
+        "config": row.config if whole else {k: _bare(v) for k, v in row.config.items()},
         "mapping": row.mapping,
         "entities": list(row.entities),
         "state": row.state,
@@ -84,7 +88,7 @@ def shape(rx: Rx, row: Mirror) -> dict[str, Any]:
         "held": row.held,
         "heldSince": ts(row.held_ms),
         "delayMs": row.delay_ms,
-        "resyncing": row.resync is not None,
+        "resyncing": bool(row.resync),
         "rows": mirrors.waiting(rx, row.id),
         "lagMs": mirrors.lag_ms(rx, row.id),
         "lastOkAt": ts(row.last_ok_ms),
@@ -92,6 +96,20 @@ def shape(rx: Rx, row: Mirror) -> dict[str, Any]:
         "createdAt": iso_ms(row.created_ms),
         "createdBy": row.created_by,
     }
+
+
+def _bare(value: Any) -> Any:
+    """Of an address, what is no secret: its path and query may be what the target knows us by."""
+    if not isinstance(value, str) or "://" not in value or HANDLE.fullmatch(value):
+        return value
+    parts = urlsplit(value)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}"
+
+
+def _manages(call: Call[None]) -> bool:
+    who = call.token
+    return who.kind == "operator" and role_reaches(who.role, BUILTIN["mirror.add"].operator)
 
 
 def conflict_shape(row: ConflictRow) -> dict[str, Any]:
@@ -121,7 +139,7 @@ def look(call: Call[MirrorBody], home: Path) -> Checked | HomarusError:
     manifest = kind.manifest
     return Checked(
         body.target_type, place.key, place.hosts, place.secrets, manifest.entities,
-        round(manifest.delay_s * 1000),
+        round(manifest.delay_s * 1000), place.nests,
     )  # fmt: skip
 
 
@@ -166,7 +184,8 @@ def check(tx: Tx, call: Call[MirrorBody]) -> Reply:
 
 def listed(rx: Rx, call: Call[None]) -> Reply:
     rows = mirrors.listed(rx, call.company)[: call.limit()]
-    return json_reply({"mirrors": [shape(rx, row) for row in rows]})
+    whole = _manages(call)
+    return json_reply({"mirrors": [shape(rx, row, whole=whole) for row in rows]})
 
 
 async def metrics(stream: Stream, call: Call[None]) -> Reply:
@@ -189,7 +208,8 @@ def _metrics(rx: Rx, company: str) -> Reply:
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
-    return json_reply({"mirror": shape(rx, mirrors.need(rx, call.company, call.path["id"]))})
+    row = mirrors.need(rx, call.company, call.path["id"])
+    return json_reply({"mirror": shape(rx, row, whole=_manages(call))})
 
 
 def pause(tx: Tx, call: Call[ReasonBody | None]) -> Reply:
@@ -272,7 +292,8 @@ ROUTES: Final[tuple[Route | StreamRoute, ...]] = (
     ),
     write_route("POST", "/mirrors/{id}/resume", "mirror.change", resume, "Push again", **_ONE),
     write_route(
-        "POST", "/mirrors/{id}/resync", "mirror.change", resync, "Compare everything again",
+        "POST", "/mirrors/{id}/resync", "mirror.change", resync,
+        "Ask the target for everything, and mend what differs",
         status=202, **_ONE,
     ),
     write_route(

@@ -11,7 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, Invalid
-from homarus.flows import mirror_mapping, mirror_rows, mirror_secrets
+from homarus.flows import (
+    mirror_alerts,
+    mirror_mapping,
+    mirror_resyncs,
+    mirror_rows,
+    mirror_secrets,
+)
 from homarus.flows.mirrors import (
     ACTIVE,
     CHANGED,
@@ -36,7 +42,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}\Z")
 
 class Checked(msgspec.Struct, frozen=True):
     """What an adapter said of a configuration, and its manifest of its target: `takes`, the
-    entities; `delay_ms`, its delay with no load."""
+    entities; `delay_ms`, its delay with no load; `nests`: places below another are the same."""
 
     target_type: str
     place: str
@@ -44,6 +50,7 @@ class Checked(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
     takes: frozenset[str]
     delay_ms: int
+    nests: bool = False
 
 
 class NewMirror(msgspec.Struct, frozen=True):
@@ -80,9 +87,7 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
         raise Conflict("mirror.many", f"{MAX_MIRRORS} mirrors are there", "Remove one first.")
     if any(other.name == new.name for other in others):
         raise Conflict("mirror.exists", f"a mirror is called {new.name}", "Give another name.")
-    taken = tx.one(
-        "select company, name from mirror where place=? and state<>'removed'", (checked.place,)
-    )
+    taken = _taken(tx, checked)
     if taken is not None:
         whose = f"the mirror {taken[1]}" if taken[0] == tx.company else "another company's mirror"
         raise Conflict(
@@ -90,7 +95,9 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
             "Two mirrors on one target would undo each other: name another, or remove that one.",
         )  # fmt: skip
     secrets = mirror_secrets.named(tx, tx.company, checked.secrets)
-    mirror = _former(tx, checked.place) or tx.new_id()
+    former = _former(tx, checked.place)
+    mirror = former or tx.new_id()
+    parts = mirror_resyncs.whole(tuple(mapping), look=former is not None)
     tx.run("delete from mirror where id=?", (mirror,))
     tx.run(
         "insert into mirror(id, company, name, target_type, place, config, hosts, secrets, "
@@ -99,7 +106,7 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
         (
             mirror, tx.company, new.name, checked.target_type, checked.place, config,
             json.dumps(checked.hosts), json.dumps(secrets), new.mapping,
-            " ".join(sorted(mapping)), delay_ms, _from_the_start(mapping), tx.now_ms,
+            " ".join(sorted(mapping)), delay_ms, mirror_resyncs.text(parts), tx.now_ms,
             tx.actor.key, tx.now_ms,
         ),
     )  # fmt: skip
@@ -107,9 +114,27 @@ def add(tx: Tx, new: NewMirror) -> Mirror:
     return need(tx, tx.company, mirror)
 
 
+def _taken(rx: Rx, checked: Checked) -> tuple[str, str] | None:
+    """Company and name of the mirror that writes there, or around it, or in it."""
+    for company, name, place in rx.all(
+        "select company, name, place from mirror where target_type=? and state<>'removed' "
+        "order by place",
+        (checked.target_type,),
+    ):
+        if place == checked.place or (checked.nests and _nested(place, checked.place)):
+            return company, name
+    return None
+
+
+def _nested(one: str, other: str) -> bool:
+    """Whether a path lies below the other."""
+    one, other = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    return one.startswith(other) or other.startswith(one)
+
+
 def _former(tx: Tx, place: str) -> str | None:
-    """A removed mirror on the same place is taken up again: what it knows to be there is not made
-    twice."""
+    """A removed mirror on the same place is taken up again: what it knows to be there is looked
+    for, and not made twice."""
     row = tx.one(
         "select id from mirror where company=? and place=? order by updated_ms desc limit 1",
         (tx.company, place),
@@ -165,14 +190,14 @@ def _in_state(tx: Tx, ref: str, state: str) -> Mirror:
 
 
 def resync(tx: Tx, ref: str) -> Mirror:
-    """Compare everything again, in chunks: equal content costs no call. Raises `mirror.unknown`,
-    `mirror.state`."""
+    """Ask the target for everything, in chunks: equal content costs no write. Raises
+    `mirror.unknown`, `mirror.state`."""
     row = need(tx, tx.company, ref)
     if row.state == REMOVED:
         raise Conflict("mirror.state", f"{row.name} is removed", "Add it again.")
     tx.run(
-        "update mirror set resync=?, updated_ms=? where id=?",
-        (_from_the_start(row.entities), tx.now_ms, row.id),
+        "update mirror set resync=? where id=?",
+        (mirror_resyncs.text(mirror_resyncs.whole(row.entities, look=True)), row.id),
     )
     _changed(tx, row.id, row.name, "resync")
     return need(tx, tx.company, row.id)
@@ -184,8 +209,7 @@ def remove(tx: Tx, ref: str, *, drop: str | None) -> Mirror:
     row = need(tx, tx.company, ref)
     if row.state == REMOVED:
         raise Conflict("mirror.state", f"{row.name} is removed", "See `homarus mirror list`.")
-    counts = waiting(tx, row.id)
-    flying = counts.get(mirror_rows.PROCESSING, 0)
+    counts, flying = waiting(tx, row.id), mirror_rows.in_flight(tx, row.id)
     left = counts.get(mirror_rows.PENDING, 0) + counts.get(mirror_rows.UNKNOWN, 0)
     if flying:
         raise Conflict(
@@ -210,6 +234,7 @@ def remove(tx: Tx, ref: str, *, drop: str | None) -> Mirror:
         "update mirror set state='removed', reason=?, resync=null, updated_ms=? where id=?",
         ((drop or "")[:MAX_REASON] or None, tx.now_ms, row.id),
     )
+    mirror_alerts.over(tx, row)
     _changed(tx, row.id, row.name, "removed")
     return need(tx, tx.company, row.id)
 
@@ -222,10 +247,6 @@ def _drop_waiting(tx: Tx, mirror: str, reason: str) -> None:
     )
     for (row,) in rows:
         mirror_rows.drop(tx, row, reason)
-
-
-def _from_the_start(entities: Any) -> str:
-    return json.dumps({"entity": min(entities), "after": ""})
 
 
 def _changed(tx: Tx, mirror: str, name: str, what: str) -> None:

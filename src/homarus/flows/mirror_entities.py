@@ -101,6 +101,21 @@ def _tasks(rx: Rx, company: str, after: str, limit: int) -> list[str]:
     return [row[0] for row in rows]
 
 
+def tasks_of(rx: Rx, company: str, kind: str, subject: str, after: str, limit: int) -> list[str]:
+    """Ids of the tasks of an `agent` or `project`, in order."""
+    column = {"agent": "agent", "project": "project"}[kind]
+    rows = rx.all(
+        f"select id from task where company=? and {column}=? and state<>'archived' "  # noqa: S608
+        "and project<>'' and seq>coalesce((select seq from task where id=?), 0) "
+        "order by seq limit ?",
+        (company, subject, after, limit),
+    )
+    return [row[0] for row in rows]
+
+
+SHOWN: Final = {"agent_updated": ("agent", "name"), "project_updated": ("project", "goal")}
+"""Kind of an event -> what its subject is, and the field of it that the subject's tasks show."""
+
 _TASK_UPDATES: Final = (
     "task_claimed", "task_in_progress", "task_review", "task_done", "task_failed", "task_inbox",
     "task_updated", "task_accepted", "task_audited", "task_assigned", "task_reassigned",

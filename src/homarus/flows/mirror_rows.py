@@ -26,6 +26,7 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 DROPPED: Final = "dropped"
 MAX_ERROR: Final = 500
+FLYING: Final = 1_000
 KEPT_MS: Final = 7 * 24 * 3_600_000
 """How long a completed or dropped row is kept."""
 
@@ -197,6 +198,24 @@ def doubt(tx: Tx, mirror: str, entity_type: str, entity_id: str, number: str) ->
         "insert into mirrored(mirror, entity_type, entity_id, number, doubt) values(?,?,?,?,1) "
         "on conflict(mirror, entity_type, entity_id) do update set doubt=1, payload_hash=null",
         (mirror, entity_type, entity_id, number),
+    )
+
+
+def in_flight(rx: Rx, mirror: str) -> int:
+    """How many of a mirror's rows a worker has leased, to send or to look up; at most FLYING."""
+    row = rx.one(
+        "select count(*) from (select 1 from outbox_v2 where mirror_id=? "
+        "and status in ('processing', 'unknown') and lease_until is not null limit ?) x",
+        (mirror, FLYING),
+    )
+    return 0 if row is None else int(row[0])
+
+
+def distrust(tx: Tx, mirror: str, entity_type: str, entity_id: str) -> None:
+    """What is remembered of it at the target is looked up before it is relied upon."""
+    tx.run(
+        "update mirrored set doubt=1 where mirror=? and entity_type=? and entity_id=?",
+        (mirror, entity_type, entity_id),
     )
 
 

@@ -8,8 +8,8 @@ the target is given is read when the row is leased (`mirror_rows.take`).
 from collections.abc import Sequence
 from typing import Any, Final
 
-from homarus.flows import mirror_rows
-from homarus.flows.mirror_entities import BY_EVENT
+from homarus.flows import mirror_resyncs, mirror_rows
+from homarus.flows.mirror_entities import BY_EVENT, SHOWN
 from homarus.flows.mirror_rows import Goal
 from homarus.flows.mirrors import ACTIVE, CHANGED, PAUSED
 from homarus.store.port import Head, Tx
@@ -63,13 +63,27 @@ def _read(tx: Tx) -> tuple[Goal, ...]:
 
 def _enqueue(tx: Tx, goals: tuple[Goal, ...], emitted: Emitted) -> None:
     acts: dict[tuple[str, str], str] = {}
-    for kind, subject, _ in emitted:
+    for kind, subject, data in emitted:
         known = BY_EVENT.get(kind)
         if known is not None:
             entity, act = known
             before = acts.get((entity, subject))
             acts[entity, subject] = act if before is None else mirror_rows.folded(before, act)
+        if kind in SHOWN:
+            _show_again(tx, goals, kind, subject, data or {})
     for (entity, subject), act in acts.items():
         for goal in goals:
             if entity in goal.entities:
                 mirror_rows.enqueue(tx, goal, entity, subject, act)
+
+
+def _show_again(
+    tx: Tx, goals: tuple[Goal, ...], kind: str, subject: str, data: dict[str, Any]
+) -> None:
+    """What tasks show of their agent or project has changed: the worker compares them, in chunks,
+    however many there are."""
+    what, field = SHOWN[kind]
+    if field in data.get("fields", ()):
+        for goal in goals:
+            if "task" in goal.entities:
+                mirror_resyncs.compare(tx, goal.mirror, what, subject)

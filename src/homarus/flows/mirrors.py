@@ -11,8 +11,6 @@ import msgspec
 from homarus.base.clock import iso_ms
 from homarus.base.errors import NotFound
 from homarus.base.ids import is_uuid
-from homarus.flows import mirror_alerts, mirror_rows
-from homarus.flows.mirror_entities import DELETE, ENTITIES, UPDATE
 from homarus.flows.mirror_rows import Goal
 from homarus.store.port import Row, Rx, Tx
 
@@ -25,10 +23,6 @@ CHANGED: Final = "mirror_changed"
 MAX_MIRRORS: Final = 50
 """Of one company."""
 MAX_COUNT: Final = 10_000
-RESYNC_ROWS: Final = 100
-RESYNC_PRIORITY: Final = -10
-_LEFT: Final = "left"
-"""The last part of a resync: what the target holds and the store no longer shows."""
 _COLUMNS: Final = (
     "id, company, name, target_type, place, config, hosts, secrets, mapping, entities, state, "
     "reason, held, held_ms, delay_ms, cursor, resync, month, calls, incident, created_ms, "
@@ -36,9 +30,23 @@ _COLUMNS: Final = (
 )
 
 
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of a resync: entities of a kind, and then of the next, from the one behind `after` on.
+    `look`: the target is asked for each; `of`: tasks of an `agent` or `project`, by its id."""
+
+    entity: str
+    after: str = ""
+    look: bool = False
+    of: tuple[str, str] | None = None
+
+
+_PARTS: Final = msgspec.json.Decoder(tuple[Part, ...] | Part)
+"""One part alone: as a version before kept it."""
+
+
 class Mirror(msgspec.Struct, frozen=True):
     """A row. `secrets`: names of handles with the resources that they mean; `held`: why nothing is
-    pushed at present; times in Unix ms."""
+    pushed at present; `resync`: what of one is still to be done; times in Unix ms."""
 
     id: str
     company: str
@@ -56,7 +64,7 @@ class Mirror(msgspec.Struct, frozen=True):
     held_ms: int | None
     delay_ms: int
     cursor: str | None
-    resync: dict[str, str] | None
+    resync: tuple[Part, ...]
     month: str | None
     calls: int
     incident: str | None
@@ -85,7 +93,8 @@ def _mirror(row: Row) -> Mirror:
     values[5] = json.loads(values[5])
     values[6], values[7] = tuple(json.loads(values[6])), json.loads(values[7])
     values[9] = tuple(values[9].split())
-    values[16] = None if values[16] is None else json.loads(values[16])
+    parts = () if values[16] is None else _PARTS.decode(values[16])
+    values[16] = (parts,) if isinstance(parts, Part) else parts
     return Mirror(*values)
 
 
@@ -132,44 +141,6 @@ def at_work(rx: Rx, limit: int) -> list[Mirror]:
 # -- the worker's units --------------------------------------------------------------------
 
 
-def resync_chunk(tx: Tx, mirror: str) -> bool:
-    """Enqueue the next RESYNC_ROWS entities; False: it has come to its end."""
-    row = need(tx, tx.company, mirror)
-    if row.resync is None or row.state != ACTIVE:
-        return False
-    goal = Goal(row.id, row.target_type, 0, frozenset(row.entities))
-    entity, after = row.resync["entity"], row.resync["after"]
-    at: dict[str, str] | None
-    if entity == _LEFT:
-        ids = _left_behind(tx, row, goal, after)
-    else:
-        ids = ENTITIES[entity].listed(tx, tx.company, after, RESYNC_ROWS)
-        for id_ in ids:
-            mirror_rows.enqueue(tx, goal, entity, id_, UPDATE, RESYNC_PRIORITY)
-    at = {"entity": entity, "after": ids[-1] if ids else ""}
-    if len(ids) < RESYNC_ROWS:
-        more = [name for name in row.entities if entity != _LEFT and name > entity]
-        at = None if entity == _LEFT else {"entity": min(more, default=_LEFT), "after": ""}
-    tx.run(
-        "update mirror set resync=? where id=?", (None if at is None else json.dumps(at), row.id)
-    )
-    tx.emit("mirror_resync", row.id, {"name": row.name, "rows": len(ids), "done": at is None})
-    return at is not None
-
-
-def _left_behind(tx: Tx, row: Mirror, goal: Goal, after: str) -> list[str]:
-    """What the target holds and the store no longer shows; the ids that were looked at."""
-    rows = tx.all(
-        "select entity_id, entity_type from mirrored where mirror=? and entity_id>? "
-        "order by entity_id limit ?",
-        (row.id, after, RESYNC_ROWS),
-    )
-    for id_, entity in rows:
-        if entity not in row.entities or ENTITIES[entity].load(tx, tx.company, id_) is None:
-            mirror_rows.enqueue(tx, goal, entity, id_, DELETE, RESYNC_PRIORITY)
-    return [id_ for id_, _ in rows]
-
-
 def note(tx: Tx, mirror: str, *, calls: int, ok: bool, held: str | None) -> None:
     """What a pass came to: how many calls it made, whether one was taken, why it is held."""
     row = need(tx, tx.company, mirror)
@@ -182,9 +153,6 @@ def note(tx: Tx, mirror: str, *, calls: int, ok: bool, held: str | None) -> None
             None if held is None else (row.held_ms if row.held else tx.now_ms), row.id,
         ),
     )  # fmt: skip
-    since_ms = tx.now_ms if row.held_ms is None else row.held_ms
-    if held is not None and tx.now_ms - since_ms >= mirror_alerts.HELD_MS:
-        mirror_alerts.tell(tx, mirror, mirror_alerts.HELD, held)
     if (held is None) != (row.held is None):
         tx.emit("mirror_health", row.id, {"name": row.name, "held": held})
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import Conflict, Invalid, NotFound
-from homarus.flows import mirror_rows
+from homarus.flows import mirror_rows, mirrors
 from homarus.flows.mirror_rows import DROPPED, FAILED, PENDING, UNKNOWN
 from homarus.store.port import Row, Rx, Tx
 
@@ -91,8 +91,14 @@ def need(rx: Rx, company: str, row: str) -> OutboxRow:
 
 def retry(tx: Tx, ref: str) -> OutboxRow:
     """Try it now: one that failed begins anew, one that waits is due; where a newer change of its
-    entity waits, that one goes in its place. Raises `outbox.unknown|state`."""
+    entity waits, that one goes in its place. Raises `outbox.unknown|state`, `mirror.state`."""
     row = need(tx, tx.company, ref)
+    mirror = mirrors.find(tx, tx.company, row.mirror)
+    if mirror is None or mirror.state == mirrors.REMOVED:
+        raise Conflict(
+            "mirror.state", f"its mirror {row.mirror_name or row.mirror} is removed",
+            "Add the mirror again (`homarus mirror add`): it compares everything by itself.",
+        )  # fmt: skip
     if row.status not in (FAILED, DROPPED, PENDING, UNKNOWN):
         raise Conflict("outbox.state", f"it is {row.status}", "Only what failed or waits is tried.")
     if row.status in (FAILED, DROPPED):

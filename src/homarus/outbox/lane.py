@@ -29,10 +29,10 @@ from homarus.flows.mirror_rows import Due
 from homarus.flows.mirrors import Mirror as MirrorRow
 from homarus.outbox import rules
 from homarus.outbox.budget import Budget
+from homarus.outbox.changes import as_change, not_there, there
 from homarus.outbox.port import (
     Absent,
     Act,
-    Change,
     Done,
     Fetched,
     Found,
@@ -74,10 +74,15 @@ RULED_MS: Final = 5_000
 """After a lease that a rule forbade, such as STOP, or that failed."""
 
 
+class Fell(Unknown, frozen=True):
+    """The adapter itself failed, or answered what the port does not know."""
+
+
 class Lane:
     """Of one mirror while the daemon runs. `until_ms`: nothing is tried before; `suspect`: its
-    health is asked before the next send; `skip`: rows that a rule (STOP, R3) refuses, or
-    whose lease failed, and until when they are left alone."""
+    health is asked before the next send; `trouble`: what only a push that succeeds disproves,
+    whatever its health says, so that one row at a time is tried; `skip`: rows that a rule (STOP,
+    R3) refuses, or whose lease failed, and until when they are left alone."""
 
     def __init__(
         self, row: MirrorRow, mirror: Mirror, store: Store, clock: Clock, worker: str,
@@ -88,6 +93,7 @@ class Lane:
         self.until_ms = 0
         self.suspect = True
         self.held: str | None = row.held
+        self.trouble: str | None = None
         self.cursor = row.cursor
         self.fetch_ms = 0
         self.this_month = 0
@@ -110,9 +116,10 @@ class Lane:
         """Push these, as far as the target's budget and health let it."""
         self.sent = self.pushed = 0
         now_ms = self._clock.now_ms()
-        if self.suspect and not await self._well(now_ms):
+        if self.suspect and not await self._well():
             return
-        rows = rows[: self._room(now_ms, len(rows))]
+        most = len(rows) if self.trouble is None else 1
+        rows = rows[: self._room(now_ms, most)]
         if self.mirror.manifest.serial_by == "entity":
             await self._side_by_side(rows)
         else:
@@ -235,33 +242,29 @@ class Lane:
         """Ask where it may be there already, and send; what the row becomes."""
         change, found, gone = as_change(taken, self.row.company), None, False
         if taken.look:
-            looked = await self._called(self.mirror.lookup(change))
+            looked = await self._called(self.mirror.lookup(change), Looked)
             failpoint("outbox.looked")
             match looked:
                 case Found(receipt=receipt, same=True) if change.act is not Act.DELETE:
-                    self._well_again()
+                    self.well_again()
                     return Settlement(mirror_rows.COMPLETED, receipt=receipt)
                 case Found(receipt=receipt):
-                    change, found = _there(change, receipt), receipt
+                    change, found = there(change, receipt), receipt
                 case Absent() if change.act is Act.DELETE:
-                    self._well_again()
+                    self.well_again()
                     return Settlement(mirror_rows.COMPLETED)
                 case Absent():
-                    change, gone = _not_there(change), taken.receipt is not None
+                    change, gone = not_there(change), taken.receipt is not None
                 case Later(why=why) | Unknown(why=why):
                     self._unwell(looked)
                     return self._after(Unknown(why), taken)
-                case _:
-                    raise AssertionError(f"a lookup answered {looked!r}")
-        outcome = await self._called(self.mirror.push(change))
+        outcome = await self._called(self.mirror.push(change), Outcome)
         failpoint("outbox.sent")
         if isinstance(outcome, Refused) and outcome.kind == "gone" and change.act is Act.DELETE:
             outcome = Done(taken.receipt or "")
-        if not isinstance(outcome, Done | Later | Unknown | Refused):
-            raise AssertionError(f"a push answered {outcome!r}")
         if isinstance(outcome, Done):
             self.pushed += 1
-            self._well_again()
+            self.well_again()
         else:
             self._unwell(outcome)
         how = self._after(outcome, taken)
@@ -275,20 +278,24 @@ class Lane:
             self.mirror.manifest.lag_s, self._chance,
         )  # fmt: skip
 
-    async def _called(self, call: Any) -> Any:
-        """The adapter's answer. One that does not come, or fails, means that nobody knows."""
+    async def _called(self, call: Awaitable[Any], answers: Any) -> Any:
+        """The adapter's answer. One that does not come, or is none, means that nobody knows."""
         self.sent += 1
         self._budget.spend(self._clock.now_ms())
         try:
             async with asyncio.timeout(CALL_S):
-                return await call
+                answer = await call
         except TimeoutError:
             return Unknown(f"no answer within {CALL_S:g} s")
         except HomarusError as error:
             return Unknown(error.message)
         except Exception as error:  # adapters are supervised here
             log.error("adapter_failed", mirror=self.row.name, exc_info=error)
-            return Unknown(f"the adapter failed: {type(error).__name__}")
+            return Fell(f"the adapter failed: {type(error).__name__}")
+        if isinstance(answer, answers):
+            return answer
+        log.error("adapter_failed", mirror=self.row.name, answer=type(answer).__name__)
+        return Fell(f"the adapter failed: it answered {type(answer).__name__}")
 
     # -- what others changed there -----------------------------------------------------------
 
@@ -298,10 +305,10 @@ class Lane:
         self.fetch_ms = now_ms + FETCH_MS
         if self.mirror.manifest.changes == "none":
             return
-        if self.suspect and (now_ms < self.until_ms or not await self._well(now_ms)):
+        if self.suspect and (now_ms < self.until_ms or not await self._well()):
             return
         for _ in range(MAX_PAGES):
-            fetched = await self._called(self.mirror.fetch_changes(self.cursor))
+            fetched = await self._called(self.mirror.fetch_changes(self.cursor), Fetched)
             if not isinstance(fetched, Fetched) or self.draining:
                 return
             changes = [
@@ -319,8 +326,17 @@ class Lane:
 
     # -- how the target is -----------------------------------------------------------------
 
-    def _well_again(self) -> None:
+    def well_again(self) -> None:
+        """A push or a lookup has ended well."""
+        self.held = self.trouble = None
         self._down = 0
+
+    def risen(self, why: str) -> None:
+        """What a whole turn fell over is over."""
+        if self.trouble == why:
+            self.trouble = None
+        if self.held == why:
+            self.held = None
 
     def _unwell(self, answer: Outcome | Looked) -> None:
         """Down or throttled, or it wants an operator: the rest waits until its health is known."""
@@ -330,24 +346,36 @@ class Lane:
             case Later(after_s=after_s) if after_s is not None:
                 rest_ms = round(min(after_s, rules.MAX_WAIT_S) * 1000)
                 self.until_ms = max(self.until_ms, self._clock.now_ms() + rest_ms)
-            case Refused(kind=kind) if kind not in ("auth", "operator"):
+            case Fell(why=why) | Refused(kind="auth", why=why):
+                self._in_trouble(why)
+            case Refused(kind=kind) if kind != "operator":
                 return
             case _:
                 pass
         self.suspect = True
 
-    async def _well(self, now_ms: int) -> bool:
-        """Whether the target is well. Where it is not, it is asked again later and later."""
-        health = await self._called(self.mirror.health())
-        if not isinstance(health, Health):
-            health = Health(False, getattr(health, "why", "it does not answer"))
-        if health.ok:
-            self.suspect, self.held, self._down = False, None, 0
-            return True
+    def _in_trouble(self, why: str) -> None:
+        self.held = self.trouble = why
+        if not self.suspect:
+            self._rest()
+
+    def _rest(self) -> None:
+        """It is left alone, longer and longer."""
         self._down += 1
         wait_ms = rules.doubling(HELD_FIRST_MS, HELD_MOST_MS, self._down)
-        self.until_ms = max(self.until_ms, now_ms + rules.spread(wait_ms, self._chance))
+        again_ms = self._clock.now_ms() + rules.spread(wait_ms, self._chance)
+        self.until_ms = max(self.until_ms, again_ms)
+
+    async def _well(self) -> bool:
+        """Whether the target is well. Where it is not, it is asked again later and later."""
+        health = await self._called(self.mirror.health(), Health)
+        if isinstance(health, Health) and health.ok:
+            self.suspect, self.held = False, self.trouble
+            if self.trouble is None:
+                self._down = 0
+            return True
         self.held = health.why or "the target is not well"
+        self._rest()
         return False
 
 
@@ -360,26 +388,3 @@ async def together(awaited: Iterable[Awaitable[T]]) -> list[T]:
             raise each
         values.append(each)
     return values
-
-
-def as_change(taken: Taken, company: str) -> Change:
-    """A leased row as an adapter sees it."""
-    return Change(
-        row=taken.id, company=company, mirror=taken.mirror, entity_type=taken.entity_type,
-        entity_id=taken.entity_id, number=taken.number, act=Act(taken.act), fields=taken.fields,
-        digest=taken.digest, token=taken.token, marker=taken.marker, receipt=taken.receipt,
-    )  # fmt: skip
-
-
-def _there(change: Change, receipt: str) -> Change:
-    """The target has it, in whatever state: what is sent sets it."""
-    act = Act.DELETE if change.act is Act.DELETE else Act.UPDATE
-    return _with(change, act, receipt)
-
-
-def _not_there(change: Change) -> Change:
-    return _with(change, Act.CREATE, None)
-
-
-def _with(change: Change, act: Act, receipt: str | None) -> Change:
-    return msgspec.structs.replace(change, act=act, receipt=receipt)

@@ -66,7 +66,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The target said no. `kind`: auth, gone, schema, operator or bad; spends one retry."""
+    """The target said no. `kind`: auth (spends none), gone, schema, operator or bad (one retry)."""
 
     kind: str
     why: str
@@ -166,12 +166,14 @@ class Mirror(Protocol):
 
 class Place(msgspec.Struct, frozen=True):
     """What a configuration comes to. `key`: where it writes, in one spelling, so that two mirrors
-    on one target are seen; `hosts`: what it reaches (`api.example.com:443`), and no agent then;
+    on one target are seen; `nests`: keys are paths, and one below another is the same target;
+    `hosts`: what it reaches (`api.example.com:443`), and no agent then;
     `secrets`: names of its `secret://` handles, which nobody but the worker is then given."""
 
     key: str
     hosts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    nests: bool = False
 
 
 class Means(msgspec.Struct, frozen=True):

@@ -13,8 +13,6 @@ RETRY_MS: Final = 120_000
 LATER_MS: Final = 5_000
 """After the first time that a target is throttled or down; twice as long after each further one."""
 LATER_MOST_MS: Final = 600_000
-MAX_AUTH_TRIES: Final = 10
-"""A credential that is not taken is nothing that a row can help: so often it costs no retry."""
 LOOK_MS: Final = 1_000
 """Before the first lookup of what may have been written; twice as long before each further one."""
 LOOK_MOST_MS: Final = 300_000
@@ -49,7 +47,7 @@ def after(
         case Unknown(why=why):
             wait_ms = max(round(lag_s * 1000), doubling(LOOK_MS, LOOK_MOST_MS, tries))
             return Settlement(UNKNOWN, now_ms + spread(wait_ms, chance), why=why)
-        case Refused(kind="auth", why=why) if tries <= MAX_AUTH_TRIES:
+        case Refused(kind="auth", why=why):  # nothing that a row can help
             wait_ms = spread(doubling(LATER_MS, LATER_MOST_MS, tries), chance)
             return Settlement(PENDING, now_ms + wait_ms, why=why)
         case Refused(kind=kind, why=why):

@@ -16,26 +16,29 @@ import structlog
 
 from homarus.base.action import Action
 from homarus.base.clock import Clock
-from homarus.base.errors import HomarusError
+from homarus.base.errors import HomarusError, Internal
 from homarus.base.ids import new_id
 from homarus.base.waking import REST_S, Wake
-from homarus.flows import mirror_leases, mirror_rows, mirrors
-from homarus.flows.mirror_rows import Due
+from homarus.flows import mirror_alerts, mirror_leases, mirror_resyncs, mirror_rows, mirrors
 from homarus.flows.mirrors import Mirror as MirrorRow
-from homarus.kernel import stop
-from homarus.outbox import registry
+from homarus.outbox import looking, registry, rules
 from homarus.outbox.credentials import Credentials
-from homarus.outbox.lane import WORKER, Lane, as_change, together
-from homarus.outbox.port import Change, Health, Kind, Means
-from homarus.store.port import Rx, Store
+from homarus.outbox.lane import (
+    HELD_FIRST_MS,
+    HELD_MOST_MS,
+    RULED_MS,
+    WORKER,
+    Lane,
+    together,
+)
+from homarus.outbox.looking import AT_A_PASS, Look, samples, without
+from homarus.outbox.port import Health, Kind, Means
+from homarus.store.port import Store
 
 log = structlog.get_logger("outbox")
 
-AT_A_PASS: Final = 100
-"""Rows of a mirror, the top of what is due (governance contract, 9)."""
 PASSES: Final = 20
 """Of one mirror, one right after the other where each leaves more to do."""
-MAX_AT_WORK: Final = 1_000
 LOOK_S: Final = 30.0
 IDLE_S: Final = 1.0
 """Between two looks while no company has a mirror."""
@@ -44,19 +47,12 @@ RECOVER_MS: Final = 30_000
 """Between two looks for rows whose worker, in another daemon, is gone."""
 DRAIN_S: Final = 10.0
 CHECK_S: Final = 30.0
-CHECK_ROWS: Final = 5
 SWEEP_ROWS: Final = 200
 SWEEP_MS: Final = 3_600_000
+WATCH_MS: Final = 60_000
+"""Between two looks for what has gone on for too long."""
 OPEN_MS: Final = 60_000
 """After an adapter could not be opened."""
-
-
-class Look(msgspec.Struct, frozen=True):
-    """What there is to do for one mirror; `next_ms`: when there is more."""
-
-    row: MirrorRow
-    due: list[Due]
-    next_ms: int | None
 
 
 class Outbox:
@@ -79,7 +75,9 @@ class Outbox:
         self._stops: dict[str, tuple[str, ...]] = {}
         self._sweep_ms: dict[str, int] = {}
         self._shut_ms: dict[str, int] = {}
+        self._falls: dict[str, tuple[int, str]] = {}
         self._recover_ms = 0
+        self._watch_ms = 0
         self._draining = False
         self._any = True
         self._later: asyncio.TimerHandle | None = None
@@ -143,6 +141,7 @@ class Outbox:
     async def _start_passes(self, group: asyncio.TaskGroup) -> float:
         """A pass for each mirror with something due; how long until there is more, in seconds."""
         looks = await self.look()
+        await self._watch()
         now_ms = self._clock.now_ms()
         waits = [LOOK_S]
         for look in looks:
@@ -155,16 +154,17 @@ class Outbox:
                 self._busy[mirror] = task
                 task.add_done_callback(functools.partial(self._over, mirror))
             elif look.due and lane is not None:
-                waits.append((lane.until_ms - now_ms) / 1000)
+                until_ms = max(lane.until_ms, self._shut_ms.get(mirror, 0))
+                waits.append((until_ms - now_ms) / 1000)
             if look.next_ms is not None:
                 waits.append((look.next_ms - now_ms) / 1000)
         return max(0.0, min(waits))
 
     def _wanted(self, look: Look, lane: Lane | None, now_ms: int) -> bool:
         """Whether a pass has something to do."""
-        if lane is None and now_ms < self._shut_ms.get(look.row.id, 0):
+        if now_ms < self._shut_ms.get(look.row.id, 0):
             return False
-        if lane is None or look.row.resync is not None or now_ms >= lane.fetch_ms:
+        if lane is None or look.row.resync or now_ms >= lane.fetch_ms:
             return True
         return bool(look.due) and now_ms >= lane.until_ms
 
@@ -181,14 +181,31 @@ class Outbox:
         ]  # fmt: skip
         for look in looks:
             await self._turn(look)
+        await self._watch()
         return sum(len(look.due) for look in looks)
+
+    async def _watch(self) -> None:
+        """Now and then: who is to be told of a mirror, and what is over. Nothing is late, where the
+        worker was not at work itself, before it had as long again."""
+        now_ms = self._clock.now_ms()
+        if not self._any or now_ms < self._watch_ms:
+            return
+        missed = now_ms > self._watch_ms + WATCH_MS
+        self._watch_ms = now_ms + (mirror_alerts.WAIT_MS if missed else WATCH_MS)
+        if missed:
+            return
+        for row in await self._store.read(mirror_alerts.news, looking.MAX_AT_WORK):
+            try:
+                await self._store.write(_action(row, "mirror.settle"), mirror_alerts.see_to, row.id)
+            except HomarusError as error:
+                log.warning("mirror_not_told_of", mirror=row.name, code=error.code)
 
     async def look(self) -> list[Look]:
         """What there is to do, rows left out that a rule has just refused; of a mirror that is
         being worked on its own turn looks."""
         now_ms = self._clock.now_ms()
         more = {mirror: lane.passed_over(now_ms) for mirror, lane in self._lanes.items()}
-        looks, stops = await self._store.read(_look, more, frozenset(self._busy))
+        looks, stops = await self._store.read(looking.look, more, frozenset(self._busy))
         self._any = bool(looks)
         for company, ids in stops.items():
             if self._stops.get(company, ()) != ids:
@@ -197,7 +214,7 @@ class Outbox:
                     if lane.row.company == company:
                         lane.skip.clear()
         await self._close_lanes([m for m in self._lanes if m not in {x.row.id for x in looks}])
-        return [_without(look, self._lanes.get(look.row.id)) for look in looks]
+        return [without(look, self._lanes.get(look.row.id)) for look in looks]
 
     async def check(self, row: MirrorRow) -> tuple[Health, list[str]]:
         """How a mirror's target is, and what pushes of its next rows would do there; nothing is
@@ -208,7 +225,7 @@ class Outbox:
                 health = await opened.health()
                 lines = [
                     line
-                    for change in await self._store.read(_samples, row)
+                    for change in await self._store.read(samples, row)
                     for line in await opened.dry_run(change)
                 ]
         except TimeoutError:
@@ -220,26 +237,68 @@ class Outbox:
     async def _close_lanes(self, gone: list[str]) -> None:
         for mirror in gone:
             if mirror not in self._busy:
-                await self._lanes.pop(mirror).mirror.aclose()
+                lane = self._lanes.pop(mirror)
+                try:
+                    await lane.mirror.aclose()
+                except Exception as error:  # whatever it is, it is over
+                    log.error("mirror_not_closed", mirror=lane.row.name, exc_info=error)
 
     async def _turn(self, look: Look) -> None:
-        """Pass after pass, as long as each leaves more to do at once."""
+        """The passes of one mirror, whose faults are its own."""
         try:
-            for _ in range(PASSES):
-                if not await self._pass(look):
-                    return
-                again = await self._again(look)
-                if again is None or again.due == look.due:
-                    return
-                look = again
-        except HomarusError as error:
-            log.warning("outbox_pass_failed", mirror=look.row.name, code=error.code)
+            await self._passes(look)
+            await self._rise(look.row)
+        except Exception as error:  # the others go on
+            if isinstance(error, HomarusError) and not isinstance(error, Internal):
+                log.warning("outbox_pass_failed", mirror=look.row.name, code=error.code)
+                self._shut_ms[look.row.id] = self._clock.now_ms() + RULED_MS
+                return
+            log.error("outbox_pass_failed", mirror=look.row.name, exc_info=error)
+            await self._fall(look.row, f"the mirror failed: {type(error).__name__}")
+
+    async def _fall(self, row: MirrorRow, why: str) -> None:
+        """It is held, and tried again later and later."""
+        falls = self._falls.get(row.id, (0, ""))[0] + 1
+        self._falls[row.id] = falls, why
+        wait_ms = rules.doubling(HELD_FIRST_MS, HELD_MOST_MS, falls)
+        self._shut_ms[row.id] = self._clock.now_ms() + rules.spread(wait_ms, self._chance)
+        lane = self._lanes.get(row.id)
+        if lane is not None:
+            lane.held = lane.trouble = why
+        try:
+            await self._hold(row, why)
+        except Exception as error:
+            log.error("mirror_not_held", mirror=row.name, exc_info=error)
+
+    async def _rise(self, row: MirrorRow) -> None:
+        """A turn ended well."""
+        _, why = self._falls.pop(row.id, (0, ""))
+        lane = self._lanes.get(row.id)
+        if why and lane is not None:
+            lane.risen(why)
+            await self._note(lane)
+
+    async def _hold(self, row: MirrorRow, why: str) -> None:
+        await self._store.write(_action(row, "mirror.settle"), _note, row.id, 0, False, why)
+        lane = self._lanes.get(row.id)
+        if lane is not None:
+            lane.row = msgspec.structs.replace(lane.row, held=why)
+
+    async def _passes(self, look: Look) -> None:
+        """Pass after pass, as long as each leaves more to do at once."""
+        for _ in range(PASSES):
+            if not await self._pass(look):
+                return
+            again = await self._again(look)
+            if again is None or again.due == look.due:
+                return
+            look = again
 
     async def _pass(self, look: Look) -> bool:
         """The top of what is due, and a part of a resync; whether there is more at once."""
-        if look.row.resync is not None:
+        if look.row.resync:
             await self._store.write(
-                _action(look.row, "mirror.settle"), mirrors.resync_chunk, look.row.id
+                _action(look.row, "mirror.settle"), mirror_resyncs.chunk, look.row.id
             )
         lane = await self._lane(look.row)
         if lane is None:
@@ -251,15 +310,15 @@ class Outbox:
         if now_ms >= lane.fetch_ms:
             await lane.fetch()
             await self._forget_old(look.row, now_ms)
-        more = look.row.resync is not None or len(look.due) == AT_A_PASS
+        more = bool(look.row.resync) or len(look.due) == AT_A_PASS
         return more and not lane.resting
 
     async def _again(self, look: Look) -> Look | None:
         """What there is to do now for the same mirror; None: it rests."""
         lane = self._lanes[look.row.id]
         more = lane.passed_over(self._clock.now_ms())
-        found = await self._store.read(_look_again, look.row, more)
-        return None if found is None else _without(found, lane)
+        found = await self._store.read(looking.look_again, look.row, more)
+        return None if found is None else without(found, lane)
 
     async def _forget_old(self, row: MirrorRow, now_ms: int) -> None:
         """Now and then, in chunks."""
@@ -272,7 +331,7 @@ class Outbox:
                 _action(row, "mirror.settle"), mirror_rows.forget_old, row.id, SWEEP_ROWS
             )
 
-    async def _push(self, lane: Lane, due: list[Due]) -> None:
+    async def _push(self, lane: Lane, due: list[mirror_rows.Due]) -> None:
         try:
             await lane.work(due)
         finally:
@@ -299,9 +358,7 @@ class Outbox:
         except HomarusError as error:
             self._shut_ms[row.id] = self._clock.now_ms() + OPEN_MS
             if row.held != error.message:
-                await self._store.write(
-                    _action(row, "mirror.settle"), _note, row.id, 0, False, error.message
-                )
+                await self._hold(row, error.message)
             return None
         company = row.company
         lane = Lane(
@@ -320,43 +377,6 @@ class Outbox:
 
 def _action(row: MirrorRow, capability: str) -> Action:
     return Action(row.company, capability, row.record, system=WORKER)
-
-
-def _look(
-    rx: Rx, more: dict[str, int], busy: frozenset[str]
-) -> tuple[list[Look], dict[str, tuple[str, ...]]]:
-    looks = [
-        Look(row, [], None) if row.id in busy else _look_at(rx, row, more.get(row.id, 0))
-        for row in mirrors.at_work(rx, MAX_AT_WORK)
-    ]
-    companies = {look.row.company for look in looks}
-    return looks, {c: tuple(s.id for s in stop.active(rx, c)) for c in companies}
-
-
-def _look_at(rx: Rx, row: MirrorRow, more: int) -> Look:
-    """`more`: rows that will be passed over."""
-    return Look(row, *mirror_rows.due(rx, row.id, AT_A_PASS + more))
-
-
-def _look_again(rx: Rx, row: MirrorRow, more: int) -> Look | None:
-    found = mirrors.find(rx, row.company, row.id)
-    if found is None or found.state != mirrors.ACTIVE:
-        return None
-    return _look_at(rx, found, more)
-
-
-def _without(look: Look, lane: Lane | None) -> Look:
-    """Without the rows that the lane leaves alone for now."""
-    if lane is None or not lane.skip:
-        return msgspec.structs.replace(look, due=look.due[:AT_A_PASS])
-    due = [row for row in look.due if row.id not in lane.skip][:AT_A_PASS]
-    again_ms = min(lane.skip.values())
-    next_ms = again_ms if look.next_ms is None else min(look.next_ms, again_ms)
-    return Look(look.row, due, next_ms)
-
-
-def _samples(rx: Rx, row: MirrorRow) -> list[Change]:
-    return [as_change(sample, row.company) for sample in mirror_leases.samples(rx, row, CHECK_ROWS)]
 
 
 def _note(tx: Any, mirror: str, calls: int, ok: bool, held: str | None) -> None:

@@ -31,8 +31,9 @@ class VaultBench:
     """`receipts`: of the entities that the vault has settled, as the worker would keep them."""
 
     def __init__(
-        self, folder: Path, hook: Hook | None = None, exchange: bool | None = None
-    ) -> None:
+        self, folder: Path, hook: Hook | None = None, exchange: bool | None = None,
+        disk: Disk | None = None,
+    ) -> None:  # fmt: skip
         self.home = folder / "home"
         self.path = folder / "vault"
         for made in (self.home, self.path):
@@ -42,6 +43,7 @@ class VaultBench:
         self.notes: list[str] = []
         self._hook = hook
         self._exchange = exchange
+        self._disk = disk
         self.open()
 
     @property
@@ -60,7 +62,7 @@ class VaultBench:
         """The adapter as after a crash."""
         KIND.check(self.config, self.home)
         means = Means("c", "m", self.home, no_secret, self.clock.now_ms)
-        disk = Disk(self._hook, exchange=self._exchange) if self._hook else None
+        disk = Disk(self._hook, exchange=self._exchange) if self._hook else self._disk
         self.mirror = Vault(config_of(self.config), means, disk)
 
     def change(self, kind: str, no: int, act: Act = Act.UPDATE, **fields: Any) -> Change:

@@ -10,6 +10,8 @@ the operator is told (`Done.notes`). Equal content writes nothing. See mirrors c
 """
 
 import asyncio
+import contextlib
+import errno
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -45,6 +47,13 @@ LOOK_MS: Final = 60_000
 PAGE_S: Final = 30.0
 """How old `Today.md` may be while changes go on."""
 DOWN_S: Final = 30.0
+EVERYWHERE: Final = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV", "ENXIO", "ESTALE", "EMFILE",
+                 "ENFILE", "ETIMEDOUT")
+    if hasattr(errno, name)
+)  # fmt: skip
+"""What the file system says that concerns the vault, and no note of its own."""
 
 MANIFEST: Final = Manifest(
     target_type="obsidian",
@@ -70,6 +79,7 @@ class Vault:
         self._now_ms = means.now_ms
         self._vault = config.vault
         disk = disk or Disk()
+        disk.keep_within(config.vault)
         self._turn = disk.turn
         self._memory = Memory(means.home / "run" / "vaults" / f"{means.mirror}.jsonl")
         self._notes = Notes(config, disk, self._memory, means.now_ms)
@@ -120,8 +130,9 @@ class Vault:
     # -- pushing ---------------------------------------------------------------------------
 
     def _push(self, change: Change) -> Outcome:
-        if not self._vault.is_dir():
-            return Later(f"the vault {self._vault} is not there", DOWN_S)
+        why = self._problem()
+        if why is not None:
+            return Later(why, DOWN_S)
         try:
             self._notes.ready(writing=True)
             if change.act is Act.DELETE:
@@ -136,26 +147,41 @@ class Vault:
         except YoungError as young:
             return Later(f"{young} was edited just now", young.left_ms / 1000, alone=True)
         except BusyError as busy:
-            self._notes.recover()
+            with contextlib.suppress(OSError, TooBigError):
+                self._notes.recover()
             return Later(f"{busy} is being edited", ALONE_MS / 1000, alone=True)
         except TooBigError as big:
             return Refused("operator", f"{big}: make it shorter, or move the text elsewhere")
         except OSError as error:
-            return Later(f"{error.strerror}: {error.filename}", DOWN_S)
+            return self._refused(error)
         return Done(receipt, self._notes.told(change.entity_id))
+
+    def _problem(self) -> str | None:
+        """What keeps us from writing there now."""
+        why = problem(self._config, self._home)
+        return None if why is None else f"{why[0]}. {why[1]}"
+
+    def _refused(self, error: OSError) -> Later:
+        """By the file system: this note alone, or everything here."""
+        why = self._problem()
+        if why is not None:
+            return Later(why, DOWN_S)
+        alone = error.errno not in EVERYWHERE
+        return Later(f"{error.strerror}: {error.filename}", DOWN_S, alone=alone)
 
     # -- looking ---------------------------------------------------------------------------
 
     def _lookup(self, change: Change) -> Looked:
-        if not self._vault.is_dir():
-            return Later(f"the vault {self._vault} is not there", DOWN_S)
+        why = self._problem()
+        if why is not None:
+            return Later(why, DOWN_S)
         try:
             self._notes.ready()
             path, found = self._notes.locate(change)
         except TooBigError as big:
-            return Later(str(big), DOWN_S)
+            return Later(str(big), DOWN_S, alone=True)
         except OSError as error:
-            return Later(f"{error.strerror}: {error.filename}", DOWN_S)
+            return self._refused(error)
         if path is None or found is None:
             return Absent()
         archived = self._notes.archived(path)
@@ -170,9 +196,9 @@ class Vault:
         return note.standing(note.parse(note.text_of(found)))
 
     def _health(self) -> Health:
-        why = problem(self._config, self._home)
+        why = self._problem()
         if why is not None:
-            return Health(False, f"{why[0]}. {why[1]}")
+            return Health(False, why)
         try:
             self._notes.ready()
             walked_ms = self._notes.walked_ms
@@ -183,9 +209,9 @@ class Vault:
         return Health(True)
 
     def _dry_run(self, change: Change) -> tuple[str, ...]:
-        why = problem(self._config, self._home)
+        why = self._problem()
         if why is not None:
-            return (f"nothing: {why[0]}. {why[1]}",)
+            return (f"nothing: {why}",)
         self._notes.ready()
         path, found = self._notes.locate(change)
         told = self._notes.to_tell(change.entity_id)

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from homarus.base.errors import Unavailable
+
 SPARE_LINES: Final = 1_000
 """The file is written anew when it has so many lines more than twice its notes."""
 
@@ -45,7 +47,9 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Manifest:
-    """`told`: paths that the operator has heard of; `files`: hashes of what is only generated."""
+    """`told`: paths that the operator has heard of; `files`: hashes of what is only generated.
+
+    Raises `mirror.memory`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,7 +59,14 @@ class Manifest:
         self.told: set[str] = set()
         self.files: dict[str, str] = {}
         self._lines = 0
-        self._load()
+        try:
+            self._load()
+        except OSError as error:
+            raise Unavailable(
+                "mirror.memory",
+                f"what is remembered of the vault cannot be read: {error.strerror}: {path}",
+                "Let the daemon's user read and write it, make room, or delete it: it is a cache.",
+            ) from error
 
     def get(self, id_: str) -> Kept | None:
         return self._notes.get(id_)

@@ -105,6 +105,8 @@ class Notes:
         return self.update(change.entity_id, change.number, path, found, made.ours, written)
 
     def _create(self, change: Change, made: Shape) -> tuple[str, bytes]:
+        content = note.bytes_of(note.fresh(made.ours))
+        path = self._new_file(self.new_path(change, made), content)
         kept = self._memory.get(change.entity_id)
         if change.receipt is not None or (kept is not None and not kept.archived):
             where = kept.path if kept is not None else change.receipt
@@ -112,8 +114,6 @@ class Notes:
                 change.entity_id,
                 f"{change.number}: its note {where} was deleted; it is there again",
             )
-        content = note.bytes_of(note.fresh(made.ours))
-        path = self._new_file(self.new_path(change, made), content)
         self._index.place(change.entity_id, path)
         return path, content
 
@@ -271,8 +271,15 @@ class Notes:
                     return kept.path, found
                 if _id_of(found) is None:
                     stripped = kept.path, found  # its `hm_id` was taken out by hand
-        if kept is not None or change.receipt is not None:
+        at = self._at_its_paths(change)
+        if at is None and (kept is not None or change.receipt is not None):
             self.walk()
+            at = self._at_its_paths(change)
+        return at or stripped
+
+    def _at_its_paths(self, change: Change) -> tuple[str, bytes] | None:
+        """Where the last walk, or we since then, saw the note, if it is there still."""
+        id_ = change.entity_id
         paths = sorted(self._index.paths(id_), key=lambda path: (self.archived(path), path))
         for nth, path in enumerate(paths):
             if nth:
@@ -282,7 +289,7 @@ class Notes:
             found = self._disk.read(self._vault / path)
             if found is not None and _id_of(found) == id_:
                 return path, found
-        return stripped
+        return None
 
     def walk(self) -> None:
         self._index.walk()
@@ -303,6 +310,8 @@ class Notes:
         kept_paths = [kept.path for kept in self._memory.notes()]
         folders = {PurePosixPath(path).parent for path in (*kept_paths, *self._index.all_paths())}
         for folder in sorted({*folders, PurePosixPath(self._config.folder)}):
+            if not self._disk.holds(self._vault / folder):
+                continue
             for stray, content in strays(self._vault / folder):
                 text = note.text_of(content)
                 parsed = note.parse(text)

@@ -1,6 +1,8 @@
 """Where a vault is, and whether it may be written: read from a mirror's configuration."""
 
 import os
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,13 +61,33 @@ def config_of(config: dict[str, Any]) -> VaultConfig:
 def check(config: dict[str, Any], home: Path) -> Place:
     """What it comes to; touches nothing. Raises `mirror.config`, naming what is wrong.
 
-    The key is the vault: two mirrors in one would find each other's notes.
+    The key is the vault: mirrors in one, or one around the other, would find each other's notes.
     """
     found = config_of(config)
     why = problem(found, home)
     if why is not None:
         raise _wrong("path", *why)
-    return Place(f"obsidian:{found.vault.resolve()}")
+    return Place(f"obsidian:{spelling(found.vault.resolve())}", nests=True)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def spelling(real: Path, same: Callable[[Path, Path], bool] = _same) -> str:
+    """A path as every other of the same folder is written: with `/`, and without case where the
+    file system makes no difference (`same`: whether two paths are one folder)."""
+    parts: list[str] = [real.anchor.rstrip("/\\").casefold()]
+    for folder in (*reversed(real.parents), real):
+        name = folder.name
+        if name and name != name.swapcase() and same(folder, folder.with_name(name.swapcase())):
+            name = unicodedata.normalize("NFC", name.casefold())
+        if name:
+            parts.append(name)
+    return "/".join(parts) or "/"
 
 
 def problem(config: VaultConfig, home: Path) -> tuple[str, str] | None:

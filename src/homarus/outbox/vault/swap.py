@@ -65,10 +65,29 @@ class Disk:
         self.turn = threading.Lock()
         self._count = itertools.count(time.time_ns())
         self._hook = hook
+        self._vault: Path | None = None
         self._renameat2 = _renameat2() if exchange is not False else None
 
+    def keep_within(self, vault: Path) -> None:
+        """Nothing is read or written where a link leads out of it."""
+        self._vault = vault
+
+    def holds(self, folder: Path) -> bool:
+        """Whether it lies in the vault, links followed; looked at anew each time."""
+        if self._vault is None:
+            return True
+        real, vault = Path(os.path.realpath(folder)), Path(os.path.realpath(self._vault))
+        return real == vault or vault in real.parents
+
+    def _check(self, path: Path) -> None:
+        """Raises OSError where somebody has put a link that leads out of the vault."""
+        if not self.holds(path.parent):
+            raise OSError(errno.ELOOP, "a link leads out of the vault", str(path.parent))
+
     def read(self, path: Path) -> bytes | None:
-        """None: no regular file. Raises TooBigError."""
+        """None: no regular file of the vault. Raises TooBigError."""
+        if not self.holds(path.parent):
+            return None
         try:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -87,10 +106,12 @@ class Disk:
 
     def create(self, path: Path, content: bytes) -> bool:
         """False: there is something of that name, and it stays."""
+        self._check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = self._staged(path.parent, content)
         self._hook("create", path)
         try:
+            self._check(path)
             made = self._place(staged, path)
         finally:
             staged.unlink(missing_ok=True)
@@ -99,6 +120,8 @@ class Disk:
 
     def move(self, old: Path, new: Path) -> bool:
         """False: the new name is taken, or the old one gone."""
+        self._check(old)
+        self._check(new)
         new.parent.mkdir(parents=True, exist_ok=True)
         try:
             moved = self._rename_new(old, new)
@@ -147,10 +170,12 @@ class Disk:
         for _ in range(MAX_SWAPS):
             if new == expected:
                 return expected
+            self._check(path)
             staged = self._staged(path.parent, new, like=path)
             failpoint("vault.staged")
             self._hook("swap", path)
             try:
+                self._check(path)
                 out = self._swap(staged, path, expected)
             except FileNotFoundError:
                 staged.unlink(missing_ok=True)

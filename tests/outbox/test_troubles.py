@@ -1,0 +1,173 @@
+"""What goes wrong in one mirror stays there: it is held with a reason, the others go on, and it is
+tried again later and later."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from homarus.flows import mirrors
+from homarus.outbox.lane import HELD_FIRST_MS, HELD_MOST_MS
+from homarus.outbox.port import Change, Health, Unknown
+from homarus.testing.mirrors import FakeMirror, FaultyTarget
+from homarus.testing.waiting import eventually
+from tests.support.mirrored import Mirrored, mirrored
+
+Meddle = Callable[[FakeMirror], Any]
+
+
+class Meddled(FakeMirror):
+    """`meddled`: what stands in for a method of the mirror `bad`, by its name."""
+
+    meddled: dict[str, Meddle]
+
+    async def _told(self, name: str) -> Any:
+        found = self.meddled.get(name)
+        return None if found is None else (found(self),)
+
+    async def push(self, change: Change) -> Any:
+        told = await self._told("push")
+        return await super().push(change) if told is None else told[0]
+
+    async def lookup(self, change: Change) -> Any:
+        told = await self._told("lookup")
+        return await super().lookup(change) if told is None else told[0]
+
+    async def health(self) -> Any:
+        told = await self._told("health")
+        return await super().health() if told is None else told[0]
+
+    async def aclose(self) -> None:
+        await self._told("aclose")
+
+
+def raises(error: Exception) -> Meddle:
+    def meddle(_: FakeMirror) -> Any:
+        raise error
+
+    return meddle
+
+
+def answers(value: Any) -> Meddle:
+    return lambda _: value
+
+
+async def two(m: Mirrored) -> mirrors.Mirror:
+    """`good` and `bad`, which is answered."""
+    await m.add("good")
+    bad = await m.add("bad")
+    await m.until_empty()
+    return bad
+
+
+def meddle(m: Mirrored, bad: str, **meddled: Meddle) -> None:
+    """From now on, in the mirror `bad`, which has a target of its own."""
+    manifest, other = m.kind.manifest, FaultyTarget(m.ground.clock)
+
+    def opened(config: dict[str, Any], means: Any) -> FakeMirror:
+        mirror = Meddled(other if means.mirror == bad else m.target, manifest, means)
+        mirror.meddled = meddled if means.mirror == bad else {}
+        if "open" in mirror.meddled:
+            mirror.meddled["open"](mirror)
+        return mirror
+
+    m.kind = msgspec.structs.replace(m.kind, open=opened)
+    m.outbox = m.worker()
+
+
+async def held(m: Mirrored, name: str) -> str | None:
+    row = await m.ground.read(mirrors.need, m.ground.company, name)
+    return row.held
+
+
+TROUBLES: list[tuple[str, dict[str, Meddle], str]] = [
+    ("push raises", {"push": raises(OSError("x"))}, "the adapter failed: OSError"),
+    ("push answers none", {"push": answers(None)}, "the adapter failed: it answered NoneType"),
+    ("push answers a health", {"push": answers(Health(True))},
+     "the adapter failed: it answered Health"),
+    ("lookup answers none", {"push": answers(Unknown("?")), "lookup": answers(None)},
+     "the adapter failed: it answered NoneType"),
+    ("lookup answers an act", {"push": answers(Unknown("?")), "lookup": answers(True)},
+     "the adapter failed: it answered bool"),
+    ("health raises", {"health": raises(OSError("x"))}, "the adapter failed: OSError"),
+    ("health answers none", {"health": answers(None)}, "the adapter failed: it answered NoneType"),
+    ("it is not opened", {"open": raises(OSError("x"))}, "the mirror failed: OSError"),
+    ("it is not closed", {"push": answers(None), "aclose": raises(OSError("x"))},
+     "the adapter failed: it answered NoneType"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("meddled, why", [t[1:] for t in TROUBLES], ids=[t[0] for t in TROUBLES])
+async def test_it_is_held_alone_and_goes_on_once_it_is_mended(
+    tmp_path: Path, meddled: dict[str, Meddle], why: str
+) -> None:
+    async with mirrored(tmp_path) as m:
+        bad = await two(m)
+        meddle(m, bad.id, **meddled)
+        running = asyncio.create_task(m.outbox.run())
+        for n in (1, 2):
+            await m.shop.task()
+            await eventually(lambda n=n: len(m.target.records) == n or running.done())  # type: ignore[misc]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert len(m.target.records) == 2
+        m.outbox = m.worker()
+        for _ in range(9):
+            await m.outbox.once()
+            m.ground.clock.advance(1_000)
+        assert await held(m, "bad") == why
+        assert await held(m, "good") is None
+        assert "failed" not in [row[0] for row in await m.rows("status")]
+        meddle(m, bad.id)
+        m.ground.clock.advance(2 * HELD_MOST_MS)
+        await m.shop.task()
+        await m.until_empty()
+        assert await held(m, "bad") is None
+        assert {row[0] for row in await m.rows("status")} == {"completed"}
+
+
+async def test_a_trouble_is_tried_later_and_later_with_one_row(tmp_path: Path) -> None:
+    calls = []
+
+    def fails(mirror: FakeMirror) -> Any:
+        calls.append(mirror.target.clock.now_ms())
+
+    async with mirrored(tmp_path, serial_by="mirror") as m:
+        bad = await two(m)
+        meddle(m, bad.id, push=fails, lookup=fails)
+        for _ in range(20):
+            await m.shop.task()
+        for _ in range(3_600):
+            await m.outbox.once()
+            m.ground.clock.advance(1_000)
+        waits = [after - before for before, after in pairwise(calls)]
+        assert waits[0] >= HELD_FIRST_MS and min(waits[8:]) >= HELD_MOST_MS
+        assert 10 < len(calls) < 30
+
+
+async def test_what_falls_over_outside_of_its_adapter_is_no_others_matter(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        bad = await two(m)
+        m.outbox = m.worker()
+        at = '{"entity": "no such", "after": ""}'
+        await m.ground.write("company.update", _resyncs, bad.id, at)
+        await m.shop.task()
+        await m.outbox.once()
+        assert await held(m, "bad") == "the mirror failed: Internal"
+        assert [row[0] for row in await m.rows("status")].count("completed") == 1
+        before = m.ground.clock.now_ms()
+        await m.outbox.once()
+        assert m.ground.clock.now_ms() == before
+        await m.ground.write("company.update", _resyncs, bad.id, None)
+        m.ground.clock.advance(HELD_MOST_MS)
+        await m.until_empty()
+        assert await held(m, "bad") is None
+
+
+def _resyncs(tx: Any, mirror: str, at: str | None) -> None:
+    tx.run("update mirror set resync=? where id=?", (at, mirror))
+    tx.emit("mirror_resync", mirror, {})
