@@ -20,6 +20,10 @@ from homarus.tasks import sql as tasks
 
 HOLD_MS: Final = 60_000
 """After this a run that was held back is looked at again; what held it back spends no attempt."""
+HELD_BY: Final = frozenset({"stop", "suspended", "budget", "quota"})
+"""First words of codes that mean: not now."""
+WAITS_FOR: Final = frozenset({"approval.needed", "approval.expired"})
+"""An approval is asked for, and may come."""
 MAX_HELD_MS: Final = 24 * 3_600_000
 """A run that could not begin for so long is skipped."""
 PREEMPTED: Final = "job_run.preempted"
@@ -40,6 +44,11 @@ class Ended(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     cpu_ms: int | None = None
     peak_bytes: int | None = None
+
+
+def not_now(code: str) -> bool:
+    """Whether what was refused with this code may be let in later; it is no failure of the run."""
+    return code.partition(".")[0] in HELD_BY or code in WAITS_FOR
 
 
 def held(tx: Tx, run: str, token: int) -> Run | None:
@@ -94,12 +103,11 @@ def give_up(tx: Tx, row: Run, job: Job | None, **values: Any) -> Run:
     return after
 
 
-def hand_back(
-    tx: Tx, run: str, token: int, why: str, *, wait_ms: int = 0, preempted: bool = False
-) -> Run | None:
-    """It waits again, and what it had begun was no attempt; None: it is no longer held."""
+def hand_back(tx: Tx, run: str, token: int, why: str) -> Run | None:
+    """It may not begin just now, so it waits, and that was no attempt; None: it is no longer
+    held."""
     row = held(tx, run, token)
-    return None if row is None else put_back(tx, row, why, wait_ms=wait_ms, preempted=preempted)
+    return None if row is None else put_back(tx, row, why, wait_ms=HOLD_MS)
 
 
 def cut(tx: Tx, run: str, token: int, leaving: bool = False) -> Run | None:

@@ -18,6 +18,7 @@ from homarus.gateway.ws.frames import Fault, Params
 from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.peer import Peer
 from homarus.kernel.devices import OPERATOR
+from homarus.store.port import Rx, T, Ts, Tx
 
 P = TypeVar("P")
 
@@ -91,7 +92,7 @@ class Desk:
         peer = self.peer
         return Ask(peer.company, params, peer.token.id, peer.token.role, self.channels())
 
-    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         """`fn(rx, *args)`, judged."""
         means = self.hub.means
         return await means.store.read(
@@ -99,9 +100,9 @@ class Desk:
         )
 
     async def write(
-        self, fn: Callable[..., Any], *args: Any, target: str = "",
+        self, fn: Callable[[Tx, *Ts], T], *args: *Ts, target: str = "",
         arguments: bytes | None = None, what: str = "",
-    ) -> Any:  # fmt: skip
+    ) -> T:  # fmt: skip
         """One unit of the method's capability."""
         action = self.peer.action(
             self._method.capability, target or self._method.target, arguments=arguments, what=what
