@@ -17,7 +17,15 @@ from homarus.base.errors import Busy, Conflict, NotOffered
 from homarus.company import agents
 from homarus.conversations import keys
 from homarus.conversations.turns import CRON
-from homarus.flows import firing_ends, job_turns, recurring, turn_ends, turn_inbound, turn_tools
+from homarus.flows import (
+    firing_ends,
+    job_calls,
+    job_turns,
+    recurring,
+    turn_ends,
+    turn_inbound,
+    turn_tools,
+)
 from homarus.flows.calling import check_arguments
 from homarus.flows.turn_inbound import Inbound
 from homarus.jobs import misfire, runs, service
@@ -181,12 +189,7 @@ def _take_of(tx: Tx, agent: str, running: list[Run], limit: int) -> list[Taken]:
 
 def _wait_ms(rx: Rx, run: Run, job: Job) -> int:
     """How long it must wait yet: it is stopped, or its job has made its calls of this hour."""
-    if _held_back(rx, job):
-        return firing_ends.HOLD_MS
-    made, first_ms = runs.calls_since(rx, job.id, rx.now_ms - HOUR_MS)
-    if made >= job.api_per_hour and first_ms is not None:
-        return first_ms + HOUR_MS - rx.now_ms + 1
-    return 0
+    return firing_ends.HOLD_MS if _held_back(rx, job) else job_calls.wait_ms(rx, job)
 
 
 def _held_back(rx: Rx, job: Job) -> bool:
@@ -273,8 +276,9 @@ def ready(rx: Rx, company: str, job: str) -> registry.Capability:
 
 def start(tx: Tx, run: str, token: int, wall_ms: int) -> Run:
     """A command begins: the intent, judged as its agent. A living worker has ended it after
-    `wall_ms`. Raises `job_run.moved`."""
+    `wall_ms`. Raises `job_run.moved`, `quota.job`."""
     row = _held(tx, run, token)
+    job_calls.spend_admitted(tx, row)
     seq = tx.head.receipt_seq + 1
     runs.begun(tx, row.id, until_ms=tx.now_ms + wall_ms, receipt_seq=seq)
     tx.emit("job_run_begun", row.job, {"run": row.id})
@@ -308,7 +312,7 @@ def say(tx: Tx, run: str, token: int) -> Run:
         raise Conflict("job.no_agent", f"{job.full_name} names no agent", "Give it one.")
     agent = agents.need(tx, tx.company, job.agent)
     text = str(job.does.get("message") or job.name)
-    if row.preemptions:
+    if row.preemptions or row.reason == job_calls.OVER:
         text = f"Go on where you were: other work had to come first. You were asked:\n{text}"
     turn = turn_inbound.accept(
         tx,

@@ -15,7 +15,7 @@ from homarus.jobs import rules, runs, service
 from homarus.jobs.model import TASK, Job, Run, State
 from homarus.kernel import receipts, registry
 from homarus.records import incidents
-from homarus.store.port import Rx, Tx
+from homarus.store.port import Tx
 from homarus.tasks import sql as tasks
 
 HOLD_MS: Final = 60_000
@@ -64,7 +64,7 @@ def settle(tx: Tx, run: str, token: int, ended: Ended) -> Run | None:
 
 
 def end(tx: Tx, row: Run, ended: Ended) -> Run:
-    values = _facts(tx, row, ended)
+    values = _facts(tx, ended)
     job = service.by_id(tx, tx.company, row.job)
     _outcome(tx, row, job, Outcome.DONE if ended.ok else Outcome.FAILED, ended.reason)
     if ended.ok:
@@ -173,7 +173,7 @@ def drop(tx: Tx, ref: str, why: str | None = None) -> Run:
 # -- its facts -------------------------------------------------------------------------------
 
 
-def _facts(tx: Tx, row: Run, ended: Ended) -> dict[str, Any]:
+def _facts(tx: Tx, ended: Ended) -> dict[str, Any]:
     return {
         "ended_ms": tx.now_ms,
         "until_ms": None,
@@ -182,41 +182,7 @@ def _facts(tx: Tx, row: Run, ended: Ended) -> dict[str, Any]:
         "exit_code": ended.exit_code,
         "cpu_ms": ended.cpu_ms,
         "peak_bytes": ended.peak_bytes,
-        "api_calls": row.api_calls + calls(tx, row),
     }
-
-
-def calls(rx: Rx, row: Run) -> int:
-    """API calls of this attempt: requests through the proxy, writes to the outside, and of a turn
-    the calls of its model."""
-    found = rx.one(
-        "select coalesce(sum(requests), 0) from egress_visit where company=? and run=? "
-        "and opened_ms>=?",
-        (row.company, row.id, row.claimed_ms or 0),
-    )
-    total = 0 if found is None else int(found[0])
-    if row.receipt_seq is not None:
-        total += _writes_outside(rx, "r.seq=?", row.company, row.receipt_seq)
-    if row.subject is not None:
-        of_turn = "r.seq in (select receipt_seq from tool_call where turn=?)"
-        total += _writes_outside(rx, of_turn, row.company, row.subject)
-        asked = rx.one("select count(*) from model_call where turn=?", (row.subject,))
-        reached = rx.one(
-            "select coalesce(sum(v.requests), 0) from tool_call t join egress_visit v "
-            "on v.company=? and v.run=t.id where t.turn=?",
-            (row.company, row.subject),
-        )
-        total += sum(int(one[0]) for one in (asked, reached) if one is not None)
-    return total
-
-
-def _writes_outside(rx: Rx, where: str, company: str, of: object) -> int:
-    found = rx.one(
-        "select count(*) from company c join receipt r on r.company_no=c.no "  # noqa: S608
-        f"where c.id=? and r.effect=? and {where}",
-        (company, int(Effect.EXTERNAL_WRITE), of),
-    )
-    return 0 if found is None else int(found[0])
 
 
 def _outcome(tx: Tx, row: Run, job: Job | None, outcome: Outcome, why: str | None) -> None:

@@ -188,6 +188,11 @@ def begun(
     )
 
 
+def called(tx: Tx, run: str) -> None:
+    """It has reached outside once more."""
+    tx.run("update job_run set api_calls=api_calls+1 where id=?", (run,))
+
+
 def put_off(tx: Tx, run: str, due_ms: int) -> None:
     tx.run("update job_run set due_ms=? where id=?", (due_ms, run))
 
@@ -281,16 +286,6 @@ def of_subject(rx: Rx, company: str, subject: str) -> Run | None:
     """The run that made this task or turn."""
     found = _all(rx, "subject=? and company=? limit 1", subject, company)
     return found[0] if found else None
-
-
-def calls_since(rx: Rx, job: str, since_ms: int) -> tuple[int, int | None]:
-    """API calls of a job's runs that began since then, and when the first of these began."""
-    row = rx.one(
-        "select coalesce(sum(api_calls), 0), min(started_ms) from job_run "
-        "where job=? and started_ms>? and api_calls>0",
-        (job, since_ms),
-    )
-    return (0, None) if row is None else (int(row[0]), row[1])
 
 
 def forget(tx: Tx, before_ms: int, limit: int) -> int:

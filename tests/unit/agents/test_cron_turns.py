@@ -105,6 +105,18 @@ async def test_a_turn_for_which_the_budget_is_too_small_waits_and_spends_no_atte
     assert due - datetime.now(UTC) > timedelta(minutes=50), "each one that is said stays said"
 
 
+async def test_a_turn_that_has_made_the_calls_of_its_jobs_hour_goes_on_in_the_next(
+    talk: Any,
+) -> None:
+    """Twice as many at most, where the hour ends in between."""
+    asks = [Say("", (("memory_search", {"query": f"letter {n}"}),)) for n in range(25)]
+    chat = await talk(*asks)
+    number = await run(chat, await add(chat, quotas={"apiCallsPerHour": 10}))
+    row = await until(chat, number, "waiting", because="quota.job")
+    assert (row["attempt"], row["dueAt"][13:]) == (0, ":00:00.000Z")
+    assert 10 <= row["apiCalls"] == len(chat.model.requests) <= 20
+
+
 async def test_a_turn_that_takes_longer_than_it_was_given_has_failed(talk: Any) -> None:
     chat = await talk(Hang("Let me"))
     work = {"timeoutSeconds": 1, "thinking": "high"}
