@@ -62,8 +62,8 @@ PREFLIGHT_MS: Final = 24 * HOUR_MS
 MISSED: Final = "job_run.missed"
 OVERLAPS: Final = "job_run.overlaps"
 PREEMPTS: Final = PRIORITIES["P0"]
-PREEMPTED: Final = PRIORITIES["P2"]
-"""Runs of this priority or less make room for P0."""
+KEEPS: Final = PRIORITIES["P1"]
+"""Runs below this priority make room for P0."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -150,23 +150,24 @@ def by_hand(tx: Tx, job: Job) -> Run:
 
 
 def take(tx: Tx, limit: int = TAKEN_A_UNIT) -> list[Taken]:
-    """Claim up to `limit` waiting runs of the company: of each namespace by priority, then first
-    come first served; the namespaces that have least to do first."""
+    """Claim up to `limit` waiting runs of the company: what is P0 of all namespaces, then of each
+    by priority, then first come first served; the namespaces that have least to do first."""
     names = runs.agents_waiting(tx, tx.company, MAX_NAMESPACES)
     busy = {name: runs.running(tx, tx.company, name) for name in names}
     taken: list[Taken] = []
-    for name in sorted(names, key=lambda name: len(busy[name])):
-        if len(taken) < limit:
-            taken += _take_of(tx, name, busy[name], limit - len(taken))
+    for least in (PREEMPTS, None):
+        for name in sorted(names, key=lambda name: len(busy[name])):
+            if len(taken) < limit:
+                taken += _take_of(tx, name, busy[name], limit - len(taken), least)
     return taken
 
 
-def _take_of(tx: Tx, agent: str, running: list[Run], limit: int) -> list[Taken]:
+def _take_of(tx: Tx, agent: str, running: list[Run], limit: int, least: int | None) -> list[Taken]:
+    """`running` is what the namespace has then. `least`: of no lower priority."""
     taken: list[Taken] = []
-    running = list(running)
     alone = service.not_parallel(tx, {one.job for one in running})
     for run in runs.queue(tx, tx.company, agent, alone, QUEUE_LOOK):
-        if len(taken) == limit:
+        if len(taken) == limit or (least is not None and run.priority < least):
             break
         job = service.by_id(tx, tx.company, run.job)
         if job is None or job.deleted_ms is not None:
@@ -175,7 +176,8 @@ def _take_of(tx: Tx, agent: str, running: list[Run], limit: int) -> list[Taken]:
         if job.overlap != PARALLEL and any(other.job == job.id for other in running):
             continue
         if len(running) >= job.concurrent:
-            _make_room(tx, run, running)
+            if least is not None:
+                _make_room(tx, run, running)
             break  # first in, first out: whoever came later waits as well
         wait_ms = _wait_ms(tx, run, job)
         if wait_ms:
@@ -211,11 +213,30 @@ def _put_off(tx: Tx, run: Run, wait_ms: int) -> None:
         runs.put_off(tx, run.id, tx.now_ms + wait_ms)
 
 
+def make_room(tx: Tx, in_hand: frozenset[str]) -> None:
+    """A daemon has no room at all: the first P0 of the company that could start but for that has
+    one of these runs of the company end, whichever agent's it is."""
+    mine = [one for one in runs.of_ids(tx, tx.company, in_hand) if one.what == COMMAND]
+    for name in runs.agents_waiting(tx, tx.company, MAX_NAMESPACES):
+        running = runs.running(tx, tx.company, name)
+        alone = service.not_parallel(tx, {one.job for one in running})
+        for run in runs.queue(tx, tx.company, name, alone, QUEUE_LOOK):
+            job = service.by_id(tx, tx.company, run.job)
+            if run.priority < PREEMPTS:
+                break
+            if job is not None and job.deleted_ms is None and _wait_ms(tx, run, job) == 0:
+                _make_room(tx, run, running if len(running) >= job.concurrent else mine)
+                return
+
+
 def _make_room(tx: Tx, run: Run, running: list[Run]) -> None:
-    """P0 has one run of its namespace end that can go on later: the least, of those the newest."""
+    """P0 has one of these runs end that can go on later: the least, of those the newest."""
     if run.priority < PREEMPTS or any(one.stopping for one in running):
         return
-    able = [one for one in running if one.priority <= PREEMPTED and one.restartable]
+    able = [
+        one for one in running
+        if one.priority < KEEPS and one.restartable and one.what in (COMMAND, TURN)
+    ]  # fmt: skip
     if able:
         victim = min(able, key=lambda one: (one.priority, -one.no))
         runs.stop(tx, victim.id, run.id)

@@ -212,11 +212,13 @@ def next_due_ms(rx: Rx) -> int | None:
     return None if row is None else row[0]
 
 
-def companies_due(rx: Rx, limit: int) -> list[str]:
+def companies_due(rx: Rx, limit: int, least: int | None = None) -> list[str]:
+    """`least`: those alone with a run of no lower priority."""
+    among = "" if least is None else "and r.priority>=?"
     rows = rx.all(
-        "select c.id from company c where exists(select 1 from job_run r where r.company=c.id "
-        "and r.due_ms<=?) limit ?",
-        (rx.now_ms, limit),
+        "select c.id from company c where exists(select 1 from job_run r where r.company=c.id "  # noqa: S608
+        f"and r.due_ms<=? {among}) limit ?",
+        (rx.now_ms, *(() if least is None else (least,)), limit),
     )
     return [row[0] for row in rows]
 
@@ -244,6 +246,14 @@ def queue(rx: Rx, company: str, agent: str, without: list[str], limit: int) -> l
 
 def running(rx: Rx, company: str, agent: str) -> list[Run]:
     return _all(rx, "company=? and agent=? and state='running'", company, agent)
+
+
+def of_ids(rx: Rx, company: str, ids: frozenset[str]) -> list[Run]:
+    """Those of these runs that are the company's and running."""
+    if not ids:
+        return []
+    marks = ",".join("?" * len(ids))
+    return _all(rx, f"company=? and state='running' and id in ({marks})", company, *sorted(ids))
 
 
 def waiting(rx: Rx, job: str, most: int) -> int:

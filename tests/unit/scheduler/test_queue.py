@@ -202,7 +202,7 @@ async def test_p0_preempts_a_run_that_can_go_on_later_and_that_is_run_once(cron:
 
 
 @pytest.mark.parametrize(
-    ("restartable", "priority"), [(False, 0), (True, 50), (True, 100)]
+    ("restartable", "priority"), [(False, 0), (False, 49), (True, 50), (True, 100)]
 )  # fmt: skip
 async def test_what_may_not_be_cut_is_let_finish(
     cron: Cron, restartable: bool, priority: int
