@@ -20,6 +20,8 @@ UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def _state(row: Any) -> str:
+    if row.get("agentGone"):
+        return "paused: its agent has left"
     return "active" if row.get("active") else "paused"
 
 

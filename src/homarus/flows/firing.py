@@ -19,6 +19,7 @@ from homarus.conversations import keys
 from homarus.conversations.turns import CRON
 from homarus.flows import (
     firing_ends,
+    job_agents,
     job_calls,
     job_turns,
     recurring,
@@ -98,6 +99,9 @@ def _fire(tx: Tx, job: Job) -> list[Run]:
     first_ms = job.next_run_ms
     if first_ms is None:
         return []
+    if job_agents.is_gone(tx, job):
+        job_agents.pause(tx, job)
+        return []
     due = misfire.due(job.schedule, first_ms, tx.now_ms, job.misfire)
     known = runs.fired(tx, job.id, first_ms, tx.now_ms)
     made = [
@@ -135,7 +139,9 @@ def _queue(tx: Tx, job: Job, at_ms: int, *, catching_up: bool) -> Run:
 
 
 def by_hand(tx: Tx, job: Job) -> Run:
-    """A run now, also of a paused job. Raises `job.no_project`, `job_run.many`."""
+    """A run now, also of a paused job. Raises `job.no_project`, `job.agent_gone`,
+    `job_run.many`."""
+    job_agents.check(tx, job, job.agent)
     if job.what == TASK:
         recurring.check_spawns(job)
     if runs.waiting(tx, job.id, MAX_WAITING) >= MAX_WAITING:
@@ -173,6 +179,9 @@ def _take_of(tx: Tx, agent: str, running: list[Run], limit: int, least: int | No
         if job is None or job.deleted_ms is not None:
             runs.move(tx, run, "skip", due_ms=None, ended_ms=tx.now_ms, reason="job.gone")
             continue
+        if job_agents.is_gone(tx, job):
+            job_agents.skip(tx, run)
+            continue
         if job.overlap != PARALLEL and any(other.job == job.id for other in running):
             continue
         if len(running) >= job.concurrent:
@@ -207,7 +216,7 @@ def _held_back(rx: Rx, job: Job) -> bool:
 
 
 def _put_off(tx: Tx, run: Run, wait_ms: int) -> None:
-    if tx.now_ms - run.created_ms > firing_ends.MAX_HELD_MS:
+    if firing_ends.too_long(tx, run):
         runs.move(tx, run, "skip", due_ms=None, ended_ms=tx.now_ms, reason="job_run.held")
     else:
         runs.put_off(tx, run.id, tx.now_ms + wait_ms)

@@ -15,7 +15,7 @@ from homarus.jobs import rules, runs, service
 from homarus.jobs.model import TASK, Job, Run, State
 from homarus.kernel import receipts, registry
 from homarus.records import incidents
-from homarus.store.port import Tx
+from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
 
 HOLD_MS: Final = 60_000
@@ -55,6 +55,11 @@ def held(tx: Tx, run: str, token: int) -> Run | None:
     """The run, if whoever holds this fence still has it."""
     row = runs.by_id(tx, tx.company, run)
     return row if row is not None and row.state is State.RUNNING and row.token == token else None
+
+
+def too_long(rx: Rx, row: Run) -> bool:
+    """Whether it has been held back for so long that it is skipped."""
+    return rx.now_ms - row.created_ms > MAX_HELD_MS
 
 
 def settle(tx: Tx, run: str, token: int, ended: Ended) -> Run | None:
@@ -128,7 +133,7 @@ def cut(tx: Tx, run: str, token: int, leaving: bool = False) -> Run | None:
 def put_back(tx: Tx, row: Run, why: str, *, wait_ms: int = 0, preempted: bool = False) -> Run:
     job = service.by_id(tx, tx.company, row.job)
     _outcome(tx, row, job, Outcome.FAILED, why)
-    if wait_ms and tx.now_ms - row.created_ms > MAX_HELD_MS:
+    if wait_ms and too_long(tx, row):
         return runs.move(tx, row, "skip", reason=why, ended_ms=tx.now_ms, until_ms=None)
     return runs.move(
         tx, row, "hand_back", due_ms=tx.now_ms + wait_ms, attempt=max(0, row.attempt - 1),
@@ -158,9 +163,11 @@ def recover(tx: Tx, limit: int, alone: bool, held: frozenset[str] = frozenset())
 
 
 def retry(tx: Tx, ref: str) -> Run:
-    """A dead letter is tried again, with all its attempts. Raises `job_run.*`."""
+    """A dead letter is queued anew, with all its attempts. Raises `job_run.*`."""
     row = runs.need(tx, tx.company, ref)
-    return runs.move(tx, row, "retry", due_ms=tx.now_ms, attempt=0, ended_ms=None)
+    return runs.move(
+        tx, row, "retry", due_ms=tx.now_ms, attempt=0, ended_ms=None, created_ms=tx.now_ms
+    )
 
 
 def drop(tx: Tx, ref: str, why: str | None = None) -> Run:

@@ -136,6 +136,7 @@ def _found(api: Client, path: str, noun: str) -> dict[str, Any] | None:
 def _stays(there: dict[str, Any], job: NewJob) -> str:
     work = job.body["work"]
     other = [] if _same_time(there["schedule"], job.body["schedule"]) else ["schedule"]
+    other += ["agent"] if there["agentGone"] else []
     other += [field for field in ("message", "capability")
               if field in work and there["does"].get(field) != work[field]]  # fmt: skip
     return f"{THERE}, with another {' and '.join(other)}: left as it is" if other else THERE

@@ -244,6 +244,12 @@ def queue(rx: Rx, company: str, agent: str, without: list[str], limit: int) -> l
     )  # fmt: skip
 
 
+def waiting_of(rx: Rx, company: str, agent: str, limit: int) -> list[Run]:
+    """Whatever of a namespace waits, also for its time."""
+    where = "company=? and agent=? and due_ms is not null order by no limit ?"
+    return _all(rx, where, company, agent, limit)
+
+
 def running(rx: Rx, company: str, agent: str) -> list[Run]:
     return _all(rx, "company=? and agent=? and state='running'", company, agent)
 
