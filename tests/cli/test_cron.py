@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from homarus.backends.local import interpreter
+from homarus.importers import crontab
 from homarus.testing.waiting import seen
 from tests.support.commands import Running
 
@@ -101,6 +102,60 @@ def test_a_crontab_is_taken_over_without_a_shell(mia: Running, tmp_path: Path) -
     assert "15 3 * * 1-5 (Asia/Tokyo)" in mia("cron", "list").out
 
 
+def imported(mia: Running, file: Path, *lines: str) -> tuple[list[str], dict[str, str]]:
+    """What became of each job, and what was left, by what it is."""
+    file.write_text("".join(f"{line}\n" for line in lines))
+    said = mia.json("cron", "import", str(file), "--agent", "mia", "--paused")
+    return ([job["outcome"] for job in said["jobs"]],
+            {left["what"]: left["why"] for left in said["left"]})  # fmt: skip
+
+
+def test_a_crontab_that_is_imported_again_doubles_and_changes_nothing(
+    mia: Running, tmp_path: Path
+) -> None:
+    file = tmp_path / "crontab"
+    first, second = f"0 1 * * * {PYTHON} -c pass", f"0 2 * * * {PYTHON} -V"
+    assert imported(mia, file, first, second)[0] == ["made", "made"]
+    runs = capabilities(mia)
+    moved = imported(mia, file, "# nightly", "0 4 * * * " + PYTHON, first, second, second)
+    assert moved[0] == ["made", "there already", "there already"]
+    assert moved[1]["line 5"] == "it says the same as line 4"
+    changed = imported(mia, file, first.replace("pass", "1"), second)
+    assert changed[0] == ["made", "there already"]
+    gone = [what for what, why in changed[1].items() if "not in this file" in why]
+    job = next(what for what in gone if mia.json("cron", "show", what)["job"]["name"] in first)
+    after = capabilities(mia)
+    assert runs.items() <= after.items(), "what a job runs stays"
+    mia("cron", "remove", job)
+
+
+def test_what_is_another_job_by_now_stays_and_is_said(mia: Running, tmp_path: Path) -> None:
+    line = f"10 1 * * * {PYTHON} -c 2"
+    (job,) = crontab.read(line, "mia").jobs
+    made = mia.json(*ADD, "--key", job.body["key"], "--cron", "20 1 * * *")["job"]
+    assert imported(mia, tmp_path / "crontab", line)[0] == [
+        "there already, with another schedule and capability: left as it is"
+    ]
+    after = mia.json("cron", "show", made["fullName"])["job"]
+    assert (after["cronExpression"], after["does"]) == ("20 1 * * *", made["does"])
+
+
+def test_a_line_that_is_refused_leaves_no_capability(mia: Running, tmp_path: Path) -> None:
+    before = capabilities(mia)
+    never = f"0 0 31 2 * {PYTHON} -c 3"
+    file = tmp_path / "crontab"
+    assert imported(mia, file, never)[0] == []
+    file.write_text(f"0 3 * * * {PYTHON} -c 4\n")
+    ran = mia("cron", "import", str(file), "--agent", "nobody")
+    assert ran.code == 3 and "nobody" in ran.err
+    assert capabilities(mia) == before
+
+
+def capabilities(mia: Running) -> dict[str, list[str]]:
+    found = mia.json("capability", "list")["capabilities"]
+    return {row["id"]: row["argv"] for row in found if row["id"].startswith("cron.")}
+
+
 @pytest.fixture(scope="module")
 def zoe(mia: Running) -> Running:
     assert mia("agent", "create", "zoe", "--executor", "llm", "--model", "scripted").code == 0
@@ -153,3 +208,10 @@ def test_openclaws_jobs_are_taken_over(zoe: Running, tmp_path: Path) -> None:
     assert [left["what"] for left in done["left"]] == ["Watch"]
     job = mia.json("cron", "show", "cron.zoe.j2")["job"]
     assert (job["what"], job["does"]["session"], job["active"]) == ("turn", "main", False)
+    rows[1]["payload"]["text"] = "Well, well?"
+    file.write_text(json.dumps({"version": 1, "jobs": [{"id": "j0"}, *rows]}))
+    again = mia.json("cron", "import", str(file))
+    assert [job["outcome"] for job in again["jobs"]] == [
+        "there already", "there already, with another message: left as it is", "there already",
+    ]  # fmt: skip
+    assert mia.json("cron", "show", "cron.zoe.j2")["job"] == job

@@ -75,6 +75,26 @@ async def test_changes_of_time(s):
         assert (after["start"], after["end"]) == (start, end), change
 
 
+SECOND = {"start": "2026-10-25T01:30Z", "end": "2026-10-25T03:30Z"}
+"""It begins when the clock in Berlin shows 02:30 the second time."""
+NIGHT = (
+    ({"end": "2026-10-25T05:00"}, "01:30", "04:00"),
+    ({"end": None}, "01:30", "02:30"),
+    ({"timezone": "Europe/Paris"}, "01:30", "03:30"),
+    ({"title": "Other"}, "01:30", "03:30"),
+    ({"start": "2026-10-25T02:30"}, "00:30", "02:30"),  # said anew it is the first time
+    ({"timezone": "UTC"}, "02:30", "04:30"),  # by the clock there
+)
+
+
+async def test_a_start_that_the_clock_shows_twice_stays_where_it_is(s):
+    for change, start_at, end_at in NIGHT:
+        made = await make(s, **SECOND)
+        assert made["start"] == "2026-10-25T02:30:00"
+        after = (await ask(s, "PATCH", f"/{made['id']}", change)).body["event"]
+        assert (after["startAt"][11:16], after["endAt"][11:16]) == (start_at, end_at), change
+
+
 async def test_a_moved_event_of_days_keeps_its_days(s):
     made = await make(s, start="2026-03-28", end="2026-03-30", allDay=True)
     after = (await ask(s, "PATCH", f"/{made['id']}", {"start": "2026-10-24"})).body["event"]

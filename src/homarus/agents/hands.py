@@ -24,7 +24,7 @@ from homarus.flows.turning import Started
 from homarus.kernel import preflights
 from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.preflighting import JUDGED
-from homarus.store.port import Store
+from homarus.store.port import Store, Ts, Tx
 
 if TYPE_CHECKING:
     from homarus.agents.run import Run
@@ -82,8 +82,8 @@ class TurnHands:
         return await self.cut.guard(done())
 
     async def apply(
-        self, capability: str, fn: Callable[..., Result], *args: Any, target: str = "company:",
-        callee: str | None = None, note: str | None = None,
+        self, capability: str, fn: Callable[[Tx, *Ts], Result], *args: *Ts,
+        target: str = "company:", callee: str | None = None, note: str | None = None,
     ) -> Result:  # fmt: skip
         turn = self.started.turn
         action = self._action(capability, target, callee=callee, routing_note=note)
@@ -157,14 +157,14 @@ class TurnHands:
         """Somebody else asked, so a person decides whether it becomes work. None: the answer was
         no."""
         turn = self.started.turn
-        return await self._run.write(  # type: ignore[no-any-return]
+        return await self._run.write(
             self._run.action("approval.request"), turn_work.ask, turn.id, turn.token, self.call.id,
             self._digest, refusal.message,
         )  # fmt: skip
 
     async def _make_work(self, why: str) -> str:
         turn = self.started.turn
-        return await self._run.write(  # type: ignore[no-any-return]
+        return await self._run.write(
             self._run.action("task.create", "task:new"), turn_work.make, turn.id, turn.token,
             f"{self.call.tool}: {turn.text}"[:200], why, self._wanted,
         )  # fmt: skip
@@ -196,5 +196,5 @@ class TurnHands:
                 raise
 
 
-def _within(tx: Any, fn: Callable[..., Result], *args: Any) -> Result:
+def _within(tx: Tx, fn: Callable[[Tx, *Ts], Result], *args: *Ts) -> Result:
     return results.bounded(fn(tx, *args))

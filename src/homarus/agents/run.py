@@ -11,6 +11,7 @@ from homarus.base.action import Action
 from homarus.base.errors import Conflict, Refused
 from homarus.flows import turn_ends, turning
 from homarus.flows.turning import Started
+from homarus.store.port import T, Ts, Tx
 
 if TYPE_CHECKING:
     from homarus.agents.loop import Loop
@@ -53,7 +54,7 @@ class Run:
         turn = self.started.turn
         return Action(turn.company, "turn.run", f"turn:{turn.id}", system=WORKER)
 
-    async def write(self, action: Action, fn: Callable[..., Any], *args: Any) -> Any:
+    async def write(self, action: Action, fn: Callable[[Tx, *Ts], T], *args: *Ts) -> T:
         """Raises CutOff where STOP refused it."""
         try:
             return await self.loop.store.write(action, fn, *args)
@@ -62,7 +63,7 @@ class Run:
                 raise CutOff(STOP) from None
             raise
 
-    async def turn(self, fn: Callable[..., Any], *args: Any) -> Any:
+    async def turn(self, fn: Callable[[Tx, str, int, *Ts], T], *args: *Ts) -> T:
         turn = self.started.turn
         return await self.write(self.action("turn.run"), fn, turn.id, turn.token, *args)
 

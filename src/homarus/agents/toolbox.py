@@ -30,7 +30,7 @@ from homarus.conversations.sessions import Session
 from homarus.flows import creating
 from homarus.flows.turn_tools import Result, ToolCall, text_result
 from homarus.flows.turning import Started
-from homarus.store.port import Rx, Store, Tx
+from homarus.store.port import Rx, Store, Ts, Tx
 
 MAX_TITLE: Final = 500
 MAX_DESCRIPTION: Final = 20_000
@@ -51,8 +51,8 @@ class Hands(Protocol):
     def work(self) -> str | None: ...
 
     async def apply(
-        self, capability: str, fn: Callable[..., Result], *args: Any, target: str = "company:",
-        callee: str | None = None, note: str | None = None,
+        self, capability: str, fn: Callable[[Tx, *Ts], Result], *args: *Ts,
+        target: str = "company:", callee: str | None = None, note: str | None = None,
     ) -> Result:  # fmt: skip
         """`fn(tx, *args) -> Result`, with its line in the transcript, in one unit."""
         ...

@@ -22,7 +22,7 @@ from homarus.channels.port import Refused as RefusedThere
 from homarus.conversations import deliveries, outgoing
 from homarus.conversations.deliveries import Delivery
 from homarus.flows import delivering
-from homarus.store.port import Rx, Store
+from homarus.store.port import Rx, Store, Ts, Tx
 
 log = structlog.get_logger("deliveries")
 
@@ -153,7 +153,9 @@ class Deliverer:
             case Unknown(why):
                 await self._settle(row, delivering.doubt, why)
 
-    async def _settle(self, row: Delivery, fn: Callable[..., Delivery], *args: object) -> Delivery:
+    async def _settle(
+        self, row: Delivery, fn: Callable[[Tx, str, int, *Ts], Delivery], *args: *Ts
+    ) -> Delivery:
         action = Action(row.company, "delivery.settle", f"delivery:{row.id}", system=WORKER)
         return await self._store.write(action, fn, row.id, row.token, *args)
 

@@ -11,7 +11,7 @@ from homarus.base.errors import Invalid
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
-from homarus.cli.resource import given, json_value, limit_option, show_list, show_one
+from homarus.cli.resource import agent_id, given, json_value, limit_option, show_list, show_one
 from homarus.client.paths import path_part
 
 command = Group("cron", help="Jobs that fire by the clock, their runs and dead letters.")
@@ -20,6 +20,8 @@ UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def _state(row: Any) -> str:
+    if row.get("agentGone"):
+        return "paused: its agent has left"
     return "active" if row.get("active") else "paused"
 
 
@@ -28,7 +30,7 @@ def _when(row: Any) -> str:
     when = row.get("schedule") or {}
     match when.get("kind"):
         case "cron":
-            return f"{when['expr']} ({when['tz']})"
+            return f"{when['expr']} ({when['tz']})" if when.get("tz") else str(when["expr"])
         case "every":
             return f"every {_span(when['everyMs'])}"
         case "at":
@@ -353,12 +355,19 @@ def import_(ctx: Context, file: Path, agent: str | None, dry_run: bool, paused: 
     """Take jobs over from a crontab, or from OpenClaw's cron/jobs.json.
 
     A command of a crontab becomes a capability of the agent, without a shell: lines that need one
-    are named and left. What is there already by its name is left alone.
+    are named and left. What is there already stays as it is, and what an earlier import made of a
+    crontab and this file does not have is named.
     """
     from homarus.importers import cron as importer
+    from homarus.importers import cron_making as making
 
+    if agent is not None and not dry_run:
+        agent = str(ctx.api.get(f"/agents/{agent_id(ctx, agent)}")["agent"]["name"])
     todo = importer.read(file, agent)
-    done = importer.made(ctx.api, todo, paused=paused) if not dry_run else None
+    done = None
+    if not dry_run:
+        done = making.made(ctx.api, todo, paused=paused)
+        todo = making.gone(ctx.api, todo)
     ctx.out.document(importer.document(todo, done))
     ctx.out.table(
         ["job", "when", "does", "outcome"],

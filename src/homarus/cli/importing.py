@@ -11,7 +11,7 @@ from homarus.cli.exit_codes import Exit
 from homarus.cli.output import clean
 
 if TYPE_CHECKING:
-    from homarus.importers.cron import Plan
+    from homarus.importers.cron_plan import Plan
     from homarus.importers.openclaw.source import Source
 
 command = Group("import", help="Take over what other systems keep on disk.")
@@ -32,13 +32,13 @@ def openclaw(
     read; stop OpenClaw before. Whoever runs it twice, or again after an interruption, gets
     everything once.
     """
-    from homarus.importers import cron
+    from homarus.importers import cron, cron_making
     from homarus.importers.openclaw import doing, plan, report, source
 
     home = ctx.home if ctx.is_own_daemon() else None
     found = source.read(directory.expanduser(), agents)
     todo = plan.make(found, doing.Daemon(ctx.api, home))
-    jobs = cron.missing(ctx.api, _jobs(found))
+    jobs = cron_making.missing(ctx.api, _jobs(found))
     for line in (*report.plan_lines(todo), *cron.lines(jobs)):
         ctx.out.line(line)
     is_done = todo.is_done and not jobs.jobs
@@ -47,7 +47,7 @@ def openclaw(
         ctx.out.line("" if dry_run or not is_done else "Everything is there already.")
         return Exit.OK
     done = doing.do(todo, ctx.api, home, lambda text: click.echo(clean(text), err=True))
-    made = cron.made(ctx.api, jobs)
+    made = cron_making.made(ctx.api, jobs)
     ctx.out.document(report.document(todo, done) | {"cron": cron.document(jobs, made)})
     for line in report.finding_lines(done.findings):
         ctx.out.line(line)

@@ -296,15 +296,16 @@ _TIME_REMEDY: Final = (
 
 
 def _times(change: EventChange, row: CalendarEvent | None) -> dict[str, Any]:
-    """The four columns of time. Without an end of its own an event keeps its length."""
-    zone, all_day, first = change.zone, change.all_day, change.start
+    """The four columns of time. Without an end of its own an event keeps its length, and without a
+    start what its clock shows, also the second time that it does."""
+    zone, all_day, first, fold = change.zone, change.all_day, change.start, 0
     if isinstance(zone, msgspec.UnsetType):
         zone = "UTC" if row is None else row.zone
     if isinstance(all_day, msgspec.UnsetType):
         all_day = row is not None and row.all_day
     if isinstance(first, msgspec.UnsetType):
         assert row is not None  # `create` has asked for it
-        first = row.start
+        first, fold = row.start, 0 if row.all_day else _there(row.start_ms, row.zone).fold
     zone = local_time.zone(zone).key
     length = USUAL if row is None or row.all_day else (row.end_ms - row.start_ms) * _MS
     days = _days_of(row) if row is not None and row.all_day else timedelta()
@@ -316,7 +317,7 @@ def _times(change: EventChange, row: CalendarEvent | None) -> dict[str, Any]:
         start = _midnight(day, zone)
         end = _midnight((day + days if last is None else _day(last)) + timedelta(days=1), zone)
     else:
-        start = _moment(first, zone)
+        start = _moment(first, zone, fold)
         end = start + length if last is None else _moment(last, zone)
     length_ms = (end - start) // _MS
     if not 0 < length_ms <= MAX_LENGTH_MS:
@@ -351,13 +352,16 @@ def _day(text: str) -> date:
     return day
 
 
-def _moment(text: str, zone: str) -> datetime:
-    """In UTC, to the second. A day alone begins it. Raises `event.time`."""
+def _moment(text: str, zone: str, fold: int = 0) -> datetime:
+    """In UTC, to the second. A day alone begins it. `fold` 1: the second time that the clock shows
+    it. Raises `event.time`."""
     try:
         if len(text) > MAX_TIME:
             raise ValueError
         at = datetime.fromisoformat(text.strip())
-        at = (at if at.tzinfo else at.replace(tzinfo=local_time.zone(zone))).astimezone(UTC)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=local_time.zone(zone), fold=fold)
+        at = at.astimezone(UTC)
         if at.year not in YEARS:
             raise ValueError
     except (ValueError, OverflowError):
@@ -377,5 +381,9 @@ def _midnight(day: date, zone: str) -> datetime:
 
 
 def _shown(at_ms: int, zone: str, all_day: bool) -> str:
-    there = (_EPOCH + at_ms * _MS).astimezone(local_time.zone(zone)).replace(tzinfo=None)
+    there = _there(at_ms, zone).replace(tzinfo=None)
     return there.date().isoformat() if all_day else there.isoformat(timespec="seconds")
+
+
+def _there(at_ms: int, zone: str) -> datetime:
+    return (_EPOCH + at_ms * _MS).astimezone(local_time.zone(zone))

@@ -15,7 +15,7 @@ from homarus.control_plane.jobs import definition
 from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
-from homarus.flows import announcing, firing, firing_ends, recurring, scheduling
+from homarus.flows import announcing, firing, firing_ends, job_agents, recurring, scheduling
 from homarus.jobs import rules, runs, service, timing, words
 from homarus.jobs.model import COMMAND, CRON, MAINTENANCE, TASK, TURN, Job, JobChange, Run, State
 from homarus.jobs.words import When
@@ -27,10 +27,12 @@ PREVIEW: Final = 10
 MAX_REASON: Final = 500
 
 
-def shape(row: Job) -> dict[str, Any]:
-    """A job as a whole; the fields of a recurring task among them."""
+def shape(rx: Rx, row: Job) -> dict[str, Any]:
+    """A job as a whole; the fields of a recurring task among them. `agentGone`: its agent has left
+    the company, and it was paused for that."""
     return definition(row) | {
         "fullName": row.full_name,
+        "agentGone": job_agents.is_gone(rx, row),
         "description": row.description,
         "what": row.what,
         "runs": row.runs,
@@ -235,14 +237,14 @@ def listed(rx: Rx, call: Call[None]) -> Reply:
     limit = call.limit()
     rows = service.listed(rx, call.company, limit=limit + 1, before=call.cursor())
     rows, cursor = cut(rows, limit)
-    return json_reply({"jobs": [shape(row) for row in rows]} | going_on(cursor))
+    return json_reply({"jobs": [shape(rx, row) for row in rows]} | going_on(cursor))
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
     row = _job(rx, call)
     last = runs.last_of(rx, row.id)
     return json_reply(
-        {"job": shape(row), "lastRun": None if last is None else run_shape(rx, last, row)}
+        {"job": shape(rx, row), "lastRun": None if last is None else run_shape(rx, last, row)}
     )
 
 
@@ -250,7 +252,7 @@ def preview(rx: Rx, call: Call[None]) -> Reply:
     """GET /jobs/{id}/preview: its next moments, also of a paused one."""
     row = _job(rx, call)
     found = timing.preview(row.schedule, rx.now_ms, call.limit(PREVIEW, timing.MAX_PREVIEW))
-    return json_reply({"job": shape(row), "next": [ts(at) for at in found]})
+    return json_reply({"job": shape(rx, row), "next": [ts(at) for at in found]})
 
 
 def _channels(call: Call[CronBody]) -> Channels:
@@ -260,18 +262,18 @@ def _channels(call: Call[CronBody]) -> Channels:
 
 def create(tx: Tx, call: Call[CronBody]) -> Reply:
     row = scheduling.define(tx, CRON, change_of(tx, call.body), _channels(call))
-    return json_reply({"message": "Job defined", "job": shape(row)}, 201)
+    return json_reply({"message": "Job defined", "job": shape(tx, row)}, 201)
 
 
 def change(tx: Tx, call: Call[CronBody]) -> Reply:
     before = _job(tx, call)
     row = scheduling.change(tx, before, change_of(tx, call.body, before), _channels(call))
-    return json_reply({"message": "Job changed", "job": shape(row)})
+    return json_reply({"message": "Job changed", "job": shape(tx, row)})
 
 
 def remove(tx: Tx, call: Call[None]) -> Reply:
     row = scheduling.remove(tx, _job(tx, call))
-    return json_reply({"message": "Job removed", "job": shape(row)})
+    return json_reply({"message": "Job removed", "job": shape(tx, row)})
 
 
 def run(tx: Tx, call: Call[None]) -> Reply:
@@ -280,10 +282,10 @@ def run(tx: Tx, call: Call[None]) -> Reply:
     row = _job(tx, call)
     if row.what != TASK:
         queued = _queue(tx, row)
-        return json_reply({"message": "Run queued", "job": shape(row), "run": queued}, 201)
+        return json_reply({"message": "Run queued", "job": shape(tx, row), "run": queued}, 201)
     row, made = recurring.spawn(tx, row)
     task = shapes.task(made.task, made.spec)
-    return json_reply({"message": "Task spawned", "job": shape(row), "task": task}, 201)
+    return json_reply({"message": "Task spawned", "job": shape(tx, row), "task": task}, 201)
 
 
 def _queue(tx: Tx, job: Job) -> dict[str, Any]:

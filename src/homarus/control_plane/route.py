@@ -27,7 +27,7 @@ from homarus.flows.turn_inbound import DEFAULT_MODE
 from homarus.kernel.tokens import Token
 from homarus.outbox.worker import Outbox
 from homarus.records.blobs import Blobs
-from homarus.store.port import Reply, Rx, Store
+from homarus.store.port import Reply, Rx, Store, Ts, Tx
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -282,14 +282,14 @@ class Stream(Protocol):
         """
         ...
 
-    async def read(self, fn: Callable[..., T], *args: Any) -> T:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         """`fn(rx, *args)` in `store.read`, after the route's capability was judged."""
         ...
 
     async def write(
         self,
-        fn: Callable[..., Reply],
-        *args: Any,
+        fn: Callable[[Tx, *Ts], Reply],
+        *args: *Ts,
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,

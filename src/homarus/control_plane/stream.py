@@ -21,7 +21,7 @@ from homarus.control_plane.route import EventReply, FileReply, Sealer
 from homarus.flows.turn_inbound import DEFAULT_MODE
 from homarus.outbox.worker import Outbox
 from homarus.records.blobs import Blobs
-from homarus.store.port import Key, Reply, Store
+from homarus.store.port import Key, Reply, Rx, Store, Ts, Tx
 
 T = TypeVar("T")
 
@@ -109,14 +109,13 @@ class EdgeStream:
             if not message.get("more_body"):
                 return
 
-    async def read(self, fn: Callable[..., T], *args: Any) -> T:
-        result: T = await self.store.read(judged, self._means.admit, self._action, fn, *args)
-        return result
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
+        return await self.store.read(judged, self._means.admit, self._action, fn, *args)
 
     async def write(
         self,
-        fn: Callable[..., Reply],
-        *args: Any,
+        fn: Callable[[Tx, *Ts], Reply],
+        *args: *Ts,
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,

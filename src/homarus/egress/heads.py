@@ -54,6 +54,8 @@ async def refuse(writer: asyncio.StreamWriter, error: HomarusError) -> None:
         {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
     )
     extra = 'Proxy-Authenticate: Basic realm="homarus"\r\n' if error.status == 407 else ""
+    if "retryAfterS" in error.details:
+        extra = f"Retry-After: {error.details['retryAfterS']}\r\n"
     head = (
         f"HTTP/1.1 {error.status} {error.code}\r\nContent-Type: application/json\r\n"
         f"X-Homarus-Code: {error.code}\r\nContent-Length: {len(body)}\r\n{extra}"

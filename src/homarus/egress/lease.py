@@ -38,12 +38,18 @@ class Visit:
 
 
 class Lease:
-    """A run's way out while it lasts. `refusals`: what it was refused, for its report."""
+    """A run's way out while it lasts. `refusals`: what it was refused, for its report; `job_run`:
+    the run of a job whose calls these are."""
 
-    def __init__(self, run: Run, rules: Rules, bounds: Bounds, port: int, path: Path) -> None:
+    def __init__(
+        self, run: Run, rules: Rules, bounds: Bounds, port: int, path: Path,
+        job_run: str | None = None,
+    ) -> None:  # fmt: skip
         self.run = run
         self.rules = rules
         self.bounds = bounds
+        self.job_run = job_run
+        self.over: tuple[float, HomarusError] | None = None
         self.user = random.token_hex(8)
         self.password = random.token_hex(24)
         self.socket = path

@@ -24,16 +24,16 @@ from typing import Final
 import structlog
 
 from homarus.base.action import Action
-from homarus.base.errors import Busy, HomarusError, Unavailable
+from homarus.base.errors import Busy, HomarusError, Refused, Unavailable
 from homarus.egress import addresses, heads, relay, requests
 from homarus.egress.hosts import Rules, mirrored
 from homarus.egress.lease import Bounds, Lease, Visit, too_much
 from homarus.egress.relay import End, shut
 from homarus.egress.requests import NoCredentials, Request
 from homarus.egress.secrets import Filled, Mask, Secrets
-from homarus.flows import mirror_secrets, reaching
+from homarus.flows import job_calls, mirror_secrets, reaching
 from homarus.flows.reaching import Run
-from homarus.store.port import Store
+from homarus.store.port import Rx, Store
 
 log = structlog.get_logger("egress")
 
@@ -64,6 +64,14 @@ async def lookup(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(row[4][0]) for row in found))
+
+
+def _opening(rx: Rx, run: Run) -> tuple[tuple[str, ...], str | None]:
+    """Mirrors' hosts, and the run of a job that this one belongs to."""
+    return (
+        mirror_secrets.hosts(rx, run.company),
+        job_calls.run_of(rx, run.company, run.id),
+    )
 
 
 class Egress:
@@ -124,8 +132,10 @@ class Egress:
         the outcome of each host is written."""
         if not self._servers:
             raise Unavailable("egress.off", "the egress proxy does not run", "Start the daemon.")
-        mirrors = await self._store.read(mirror_secrets.hosts, run.company)
-        lease = Lease(run, Rules(hosts, mirrors), bounds or Bounds(), self.port, self._path)
+        mirrors, job_run = await self._store.read(_opening, run)
+        lease = Lease(
+            run, Rules(hosts, mirrors), bounds or Bounds(), self.port, self._path, job_run
+        )
         self._leases[lease.user] = lease
         try:
             yield lease
@@ -197,6 +207,7 @@ class Egress:
                 lease.run, request.headers, host, port, safe=request.scheme == "https" or local
             )
         visit = await self._visit(lease, host, port)
+        await self._count(lease)
         visit.requests += 1
         visit.secrets |= dict.fromkeys(filled.names)
         far = await self._connect(request, address, lease.bounds)
@@ -266,6 +277,22 @@ class Egress:
                 )  # fmt: skip
                 visit.id = await self._store.write(action, reaching.open_visit, run, host, port)
         return visit
+
+    async def _count(self, lease: Lease) -> None:
+        """One of the calls that a job may make in an hour. Raises Busy `quota.job`, and again
+        without asking until the hour is over."""
+        if lease.job_run is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if lease.over is not None and now_s < lease.over[0]:
+            raise lease.over[1]
+        action = Action(lease.run.company, "job.settle", f"job_run:{lease.job_run}", system=WORKER)
+        try:
+            await self._store.write(action, job_calls.request, lease.job_run)
+        except Refused as error:
+            busy = Busy(error.code, error.message, error.remedy, **error.details)
+            lease.over = (now_s + error.details["retryAfterS"], busy)
+            raise busy from None
 
     async def _connect(self, request: Request, address: str, bounds: Bounds) -> End:
         """Raises `egress.connect`."""

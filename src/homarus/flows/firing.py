@@ -17,7 +17,16 @@ from homarus.base.errors import Busy, Conflict, NotOffered
 from homarus.company import agents
 from homarus.conversations import keys
 from homarus.conversations.turns import CRON
-from homarus.flows import firing_ends, job_turns, recurring, turn_ends, turn_inbound, turn_tools
+from homarus.flows import (
+    firing_ends,
+    job_agents,
+    job_calls,
+    job_turns,
+    recurring,
+    turn_ends,
+    turn_inbound,
+    turn_tools,
+)
 from homarus.flows.calling import check_arguments
 from homarus.flows.turn_inbound import Inbound
 from homarus.jobs import misfire, runs, service
@@ -54,8 +63,8 @@ PREFLIGHT_MS: Final = 24 * HOUR_MS
 MISSED: Final = "job_run.missed"
 OVERLAPS: Final = "job_run.overlaps"
 PREEMPTS: Final = PRIORITIES["P0"]
-PREEMPTED: Final = PRIORITIES["P2"]
-"""Runs of this priority or less make room for P0."""
+KEEPS: Final = PRIORITIES["P1"]
+"""Runs below this priority make room for P0."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -89,6 +98,9 @@ def fire(tx: Tx) -> Fired:
 def _fire(tx: Tx, job: Job) -> list[Run]:
     first_ms = job.next_run_ms
     if first_ms is None:
+        return []
+    if job_agents.is_gone(tx, job):
+        job_agents.pause(tx, job)
         return []
     due = misfire.due(job.schedule, first_ms, tx.now_ms, job.misfire)
     known = runs.fired(tx, job.id, first_ms, tx.now_ms)
@@ -127,7 +139,9 @@ def _queue(tx: Tx, job: Job, at_ms: int, *, catching_up: bool) -> Run:
 
 
 def by_hand(tx: Tx, job: Job) -> Run:
-    """A run now, also of a paused job. Raises `job.no_project`, `job_run.many`."""
+    """A run now, also of a paused job. Raises `job.no_project`, `job.agent_gone`,
+    `job_run.many`."""
+    job_agents.check(tx, job, job.agent)
     if job.what == TASK:
         recurring.check_spawns(job)
     if runs.waiting(tx, job.id, MAX_WAITING) >= MAX_WAITING:
@@ -142,32 +156,37 @@ def by_hand(tx: Tx, job: Job) -> Run:
 
 
 def take(tx: Tx, limit: int = TAKEN_A_UNIT) -> list[Taken]:
-    """Claim up to `limit` waiting runs of the company: of each namespace by priority, then first
-    come first served; the namespaces that have least to do first."""
+    """Claim up to `limit` waiting runs of the company: what is P0 of all namespaces, then of each
+    by priority, then first come first served; the namespaces that have least to do first."""
     names = runs.agents_waiting(tx, tx.company, MAX_NAMESPACES)
     busy = {name: runs.running(tx, tx.company, name) for name in names}
     taken: list[Taken] = []
-    for name in sorted(names, key=lambda name: len(busy[name])):
-        if len(taken) < limit:
-            taken += _take_of(tx, name, busy[name], limit - len(taken))
+    for least in (PREEMPTS, None):
+        for name in sorted(names, key=lambda name: len(busy[name])):
+            if len(taken) < limit:
+                taken += _take_of(tx, name, busy[name], limit - len(taken), least)
     return taken
 
 
-def _take_of(tx: Tx, agent: str, running: list[Run], limit: int) -> list[Taken]:
+def _take_of(tx: Tx, agent: str, running: list[Run], limit: int, least: int | None) -> list[Taken]:
+    """`running` is what the namespace has then. `least`: of no lower priority."""
     taken: list[Taken] = []
-    running = list(running)
     alone = service.not_parallel(tx, {one.job for one in running})
     for run in runs.queue(tx, tx.company, agent, alone, QUEUE_LOOK):
-        if len(taken) == limit:
+        if len(taken) == limit or (least is not None and run.priority < least):
             break
         job = service.by_id(tx, tx.company, run.job)
         if job is None or job.deleted_ms is not None:
             runs.move(tx, run, "skip", due_ms=None, ended_ms=tx.now_ms, reason="job.gone")
             continue
+        if job_agents.is_gone(tx, job):
+            job_agents.skip(tx, run)
+            continue
         if job.overlap != PARALLEL and any(other.job == job.id for other in running):
             continue
         if len(running) >= job.concurrent:
-            _make_room(tx, run, running)
+            if least is not None:
+                _make_room(tx, run, running)
             break  # first in, first out: whoever came later waits as well
         wait_ms = _wait_ms(tx, run, job)
         if wait_ms:
@@ -181,12 +200,7 @@ def _take_of(tx: Tx, agent: str, running: list[Run], limit: int) -> list[Taken]:
 
 def _wait_ms(rx: Rx, run: Run, job: Job) -> int:
     """How long it must wait yet: it is stopped, or its job has made its calls of this hour."""
-    if _held_back(rx, job):
-        return firing_ends.HOLD_MS
-    made, first_ms = runs.calls_since(rx, job.id, rx.now_ms - HOUR_MS)
-    if made >= job.api_per_hour and first_ms is not None:
-        return first_ms + HOUR_MS - rx.now_ms + 1
-    return 0
+    return firing_ends.HOLD_MS if _held_back(rx, job) else job_calls.wait_ms(rx, job)
 
 
 def _held_back(rx: Rx, job: Job) -> bool:
@@ -202,17 +216,36 @@ def _held_back(rx: Rx, job: Job) -> bool:
 
 
 def _put_off(tx: Tx, run: Run, wait_ms: int) -> None:
-    if tx.now_ms - run.created_ms > firing_ends.MAX_HELD_MS:
+    if firing_ends.too_long(tx, run):
         runs.move(tx, run, "skip", due_ms=None, ended_ms=tx.now_ms, reason="job_run.held")
     else:
         runs.put_off(tx, run.id, tx.now_ms + wait_ms)
 
 
+def make_room(tx: Tx, in_hand: frozenset[str]) -> None:
+    """A daemon has no room at all: the first P0 of the company that could start but for that has
+    one of these runs of the company end, whichever agent's it is."""
+    mine = [one for one in runs.of_ids(tx, tx.company, in_hand) if one.what == COMMAND]
+    for name in runs.agents_waiting(tx, tx.company, MAX_NAMESPACES):
+        running = runs.running(tx, tx.company, name)
+        alone = service.not_parallel(tx, {one.job for one in running})
+        for run in runs.queue(tx, tx.company, name, alone, QUEUE_LOOK):
+            job = service.by_id(tx, tx.company, run.job)
+            if run.priority < PREEMPTS:
+                break
+            if job is not None and job.deleted_ms is None and _wait_ms(tx, run, job) == 0:
+                _make_room(tx, run, running if len(running) >= job.concurrent else mine)
+                return
+
+
 def _make_room(tx: Tx, run: Run, running: list[Run]) -> None:
-    """P0 has one run of its namespace end that can go on later: the least, of those the newest."""
+    """P0 has one of these runs end that can go on later: the least, of those the newest."""
     if run.priority < PREEMPTS or any(one.stopping for one in running):
         return
-    able = [one for one in running if one.priority <= PREEMPTED and one.restartable]
+    able = [
+        one for one in running
+        if one.priority < KEEPS and one.restartable and one.what in (COMMAND, TURN)
+    ]  # fmt: skip
     if able:
         victim = min(able, key=lambda one: (one.priority, -one.no))
         runs.stop(tx, victim.id, run.id)
@@ -273,8 +306,9 @@ def ready(rx: Rx, company: str, job: str) -> registry.Capability:
 
 def start(tx: Tx, run: str, token: int, wall_ms: int) -> Run:
     """A command begins: the intent, judged as its agent. A living worker has ended it after
-    `wall_ms`. Raises `job_run.moved`."""
+    `wall_ms`. Raises `job_run.moved`, `quota.job`."""
     row = _held(tx, run, token)
+    job_calls.spend_admitted(tx, row)
     seq = tx.head.receipt_seq + 1
     runs.begun(tx, row.id, until_ms=tx.now_ms + wall_ms, receipt_seq=seq)
     tx.emit("job_run_begun", row.job, {"run": row.id})
@@ -308,7 +342,7 @@ def say(tx: Tx, run: str, token: int) -> Run:
         raise Conflict("job.no_agent", f"{job.full_name} names no agent", "Give it one.")
     agent = agents.need(tx, tx.company, job.agent)
     text = str(job.does.get("message") or job.name)
-    if row.preemptions:
+    if row.preemptions or row.reason == job_calls.OVER:
         text = f"Go on where you were: other work had to come first. You were asked:\n{text}"
     turn = turn_inbound.accept(
         tx,

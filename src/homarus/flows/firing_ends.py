@@ -20,6 +20,10 @@ from homarus.tasks import sql as tasks
 
 HOLD_MS: Final = 60_000
 """After this a run that was held back is looked at again; what held it back spends no attempt."""
+HELD_BY: Final = frozenset({"stop", "suspended", "budget", "quota"})
+"""First words of codes that mean: not now."""
+WAITS_FOR: Final = frozenset({"approval.needed", "approval.expired"})
+"""An approval is asked for, and may come."""
 MAX_HELD_MS: Final = 24 * 3_600_000
 """A run that could not begin for so long is skipped."""
 PREEMPTED: Final = "job_run.preempted"
@@ -42,10 +46,20 @@ class Ended(msgspec.Struct, frozen=True):
     peak_bytes: int | None = None
 
 
+def not_now(code: str) -> bool:
+    """Whether what was refused with this code may be let in later; it is no failure of the run."""
+    return code.partition(".")[0] in HELD_BY or code in WAITS_FOR
+
+
 def held(tx: Tx, run: str, token: int) -> Run | None:
     """The run, if whoever holds this fence still has it."""
     row = runs.by_id(tx, tx.company, run)
     return row if row is not None and row.state is State.RUNNING and row.token == token else None
+
+
+def too_long(rx: Rx, row: Run) -> bool:
+    """Whether it has been held back for so long that it is skipped."""
+    return rx.now_ms - row.created_ms > MAX_HELD_MS
 
 
 def settle(tx: Tx, run: str, token: int, ended: Ended) -> Run | None:
@@ -55,7 +69,7 @@ def settle(tx: Tx, run: str, token: int, ended: Ended) -> Run | None:
 
 
 def end(tx: Tx, row: Run, ended: Ended) -> Run:
-    values = _facts(tx, row, ended)
+    values = _facts(tx, ended)
     job = service.by_id(tx, tx.company, row.job)
     _outcome(tx, row, job, Outcome.DONE if ended.ok else Outcome.FAILED, ended.reason)
     if ended.ok:
@@ -94,12 +108,11 @@ def give_up(tx: Tx, row: Run, job: Job | None, **values: Any) -> Run:
     return after
 
 
-def hand_back(
-    tx: Tx, run: str, token: int, why: str, *, wait_ms: int = 0, preempted: bool = False
-) -> Run | None:
-    """It waits again, and what it had begun was no attempt; None: it is no longer held."""
+def hand_back(tx: Tx, run: str, token: int, why: str) -> Run | None:
+    """It may not begin just now, so it waits, and that was no attempt; None: it is no longer
+    held."""
     row = held(tx, run, token)
-    return None if row is None else put_back(tx, row, why, wait_ms=wait_ms, preempted=preempted)
+    return None if row is None else put_back(tx, row, why, wait_ms=HOLD_MS)
 
 
 def cut(tx: Tx, run: str, token: int, leaving: bool = False) -> Run | None:
@@ -120,7 +133,7 @@ def cut(tx: Tx, run: str, token: int, leaving: bool = False) -> Run | None:
 def put_back(tx: Tx, row: Run, why: str, *, wait_ms: int = 0, preempted: bool = False) -> Run:
     job = service.by_id(tx, tx.company, row.job)
     _outcome(tx, row, job, Outcome.FAILED, why)
-    if wait_ms and tx.now_ms - row.created_ms > MAX_HELD_MS:
+    if wait_ms and too_long(tx, row):
         return runs.move(tx, row, "skip", reason=why, ended_ms=tx.now_ms, until_ms=None)
     return runs.move(
         tx, row, "hand_back", due_ms=tx.now_ms + wait_ms, attempt=max(0, row.attempt - 1),
@@ -150,9 +163,11 @@ def recover(tx: Tx, limit: int, alone: bool, held: frozenset[str] = frozenset())
 
 
 def retry(tx: Tx, ref: str) -> Run:
-    """A dead letter is tried again, with all its attempts. Raises `job_run.*`."""
+    """A dead letter is queued anew, with all its attempts. Raises `job_run.*`."""
     row = runs.need(tx, tx.company, ref)
-    return runs.move(tx, row, "retry", due_ms=tx.now_ms, attempt=0, ended_ms=None)
+    return runs.move(
+        tx, row, "retry", due_ms=tx.now_ms, attempt=0, ended_ms=None, created_ms=tx.now_ms
+    )
 
 
 def drop(tx: Tx, ref: str, why: str | None = None) -> Run:
@@ -165,7 +180,7 @@ def drop(tx: Tx, ref: str, why: str | None = None) -> Run:
 # -- its facts -------------------------------------------------------------------------------
 
 
-def _facts(tx: Tx, row: Run, ended: Ended) -> dict[str, Any]:
+def _facts(tx: Tx, ended: Ended) -> dict[str, Any]:
     return {
         "ended_ms": tx.now_ms,
         "until_ms": None,
@@ -174,41 +189,7 @@ def _facts(tx: Tx, row: Run, ended: Ended) -> dict[str, Any]:
         "exit_code": ended.exit_code,
         "cpu_ms": ended.cpu_ms,
         "peak_bytes": ended.peak_bytes,
-        "api_calls": row.api_calls + calls(tx, row),
     }
-
-
-def calls(rx: Rx, row: Run) -> int:
-    """API calls of this attempt: requests through the proxy, writes to the outside, and of a turn
-    the calls of its model."""
-    found = rx.one(
-        "select coalesce(sum(requests), 0) from egress_visit where company=? and run=? "
-        "and opened_ms>=?",
-        (row.company, row.id, row.claimed_ms or 0),
-    )
-    total = 0 if found is None else int(found[0])
-    if row.receipt_seq is not None:
-        total += _writes_outside(rx, "r.seq=?", row.company, row.receipt_seq)
-    if row.subject is not None:
-        of_turn = "r.seq in (select receipt_seq from tool_call where turn=?)"
-        total += _writes_outside(rx, of_turn, row.company, row.subject)
-        asked = rx.one("select count(*) from model_call where turn=?", (row.subject,))
-        reached = rx.one(
-            "select coalesce(sum(v.requests), 0) from tool_call t join egress_visit v "
-            "on v.company=? and v.run=t.id where t.turn=?",
-            (row.company, row.subject),
-        )
-        total += sum(int(one[0]) for one in (asked, reached) if one is not None)
-    return total
-
-
-def _writes_outside(rx: Rx, where: str, company: str, of: object) -> int:
-    found = rx.one(
-        "select count(*) from company c join receipt r on r.company_no=c.no "  # noqa: S608
-        f"where c.id=? and r.effect=? and {where}",
-        (company, int(Effect.EXTERNAL_WRITE), of),
-    )
-    return 0 if found is None else int(found[0])
 
 
 def _outcome(tx: Tx, row: Run, job: Job | None, outcome: Outcome, why: str | None) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 from homarus.base.errors import Conflict
 from homarus.company import agents
 from homarus.conversations import turns
-from homarus.flows import by_hand, turn_ends
+from homarus.flows import by_hand, job_agents, turn_ends
 from homarus.store.port import Tx
 from homarus.tasks import service, sql
 from homarus.tasks.model import WAITING
@@ -15,8 +15,9 @@ MAX_GIVEN_UP: Final = 50
 
 
 def dismiss(tx: Tx, ref: str) -> agents.Agent:
-    """Remove an agent (soft). Its waiting tasks are for anybody that fits them again; its running
-    turns end: no unit of theirs would be let in any more, and whoever asked would wait.
+    """Remove an agent (soft). Its waiting tasks are for anybody that fits them again; its jobs are
+    paused; its running turns end: no unit of theirs would be let in any more, and whoever asked
+    would wait.
 
     Raises `agent.unknown`, `agent.busy` while it holds work or more than `MAX_GIVEN_UP` tasks wait.
     """
@@ -35,4 +36,5 @@ def dismiss(tx: Tx, ref: str) -> agents.Agent:
         service.emit(tx, "task_updated", after)
     for turn in turns.running_of(tx, tx.company, agent.id):
         turn_ends.abort(tx, turn)
+    job_agents.dismiss(tx, agent.id)
     return agents.delete(tx, agent.id)

@@ -16,7 +16,7 @@ from homarus.base.errors import Invalid, Refused
 from homarus.company import agents, founding
 from homarus.config.channels import Channels
 from homarus.conversations import keys
-from homarus.flows import announcing, job_turns
+from homarus.flows import announcing, job_agents, job_turns
 from homarus.flows.calling import check
 from homarus.jobs import service
 from homarus.jobs.model import COMMAND, CRON, TASK, TURN, Job, JobChange
@@ -62,6 +62,8 @@ def change(tx: Tx, before: Job, new: JobChange, configured: Channels = NO_CHANNE
     agent = before.agent if new.agent is UNSET else new.agent
     does = before.does if new.does is UNSET else new.does
     check_may(tx, before.what, before.agent)
+    if new.active is True:
+        job_agents.check(tx, before, agent or None)
     does = _checked(tx, what, agent, does, before.does, configured)
     if new.does is not UNSET:
         new = msgspec.structs.replace(new, does=does)

@@ -9,7 +9,7 @@ import msgspec
 from homarus.base.action import Effect, Outcome
 from homarus.base.errors import Conflict
 from homarus.conversations import sessions, transcript, turns
-from homarus.flows import spending, turn_tools
+from homarus.flows import job_calls, spending, turn_tools
 from homarus.flows.turn_rows import session_of
 from homarus.kernel import receipts, reservations
 from homarus.store.port import Rx, Tx
@@ -40,9 +40,10 @@ class Said(msgspec.Struct, frozen=True):
 def ask(tx: Tx, turn: str, token: int, model: str, prompt: bytes) -> Asked:
     """The intent of a request: admitted as `model.call`, its cost set aside by the kernel.
 
-    Raises `turn.lost`, `turn.calls`.
+    Raises `turn.lost`, `turn.calls`, `quota.job`.
     """
     row = turns.held(tx, turn, token)
+    job_calls.spend_of_turn(tx, row)
     if row.calls >= MAX_CALLS:
         raise Conflict(
             "turn.calls", f"{row.calls} requests to models in one turn", "It ends here; go on anew."

@@ -3,7 +3,7 @@ what the store does itself. Every call has a result in the end, or the next requ
 be malformed: what the daemon did not live to see is `unknown`, and said so to the model."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -12,9 +12,10 @@ from homarus.base.action import Effect, Outcome
 from homarus.conversations import transcript, turns
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import Turn
+from homarus.flows import job_calls
 from homarus.flows.turn_rows import session_of
 from homarus.kernel import receipts
-from homarus.store.port import Rx, Tx
+from homarus.store.port import Rx, Ts, Tx
 
 HANDED_OUT: Final = "handed_out"
 """State of a tool call that ended its turn: whoever asked does it, and comes back with a result."""
@@ -103,8 +104,10 @@ def _tool_call(tx: Tx, turn: Turn, call: str) -> ToolCall:
 
 
 def begin(tx: Tx, turn: str, token: int, call: str) -> ToolCall:
-    """The intent of an act outside the store: admitted as the tool's own capability."""
+    """The intent of an act outside the store: admitted as the tool's own capability. Raises
+    `turn.lost`, `quota.job`."""
     held = turns.held(tx, turn, token)
+    job_calls.spend_of_turn(tx, held)
     row = _tool_call(tx, held, call)
     if row.state not in ("ready", "waiting"):
         raise turns.lost(held)
@@ -117,10 +120,12 @@ def begin(tx: Tx, turn: str, token: int, call: str) -> ToolCall:
 
 
 def apply(
-    tx: Tx, turn: str, token: int, call: str, fn: Callable[..., Result], args: Sequence[Any]
+    tx: Tx, turn: str, token: int, call: str, fn: Callable[[Tx, *Ts], Result], args: tuple[*Ts]
 ) -> Result:
-    """An act of the store itself, with its result, in one unit: it happens once or not at all."""
+    """An act of the store itself, with its result, in one unit: it happens once or not at all.
+    Raises `turn.lost`, `quota.job`."""
     held = turns.held(tx, turn, token)
+    job_calls.spend_of_turn(tx, held)
     row = _tool_call(tx, held, call)
     result = fn(tx, *args)
     record(tx, held, row, result)

@@ -1,23 +1,16 @@
-"""`homarus cron import FILE`: jobs of a crontab, and of OpenClaw's `cron/jobs.json`.
-
-A crontab's command is a line for a shell, and nothing here is one: a line of plain words becomes a
-capability (an argument list) that the job's agent may run; any other is left, with the reason.
-"""
+"""`homarus cron import FILE`: jobs of a crontab, and of OpenClaw's `cron/jobs.json`."""
 
 import json
-import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound
-from homarus.client.http import Client
-from homarus.client.paths import path_part
-from homarus.conversations import keys
-from homarus.importers import cron_turns
+from homarus.base.canonical import digest
+from homarus.base.errors import HomarusError, Invalid
+from homarus.importers import cron_turns, crontab
+from homarus.importers.cron_plan import NewJob, Plan, without_doubles
 from homarus.importers.openclaw import files
 from homarus.importers.openclaw.files import Finding
 from homarus.jobs import rules
@@ -25,33 +18,11 @@ from homarus.jobs import rules
 MAX_BYTES: Final = 4_000_000
 MAX_JOBS: Final = 1_000
 MAX_SHOWN: Final = 50
-NO_PLACE: Final = ("channel.unknown", "channel.account", "delivery.target", "delivery.no_place")
-NO_MODEL: Final = "model.unknown"
-MAX_WITHOUT: Final = 2
-"""A delivery and a model are left out of a job, one after the other."""
 OPENCLAW_FILE: Final = "cron/jobs.json"
-MACROS: Final = {
-    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
+TIMES: Final[dict[str, tuple[str, Any]]] = {
+    "cron": ("expr", str), "every": ("everyMs", int), "at": ("at", str | int),
 }  # fmt: skip
-SHELL: Final = re.compile(r"[|&;<>()$`\\*?\[\]{}~#!\n]")
-_ASSIGNED: Final = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)")
-
-
-class NewJob(msgspec.Struct, frozen=True):
-    """`body` of `POST /jobs`; `capability`: body of the one that it needs, registered before;
-    `does`: in words; `left`: what of it is not taken."""
-
-    body: dict[str, Any]
-    does: str
-    capability: dict[str, Any] | None = None
-    left: tuple[Finding, ...] = ()
-
-
-class Plan(msgspec.Struct, frozen=True):
-    jobs: tuple[NewJob, ...]
-    left: tuple[Finding, ...]
+"""What a schedule of each kind must say."""
 
 
 def read(path: Path, agent: str | None) -> Plan:
@@ -60,66 +31,16 @@ def read(path: Path, agent: str | None) -> Plan:
     if path.stat().st_size > MAX_BYTES:
         raise Invalid("import.file", f"{path} is larger than {MAX_BYTES} bytes", "Split it.")
     text = path.read_bytes().decode("utf-8", "replace")
-    plan = openclaw(text, agent) if text.lstrip().startswith("{") else crontab(text, agent)
+    if text.lstrip().startswith("{"):
+        plan = openclaw(text, agent)
+    elif agent is None:
+        raise Invalid("import.agent_missing", "a crontab does not say whose its jobs are",
+                      "Name the agent: `--agent ada`.")  # fmt: skip
+    else:
+        plan = crontab.read(text, agent, users=crontab.is_systems(path))
     if len(plan.jobs) > MAX_JOBS:
         raise Invalid("import.file", f"{len(plan.jobs)} jobs are too many", f"{MAX_JOBS} at most.")
     return plan
-
-
-# -- crontab ---------------------------------------------------------------------------------
-
-
-def crontab(text: str, agent: str | None) -> Plan:
-    """A user's crontab: variables, comments, five fields or a macro, and a command."""
-    if agent is None:
-        raise Invalid("import.agent_missing", "a crontab does not say whose its jobs are",
-                      "Name the agent: `--agent ada`.")  # fmt: skip
-    jobs: list[NewJob] = []
-    left: list[Finding] = []
-    zone: str | None = None
-    for no, line in enumerate(text.splitlines(), 1):
-        words = line.strip()
-        if not words or words.startswith("#"):
-            continue
-        assigned = _ASSIGNED.fullmatch(words)
-        if assigned is not None:
-            name, value = assigned[1], assigned[2].strip("\"' ")
-            if name in ("CRON_TZ", "TZ"):
-                zone = value
-            else:
-                left.append(Finding(f"line {no}: {name}", "variables are not passed on",
-                                    "Set it in the program itself."))  # fmt: skip
-            continue
-        found = _line(no, words, agent, zone)
-        (left if isinstance(found, Finding) else jobs).append(found)  # type: ignore[arg-type]
-    return Plan(tuple(jobs), tuple(left))
-
-
-def _line(no: int, line: str, agent: str, zone: str | None) -> NewJob | Finding:
-    what = f"line {no}"
-    fields = line.split(None, 1) if line.startswith("@") else line.split(None, 5)
-    expr = MACROS.get(fields[0].lower()) if line.startswith("@") else " ".join(fields[:5])
-    if expr is None:
-        return Finding(what, f"{fields[0]} is no time of the clock", "A service may fit.")
-    if len(fields) != (2 if line.startswith("@") else 6):
-        return Finding(what, "it has no command")
-    said = fields[-1]
-    if SHELL.search(said) or "%" in said:
-        return Finding(what, "its command needs a shell",
-                       "Put it into a script, and run that.")  # fmt: skip
-    try:
-        argv = shlex.split(said)
-    except ValueError as error:
-        return Finding(what, f"its command cannot be read: {error}")
-    name = f"{Path(argv[0]).name} {no}"
-    id_ = f"cron.{rules.key_of(agent)}.{rules.key_of(name)}"
-    capability = {"id": id_, "title": f"{said[:80]}", "argv": argv, "grants": [f"agent:{agent}"]}
-    schedule = {"kind": "cron", "expr": expr} | ({} if zone is None else {"tz": zone})
-    body = {
-        "name": name, "key": rules.key_of(name), "agentId": agent, "schedule": schedule,
-        "work": {"kind": "command", "capability": id_}, "description": f"crontab: {said}"[:500],
-    }  # fmt: skip
-    return NewJob(body, f"command: {said[:60]}", capability)
 
 
 # -- OpenClaw --------------------------------------------------------------------------------
@@ -135,24 +56,26 @@ def openclaw(text: str, agent: str | None) -> Plan:
     if not isinstance(rows, list):
         raise Invalid("import.file", "there is no list `jobs` in it",
                       "Name a crontab, or `cron/jobs.json`.")  # fmt: skip
-    jobs: list[NewJob] = []
-    left: list[Finding] = []
-    for no, row in enumerate(rows):
-        found = _row(row if isinstance(row, dict) else {}, no, agent)
-        (left if isinstance(found, Finding) else jobs).append(found)  # type: ignore[arg-type]
-        left += [] if isinstance(found, Finding) else found.left
-    return Plan(tuple(jobs), tuple(left))
+    found = [
+        (f"job {no}", _row(row if isinstance(row, dict) else {}, no, agent))
+        for no, row in enumerate(rows, 1)
+    ]
+    return without_doubles(
+        found, "its id is that of {}, or as good as", "Give it an id of its own, and import again."
+    )
 
 
 def _row(row: dict[str, Any], no: int, agent: str | None) -> NewJob | Finding:
-    name = str(row.get("name") or row.get("id") or f"job {no + 1}")[:200]
+    name = str(row.get("name") or row.get("id") or f"job {no}")[:200]
     owner = row.get("agentId") or agent or "main"
+    if not isinstance(owner, str):
+        return Finding(name, "its agentId names nobody")
     payload = row.get("payload")
     payload = payload if isinstance(payload, dict) else {}
     kind = payload.get("kind")
-    schedule = row.get("schedule")
-    if not isinstance(schedule, dict) or schedule.get("kind") not in ("cron", "every", "at"):
-        return Finding(name, "its schedule is of a kind that there is not here")
+    schedule = _schedule(row.get("schedule"))
+    if schedule is None:
+        return Finding(name, "its schedule is of a kind that there is not here, or incomplete")
     message = payload.get("message") if kind == "agentTurn" else payload.get("text")
     if kind not in ("agentTurn", "systemEvent") or not isinstance(message, str):
         why = {
@@ -174,9 +97,7 @@ def _row(row: dict[str, Any], no: int, agent: str | None) -> NewJob | Finding:
     keep = {k: row[k] for k in ("sessionTarget", "wakeMode") if k in row}
     word = "message" if kind == "agentTurn" else "text"
     body = {
-        "name": name, "key": rules.key_of(str(row.get("id") or name)), "agentId": owner,
-        "schedule": {k: schedule[k] for k in ("kind", "expr", "tz", "everyMs", "anchorMs", "at")
-                     if schedule.get(k) is not None},
+        "name": name, "key": _key(row), "agentId": owner, "schedule": schedule,
         "work": work, "active": row.get("enabled") is not False,
         "once": row.get("deleteAfterRun") is True,
         "wire": keep | {"payload": {"kind": kind, word: message} | turn.how},
@@ -186,6 +107,28 @@ def _row(row: dict[str, Any], no: int, agent: str | None) -> NewJob | Finding:
     if row.get("description"):
         body["description"] = str(row["description"])[:1_000]
     return NewJob(body, f"turn: {message[:60]}", left=turn.left)
+
+
+def _key(row: dict[str, Any]) -> str:
+    """One that it has wherever it stands in the file."""
+    named = row.get("id") or row.get("name")
+    if named:
+        return rules.key_of(str(named))
+    said = json.dumps([row.get("schedule"), row.get("payload")], sort_keys=True)
+    return f"job-{digest(said).hex()[:10]}"
+
+
+def _schedule(said: Any) -> dict[str, Any] | None:
+    """None: it says no time. `atMs`: of files from before `at`."""
+    if not isinstance(said, dict):
+        return None
+    if said.get("kind") == "at" and said.get("at") is None:
+        said = said | {"at": said.get("atMs")}
+    what, kind = TIMES.get(str(said.get("kind")), ("", str))
+    if not isinstance(said.get(what), kind):
+        return None
+    known = ("kind", "expr", "tz", "everyMs", "anchorMs", "at")
+    return {field: said[field] for field in known if said.get(field) is not None}
 
 
 def of_openclaw(root: Path, names: dict[str, str], default: str | None) -> Plan:
@@ -207,62 +150,7 @@ def of_openclaw(root: Path, names: dict[str, str], default: str | None) -> Plan:
     return Plan(jobs, plan.left)
 
 
-# -- making ----------------------------------------------------------------------------------
-
-
-def made(api: Client, plan: Plan, *, paused: bool = False) -> list[str]:
-    """What became of each: `made`, `made, without its …`, `there already`, `refused: …`."""
-    return [_make(api, job, paused) for job in plan.jobs]
-
-
-def _make(api: Client, job: NewJob, paused: bool) -> str:
-    body = job.body | ({"active": False} if paused else {})
-    try:
-        if job.capability is not None:
-            api.post("/capabilities", job.capability)
-        return _define(api, body)
-    except Conflict as error:
-        return "there already" if error.code == "job.exists" else f"refused: {error}"
-    except HomarusError as error:
-        return f"refused: {error}"
-
-
-def _define(api: Client, body: dict[str, Any]) -> str:
-    """It is made also where a channel or a model that it names is not configured here: without a
-    place to deliver to, and with its agent's model. Raises HomarusError."""
-    without: list[str] = []
-    for _ in range(MAX_WITHOUT + 1):
-        try:
-            api.post("/jobs", body)
-        except HomarusError as error:
-            if error.code in NO_PLACE and "delivery" in body and "delivery" not in without:
-                body = body | {"delivery": {"mode": "none"}}
-                without.append("delivery")
-            elif error.code == NO_MODEL and "model" in body["work"]:
-                work = {k: v for k, v in body["work"].items() if k != "model"}
-                body = body | {"work": work}
-                without.append("model")
-            else:
-                raise
-        else:
-            break
-    return f"made, without its {' and '.join(without)}" if without else "made"
-
-
-def missing(api: Client, plan: Plan) -> Plan:
-    """What of it is not there yet, by its full name."""
-    return msgspec.structs.replace(
-        plan, jobs=tuple(job for job in plan.jobs if not _is_there(api, job))
-    )
-
-
-def _is_there(api: Client, job: NewJob) -> bool:
-    name = f"cron.{keys.slug(job.body['agentId'])}.{job.body['key']}"
-    try:
-        api.get(f"/jobs/{path_part(name)}")
-    except NotFound:
-        return False
-    return True
+# -- telling ---------------------------------------------------------------------------------
 
 
 def lines(plan: Plan) -> Iterator[str]:

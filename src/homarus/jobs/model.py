@@ -180,7 +180,8 @@ class JobChange(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True, gc=False):
     """A row of `job_run`: one firing. `agent` "": the company's own. `n` 0: by the clock. `due_ms`:
     not before then; None: it does not wait. `token`: the fence of whoever has it. `subject`: the
-    task or turn that it made. `reason`: a stable code. Times in Unix ms."""
+    task or turn that it made. `reason`: a stable code. `created_ms`: when it was queued; a dead
+    letter that is tried again is queued anew. Times in Unix ms."""
 
     id: str
     no: int

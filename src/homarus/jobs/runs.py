@@ -188,6 +188,11 @@ def begun(
     )
 
 
+def called(tx: Tx, run: str) -> None:
+    """It has reached outside once more."""
+    tx.run("update job_run set api_calls=api_calls+1 where id=?", (run,))
+
+
 def put_off(tx: Tx, run: str, due_ms: int) -> None:
     tx.run("update job_run set due_ms=? where id=?", (due_ms, run))
 
@@ -207,11 +212,13 @@ def next_due_ms(rx: Rx) -> int | None:
     return None if row is None else row[0]
 
 
-def companies_due(rx: Rx, limit: int) -> list[str]:
+def companies_due(rx: Rx, limit: int, least: int | None = None) -> list[str]:
+    """`least`: those alone with a run of no lower priority."""
+    among = "" if least is None else "and r.priority>=?"
     rows = rx.all(
-        "select c.id from company c where exists(select 1 from job_run r where r.company=c.id "
-        "and r.due_ms<=?) limit ?",
-        (rx.now_ms, limit),
+        "select c.id from company c where exists(select 1 from job_run r where r.company=c.id "  # noqa: S608
+        f"and r.due_ms<=? {among}) limit ?",
+        (rx.now_ms, *(() if least is None else (least,)), limit),
     )
     return [row[0] for row in rows]
 
@@ -237,8 +244,22 @@ def queue(rx: Rx, company: str, agent: str, without: list[str], limit: int) -> l
     )  # fmt: skip
 
 
+def waiting_of(rx: Rx, company: str, agent: str, limit: int) -> list[Run]:
+    """Whatever of a namespace waits, also for its time."""
+    where = "company=? and agent=? and due_ms is not null order by no limit ?"
+    return _all(rx, where, company, agent, limit)
+
+
 def running(rx: Rx, company: str, agent: str) -> list[Run]:
     return _all(rx, "company=? and agent=? and state='running'", company, agent)
+
+
+def of_ids(rx: Rx, company: str, ids: frozenset[str]) -> list[Run]:
+    """Those of these runs that are the company's and running."""
+    if not ids:
+        return []
+    marks = ",".join("?" * len(ids))
+    return _all(rx, f"company=? and state='running' and id in ({marks})", company, *sorted(ids))
 
 
 def waiting(rx: Rx, job: str, most: int) -> int:
@@ -281,16 +302,6 @@ def of_subject(rx: Rx, company: str, subject: str) -> Run | None:
     """The run that made this task or turn."""
     found = _all(rx, "subject=? and company=? limit 1", subject, company)
     return found[0] if found else None
-
-
-def calls_since(rx: Rx, job: str, since_ms: int) -> tuple[int, int | None]:
-    """API calls of a job's runs that began since then, and when the first of these began."""
-    row = rx.one(
-        "select coalesce(sum(api_calls), 0), min(started_ms) from job_run "
-        "where job=? and started_ms>? and api_calls>0",
-        (job, since_ms),
-    )
-    return (0, None) if row is None else (int(row[0]), row[1])
 
 
 def forget(tx: Tx, before_ms: int, limit: int) -> int:

@@ -245,6 +245,16 @@ def due(rx: Rx, company: str, limit: int) -> list[Job]:
     return [_job(row) for row in rows]
 
 
+def active_of(rx: Rx, company: str, agent: str, limit: int) -> list[Job]:
+    """Of an agent, whatever face they came by."""
+    rows = rx.all(
+        f"select {_COLUMNS} from job where company=? and agent=? and active=1 "  # noqa: S608
+        "and deleted_ms is null order by no limit ?",
+        (company, agent, limit),
+    )
+    return [_job(row) for row in rows]
+
+
 def not_parallel(rx: Rx, jobs: set[str]) -> list[str]:
     """Those of the jobs that have no two runs beside each other."""
     if not jobs:

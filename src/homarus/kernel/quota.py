@@ -10,10 +10,12 @@ from homarus.base.action import Effect
 from homarus.base.clock import iso_ms
 from homarus.kernel.case import Case, Judgement
 from homarus.kernel.settings import SETTINGS
-from homarus.store.port import Tx
+from homarus.store.port import Rx, Tx
 
 COUNTED: Final = frozenset({Effect.MODEL, Effect.EXTERNAL_WRITE})
 SETTING: Final = "quota.calls_per_hour"
+COUNT: Final = "quota.count"
+"""What follows from an act that is counted, and only from one."""
 HOUR_MS: Final = 3_600_000
 HIGH_TRUST: Final = 80
 _MOST: Final = int(SETTINGS[SETTING].most or 0)
@@ -31,13 +33,9 @@ def quota(case: Case) -> Judgement:
         return None
     company, now_ms = case.action.company, case.rx.now_ms
     hour = now_ms // HOUR_MS
-    row = case.rx.one(
-        "select calls from quota_use where company=? and agent=? and hour>=?",
-        (company, agent.id, hour),
-    )
     limit = limit_of(int(case.setting(SETTING)), agent.trust)
-    case.then("quota.count", agent.id, hour=hour)
-    if row is None or row[0] < limit:
+    case.then(COUNT, agent.id, hour=hour)
+    if made(case.rx, company, agent.id, hour) < limit:
         return None
     next_ms = (hour + 1) * HOUR_MS
     return case.refuse(
@@ -50,12 +48,21 @@ def quota(case: Case) -> Judgement:
     )
 
 
-def count(tx: Tx, agent: str, hour: int) -> None:
+def made(rx: Rx, company: str, subject: str, hour: int) -> int:
+    """Calls of an agent, or of what else is counted here, in that hour."""
+    row = rx.one(
+        "select calls from quota_use where company=? and agent=? and hour>=?",
+        (company, subject, hour),
+    )
+    return 0 if row is None else int(row[0])
+
+
+def count(tx: Tx, subject: str, hour: int) -> None:
     """One more. A later hour begins anew; a clock that went back goes on counting."""
     tx.run(
         "insert into quota_use(company, agent, hour, calls) values(?,?,?,1) "
         "on conflict(company, agent) do update set "
         "calls=case when excluded.hour>quota_use.hour then 1 else quota_use.calls+1 end, "
         "hour=case when excluded.hour>quota_use.hour then excluded.hour else quota_use.hour end",
-        (tx.company, agent, hour),
+        (tx.company, subject, hour),
     )

@@ -44,7 +44,7 @@ from homarus.outbox.port import (
     Refused,
     Unknown,
 )
-from homarus.store.port import Store
+from homarus.store.port import Store, Ts, Tx
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")
@@ -200,7 +200,9 @@ class Lane:
         target = self.row.target if capability == PUSH else self.row.record
         return Action(self.row.company, capability, target, system=WORKER, task=task, trace=trace)
 
-    def _written(self, action: Action, fn: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+    def _written(
+        self, action: Action, fn: Callable[[Tx, *Ts], T], *args: *Ts
+    ) -> "asyncio.Future[T]":
         """Handed to the store now, which commits it together with what is handed to it beside."""
         try:
             return asyncio.ensure_future(self._store.write(action, fn, *args))

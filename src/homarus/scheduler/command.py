@@ -97,7 +97,7 @@ async def run_command(
     return CommandEnd(
         ok=ran.ok,
         reason=str(facts.get("reason", "failed")),
-        comment=ran.comment if over is None else f"terminated: {_passed(over, bounds)}",
+        comment=_comment(ran) if over is None else f"terminated: {_passed(over, bounds)}",
         exit_code=facts.get("exit_code"),
         cpu_ms=facts.get("cpu_ms"),
         peak_bytes=facts.get("peak_rss_bytes"),
@@ -105,6 +105,11 @@ async def run_command(
         over=over,
         cancelled=ran.cancelled,
     )
+
+
+def _comment(ran: commands.Ran) -> str:
+    """With the first thing that the proxy refused, which may be why it failed."""
+    return "; ".join([ran.comment, *ran.output.get("refused", ())[:1]])
 
 
 def _passed(over: Over, bounds: Bounds) -> str:

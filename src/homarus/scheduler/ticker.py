@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
+import msgspec
 import structlog
 
 from homarus.base.clock import Clock
@@ -42,13 +43,16 @@ GAP_S: Final = 0.02
 
 
 class Ticker:
-    """One a daemon. `run` until cancelled; `tick` does what is due now."""
+    """One a daemon. `run` until cancelled; `tick` does what is due now. `most`: runs in hand."""
 
-    def __init__(self, store: Store, clock: Clock, works: Works, lines: CronLog) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, works: Works, lines: CronLog, *, most: int = MAX_RUNS
+    ) -> None:
         self._store = store
         self._clock = clock
         self._works = works
         self._lines = lines
+        self._most = most
         self._wake = Wake(GAP_S)
         self._lives = LiveRuns(store)
         self._ended = asyncio.Event()
@@ -96,19 +100,17 @@ class Ticker:
         """Fire what is due, claim what may start, have it done in `group`."""
         if self._leaving:
             return
-        lost, due, ready, stopping = await self._store.read(
-            _look, self._alone, frozenset(self._running)
-        )
+        look = await self._store.read(_look, self._alone, frozenset(self._running))
         alone, self._alone = self._alone, False
-        for company in lost:
+        for company in look.lost:
             await self._guarded(company, self._recover(company, alone))
-        for company in due:
+        for company in look.due:
             await self._guarded(company, self._fire(company))
-        if due:
+        if look.due:
             failpoint("cron.fired")
-        for company in dict.fromkeys((*ready, *due, *lost)):
-            await self._guarded(company, self._take(group, company))
-        for run in stopping:
+        for company in dict.fromkeys((*look.urgent, *look.ready, *look.due, *look.lost)):
+            await self._guarded(company, self._take(group, company, company in look.urgent))
+        for run in look.stopping:
             await self._guarded(run.company, self._stop(run))
 
     async def _guarded(self, company: str, work: Awaitable[None]) -> None:
@@ -137,11 +139,13 @@ class Ticker:
             if not fired.more:
                 return
 
-    async def _take(self, group: asyncio.TaskGroup, company: str) -> None:
+    async def _take(self, group: asyncio.TaskGroup, company: str, urgent: bool) -> None:
         action = system(company, "job.fire", f"company:{company}")
         for _ in range(MAX_UNITS):
-            room = min(firing.TAKEN_A_UNIT, MAX_RUNS - len(self._running))
+            room = min(firing.TAKEN_A_UNIT, self._most - len(self._running))
             if room <= 0:
+                if urgent:
+                    await self._store.write(action, firing.make_room, frozenset(self._running))
                 return
             taken = await self._store.write(action, firing.take, room)
             if taken:
@@ -199,15 +203,24 @@ class Ticker:
         )  # fmt: skip
 
 
-def _look(
-    rx: Rx, alone: bool, held: frozenset[str]
-) -> tuple[list[str], list[str], list[str], list[Run]]:
-    """Companies with runs whose worker is gone, with jobs that are due, with runs that may start;
-    and the runs that are to make room."""
-    return (
+class _Look(msgspec.Struct, frozen=True):
+    """Companies with runs whose worker is gone, with jobs that are due, with runs that may start,
+    with such of P0; and the runs that are to make room."""
+
+    lost: list[str]
+    due: list[str]
+    ready: list[str]
+    urgent: list[str]
+    stopping: list[Run]
+
+
+def _look(rx: Rx, alone: bool, held: frozenset[str]) -> _Look:
+    ready = runs.companies_due(rx, MAX_COMPANIES)
+    return _Look(
         runs.companies_with_lost(rx, alone, held),
         service.companies_due(rx, MAX_COMPANIES),
-        runs.companies_due(rx, MAX_COMPANIES),
+        ready,
+        runs.companies_due(rx, MAX_COMPANIES, firing.PREEMPTS) if ready else [],
         runs.stopping(rx, MAX_RUNS),
     )
 

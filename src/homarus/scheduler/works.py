@@ -35,10 +35,6 @@ GRACE_MS: Final = 60_000
 """After the longest that a command may run, before another daemon takes its run for lost."""
 DUTY_MS: Final = 6 * HOUR_MS
 """The longest that a piece of housekeeping may take."""
-HELD_BY: Final = frozenset({"stop", "suspended", "budget", "quota"})
-"""Rules whose no means: not now."""
-WAITS_FOR: Final = frozenset({"approval.needed", "approval.expired"})
-"""An approval is asked for, and may come."""
 
 Duty = Callable[[], Awaitable[str | None]]
 """One kind of housekeeping; what it has to say."""
@@ -84,11 +80,10 @@ class Works:
                         self._firing(job), firing.spawn, run.id, run.token
                     )
         except HomarusError as error:
-            if self._not_now(error):
+            if isinstance(error, Refused) and firing_ends.not_now(error.code):
                 return await self._store.write(
-                    self._settling(job), firing_ends.hand_back, run.id, run.token, error.code,
-                    firing_ends.HOLD_MS,
-                )  # fmt: skip
+                    self._settling(job), firing_ends.hand_back, run.id, run.token, error.code
+                )
             ended = Ended(False, reason=error.code, error=str(error))
         if ended is None:
             return await self._store.write(
@@ -97,9 +92,6 @@ class Works:
         return await self._store.write(
             self._settling(job), firing_ends.settle, run.id, run.token, ended
         )
-
-    def _not_now(self, error: HomarusError) -> bool:
-        return isinstance(error, Refused) and (error.rule in HELD_BY or error.code in WAITS_FOR)
 
     async def _command(self, taken: Taken, live: LiveRun) -> Ended | None:
         """None: it was ended from outside."""

@@ -13,7 +13,7 @@ import structlog
 
 from homarus.base.action import Action
 from homarus.base.errors import Busy, HomarusError, Unavailable
-from homarus.store.port import Key, Listener, Reply
+from homarus.store.port import Key, Listener, Reply, Ts, Tx
 from homarus.store.unit import Unit
 
 log = structlog.get_logger("store")
@@ -44,15 +44,15 @@ class Engine:
 
     # -- taking in -------------------------------------------------------------------------
 
-    def write(self, action: Action, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
+    def write(self, action: Action, fn: Callable[[Tx, *Ts], T], *args: *Ts) -> Awaitable[T]:
         return self._submit(Unit(action, fn, args, None))
 
     def write_once(
-        self, action: Action, fn: Callable[..., Reply], *args: Any, key: Key
+        self, action: Action, fn: Callable[[Tx, *Ts], Reply], *args: *Ts, key: Key
     ) -> Awaitable[Reply]:
         return self._submit(Unit(action, fn, args, key))
 
-    def write_wait(self, action: Action, fn: Callable[..., T], *args: Any) -> T:
+    def write_wait(self, action: Action, fn: Callable[[Tx, *Ts], T], *args: *Ts) -> T:
         """`write` for threads without a loop. Never call it on the loop."""
         unit = Unit(action, fn, args, None)
         unit.future = Future()

@@ -4,13 +4,14 @@
     reply  = await store.write_once(action, fn, *args, key=key)   the same under an idempotency key
     value  = await store.read(fn, *args)                    a short read-only transaction
 
-`fn` is a module-level function `fn(tx, *args)` over plain data. It may run twice, so it touches
+`fn` is a module-level function `fn(tx, *args)` over plain data; mypy checks that the arguments fit
+it, so what it takes by keyword alone cannot be given. It may run twice, so it touches
 nothing outside `tx`: ids, time and randomness come from it (design, 4; store notes).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from homarus.base.errors import HomarusError
 Row = tuple[Any, ...]
 Params = Sequence[Any]
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 MAX_WAITING_UNITS: Final = 10_000
 MAX_BATCH_UNITS: Final = 256
@@ -177,17 +179,17 @@ class Store(Protocol):
 
     async def stop(self) -> None: ...
 
-    def write(self, action: Action, fn: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+    def write(self, action: Action, fn: Callable[[Tx, *Ts], T], *args: *Ts) -> Awaitable[T]: ...
 
     def write_once(
-        self, action: Action, fn: Callable[..., Reply], *args: Any, key: Key
+        self, action: Action, fn: Callable[[Tx, *Ts], Reply], *args: *Ts, key: Key
     ) -> Awaitable[Reply]: ...
 
-    def write_wait(self, action: Action, fn: Callable[..., T], *args: Any) -> T:
+    def write_wait(self, action: Action, fn: Callable[[Tx, *Ts], T], *args: *Ts) -> T:
         """`write` for threads without a loop. Never call it on the loop."""
         ...
 
-    def read(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+    def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> Awaitable[T]: ...
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener({company: newest event seq})` on the loop after commits; returns undo."""

@@ -37,7 +37,7 @@ from homarus.flows.turn_models import Said
 from homarus.flows.turn_tools import Result, ToolCall
 from homarus.kernel import approval_queries, preflights
 from homarus.kernel.approval_rows import Status
-from homarus.store.port import Store, Tx
+from homarus.store.port import Store, Ts, Tx
 from homarus.tasks import sql as tasks
 from homarus.tasks.model import State
 from homarus.testing.shop import Shop
@@ -70,8 +70,8 @@ class BenchHands:
         )  # fmt: skip
 
     async def apply(
-        self, capability: str, fn: Callable[..., Result], *args: Any, target: str = "company:",
-        callee: str | None = None, note: str | None = None,
+        self, capability: str, fn: Callable[[Tx, *Ts], Result], *args: *Ts,
+        target: str = "company:", callee: str | None = None, note: str | None = None,
     ) -> Result:  # fmt: skip
         self.wanted = capability
         turn = self.started.turn

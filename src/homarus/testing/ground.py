@@ -20,7 +20,7 @@ from homarus.kernel import tokens
 from homarus.kernel.capabilities import BUILTIN
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.keys import MasterKey
-from homarus.store.port import Row, Rx, Tx
+from homarus.store.port import Row, Rx, T, Ts, Tx
 from homarus.testing.stores import Opener, found_company, sqlite_store
 
 START_MS: Final = 1_767_322_800_000
@@ -96,10 +96,10 @@ class Ground:
         by = {"system": "tests"} if builtin and not builtin.operator else {"credential": self.owner}
         return Action(self.company, **({"capability": capability, "target": target} | by | more))
 
-    async def write(self, capability: str, fn: Callable[..., Any], *args: Any) -> Any:
+    async def write(self, capability: str, fn: Callable[[Tx, *Ts], T], *args: *Ts) -> T:
         return await self.store.write(self.action(capability), fn, *args)
 
-    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         return await self.store.read(fn, *args)
 
 

@@ -19,7 +19,7 @@ from homarus.flows import by_hand, claiming, creating, editing, leases, reportin
 from homarus.kernel import stop, tokens
 from homarus.records import artifacts
 from homarus.records.artifact_fields import NewArtifact
-from homarus.store.port import Key, Reply, Tx
+from homarus.store.port import Key, Reply, T, Ts, Tx
 from homarus.tasks import lanes
 from homarus.tasks.model import LEASE_MS, State, Task
 from homarus.testing.ground import Ground
@@ -80,13 +80,13 @@ class Shop:
         return self.ground.action(capability, target, task=task, credential=self.credentials[as_])
 
     async def do(
-        self, capability: str, as_: str, fn: Callable[..., Any], *args: Any,
+        self, capability: str, as_: str, fn: Callable[[Tx, *Ts], T], *args: *Ts,
         target: str = "company:", task: str | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> T:  # fmt: skip
         return await self.ground.store.write(self.action(capability, as_, target, task), fn, *args)
 
     async def once(
-        self, capability: str, as_: str, fn: Callable[..., Reply], *args: Any, key: Key,
+        self, capability: str, as_: str, fn: Callable[[Tx, *Ts], Reply], *args: *Ts, key: Key,
         target: str = "company:", task: str | None = None,
     ) -> Reply:  # fmt: skip
         return await self.ground.store.write_once(

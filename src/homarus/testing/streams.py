@@ -12,7 +12,7 @@ from homarus.base.errors import Invalid
 from homarus.control_plane.route import Call
 from homarus.kernel.tokens import Token
 from homarus.records.blobs import Blobs
-from homarus.store.port import Key, Reply, Store
+from homarus.store.port import Key, Reply, Rx, Store, T, Ts, Tx
 
 OWNER: Final = Token("", "", "operator", "owner", "mcp_full", None, "owner", 0, None, None)
 BOUNDARY: Final = "----homarus-test"
@@ -73,13 +73,13 @@ class BodyStream:
         if self._cut:
             raise Invalid("request.disconnected", "the client went away", "Send it again.")
 
-    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         return await self.store.read(fn, *args)
 
     async def write(
         self,
-        fn: Callable[..., Any],
-        *args: Any,
+        fn: Callable[[Tx, *Ts], Reply],
+        *args: *Ts,
         digest: bytes,
         acting: str | None = None,
         task: str | None = None,

@@ -64,7 +64,7 @@ class Login:
         guard.check_origin(request.headers)
         secret = request.cookies.get(guard.SESSION_COOKIE)
         token = None if secret is None else await self._store.read(_token_of_session, secret)
-        if token is not None:
+        if secret is not None and token is not None:
             await self._store.write(_opening(token, Proof.SESSION), browser.close, secret)
         response = RedirectResponse(LOGIN, 303)
         response.delete_cookie(guard.SESSION_COOKIE, path=guard.COOKIE_PATH)

@@ -18,7 +18,7 @@ from homarus.control_plane.status import cost
 from homarus.kernel import browser, stop, tokens
 from homarus.kernel.stop import Stop
 from homarus.kernel.tokens import Token
-from homarus.store.port import Rx
+from homarus.store.port import Rx, Ts
 
 T = TypeVar("T")
 MAX_COMPANIES: Final = 200
@@ -52,8 +52,8 @@ def visit(
     admit: Admit,
     asked: Asked,
     capability: str,
-    fn: Callable[..., T],
-    *args: Any,
+    fn: Callable[[Rx, Company, *Ts], T],
+    *args: *Ts,
 ) -> "Visit[T]":
     """`fn(rx, company, *args)` for the visitor, when their token may `capability`.
 
@@ -69,7 +69,7 @@ def visit(
         credential=token.id,
         proof=Proof.SESSION,
     )
-    body: T = judged(rx, admit, action, fn, here, *args)
+    body = judged(rx, admit, action, fn, here, *args)
     head = rx.one("select event_seq from company_head where company_no=?", (here.no,))
     return Visit(
         token=token,

@@ -1,6 +1,7 @@
 """Jobs that let an agent speak: a turn in a session of the job's own, and its end is the run's."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ async def run(chat: Any, job: dict[str, Any]) -> str:
     return str((await chat.post(f"/jobs/{job['id']}/runs", {}))["run"]["number"])
 
 
-async def until(chat: Any, number: str, *states: str) -> dict[str, Any]:
+async def until(chat: Any, number: str, *states: str, because: str | None = None) -> dict[str, Any]:
     changed = asyncio.Event()
     undo = chat.daemon.app.store.listen(lambda _: changed.set())
     try:
@@ -32,7 +33,7 @@ async def until(chat: Any, number: str, *states: str) -> dict[str, Any]:
             while True:
                 changed.clear()
                 row: dict[str, Any] = (await chat.get(f"/job-runs/{number}"))["run"]
-                if row["state"] in states:
+                if row["state"] in states and because in (None, row["reason"]):
                     return row
                 await changed.wait()
     finally:
@@ -88,6 +89,32 @@ async def test_a_turn_that_ends_badly(talk: Any, how: str) -> None:
     await chat.post(f"/turns/{row['turnId']}/abort", {})
     row = await until(chat, number, "skipped")
     assert row["reason"] == "turn.aborted"
+
+
+async def test_a_turn_for_which_the_budget_is_too_small_waits_and_spends_no_attempt(
+    talk: Any,
+) -> None:
+    chat = await talk("Three letters came.")
+    agent = (await chat.get("/agents"))["agents"][0]["id"]
+    budget = {"scope": "agent", "subject": agent, "unit": "tokens", "period": "total", "limit": 10}
+    await chat.put("/budgets", budget)
+    number = await run(chat, await add(chat))
+    row = await until(chat, number, "waiting", because="budget.exhausted")
+    assert (row["attempt"], chat.model.requests) == (0, [])
+    due = datetime.fromisoformat(row["dueAt"])
+    assert due - datetime.now(UTC) > timedelta(minutes=50), "each one that is said stays said"
+
+
+async def test_a_turn_that_has_made_the_calls_of_its_jobs_hour_goes_on_in_the_next(
+    talk: Any,
+) -> None:
+    """Twice as many at most, where the hour ends in between."""
+    asks = [Say("", (("memory_search", {"query": f"letter {n}"}),)) for n in range(25)]
+    chat = await talk(*asks)
+    number = await run(chat, await add(chat, quotas={"apiCallsPerHour": 10}))
+    row = await until(chat, number, "waiting", because="quota.job")
+    assert (row["attempt"], row["dueAt"][13:]) == (0, ":00:00.000Z")
+    assert 10 <= row["apiCalls"] == len(chat.model.requests) <= 20
 
 
 async def test_a_turn_that_takes_longer_than_it_was_given_has_failed(talk: Any) -> None:

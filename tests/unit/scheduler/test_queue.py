@@ -202,7 +202,7 @@ async def test_p0_preempts_a_run_that_can_go_on_later_and_that_is_run_once(cron:
 
 
 @pytest.mark.parametrize(
-    ("restartable", "priority"), [(False, 0), (True, 50), (True, 100)]
+    ("restartable", "priority"), [(False, 0), (False, 49), (True, 50), (True, 100)]
 )  # fmt: skip
 async def test_what_may_not_be_cut_is_let_finish(
     cron: Cron, restartable: bool, priority: int
@@ -217,34 +217,6 @@ async def test_what_may_not_be_cut_is_let_finish(
     await cron.fire()
     assert await cron.take() == []
     assert not any(run.stopping for run in await cron.runs())
-
-
-async def test_a_job_that_has_made_its_calls_of_an_hour_waits(cron: Cron) -> None:
-    job = await cron.command(every_ms=10 * MIN, api_per_hour=10)
-    cron.clock.advance(10 * MIN)
-    await cron.fire()
-    (taken,) = await cron.take()
-    run = taken.run
-    await cron.shop.do("job.settle", SYSTEM, _visited, run.id, run.token, 10)
-    began = cron.clock.now_ms()
-    cron.clock.advance(10 * MIN)
-    await cron.fire()
-    assert await cron.take() == []
-    _, delayed = await cron.runs(job)
-    assert (delayed.state, delayed.due_ms) == ("waiting", began + HOUR + 1)
-    cron.clock.at_ms = began + HOUR + 1
-    assert [t.run.id for t in await cron.take()] == [delayed.id]
-
-
-def _visited(tx: Any, run: str, token: int, requests: int) -> None:
-    """A run that reached out so often, done."""
-    row = firing.begun(tx, run, token, HOUR)
-    tx.run(
-        "insert into egress_visit(id, company, run, agent, capability, host, port, state, "
-        "requests, receipt_seq, opened_ms) values(?,?,?,?,'a.run','x.test',443,'done',?,0,?)",
-        (tx.new_id(), tx.company, run, row.agent, requests, tx.now_ms),
-    )
-    firing_ends.settle(tx, run, token, DONE)
 
 
 @pytest.mark.parametrize("scope", ["company", "agent"])

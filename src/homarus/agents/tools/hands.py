@@ -10,13 +10,13 @@ model, a parked turn, a real task in which the tool is run again.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from homarus.base.action import Effect
 from homarus.base.errors import Refused
 from homarus.flows.turn_tools import Result, ToolCall
 from homarus.flows.turning import Started
-from homarus.store.port import Store
+from homarus.store.port import Store, Ts, Tx
 
 WORKER: Final = "runner"
 """As receipts name the worker that does an agent's turns."""
@@ -33,8 +33,8 @@ class Hands(Protocol):
     def work(self) -> str | None: ...
 
     async def apply(
-        self, capability: str, fn: Callable[..., Result], *args: Any, target: str = "company:",
-        callee: str | None = None, note: str | None = None,
+        self, capability: str, fn: Callable[[Tx, *Ts], Result], *args: *Ts,
+        target: str = "company:", callee: str | None = None, note: str | None = None,
     ) -> Result:  # fmt: skip
         ...
 

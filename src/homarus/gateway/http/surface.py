@@ -98,7 +98,7 @@ class Surface:
             return
         try:
             if endpoint.read is not None:
-                await self._read(endpoint, scope, id_, send)
+                await self._read(endpoint, endpoint.read, scope, id_, send)
             else:
                 await self._ask(endpoint, scope, receive, send)
         except HomarusError as error:
@@ -120,7 +120,9 @@ class Surface:
 
     # -- reading -----------------------------------------------------------------------------
 
-    async def _read(self, endpoint: Endpoint, scope: Scope, id_: str, send: Send) -> None:
+    async def _read(
+        self, endpoint: Endpoint, fn: Callable[..., Any], scope: Scope, id_: str, send: Send
+    ) -> None:
         headers = dict(scope["headers"])
         caller = await self._door.authenticate(headers)
         if "\0" in id_:
@@ -128,7 +130,7 @@ class Surface:
         action = self._action(endpoint.capability, caller, headers)
         try:
             document = await self._store.read(
-                judged, self._means.admit, action, endpoint.read, caller.company, id_
+                judged, self._means.admit, action, fn, caller.company, id_
             )
         except HomarusError as error:
             self._door.heed(error, caller.token)

@@ -227,7 +227,8 @@ class Greeting:
             if error.code != setup_codes.NOT_GOOD:
                 raise
             raise _ended(frame, handshake.code_invalid(facts)) from None
-        return await store.read(tokens.by_id, made[claim.role].token), made
+        token = made[claim.role].token
+        return None if token is None else await store.read(tokens.by_id, token), made
 
     async def _unasked(self, mode: str) -> tuple[Token | None, str]:
         """Who a client is that gives no secret, and by what it is known."""
@@ -289,6 +290,8 @@ class Greeting:
 
     async def _declare(self, connect: Connect, peer: Peer) -> None:
         """What the node offers, as a row, before it can be asked for any of it."""
+        if peer.device is None:
+            raise AssertionError("a node without a device")
         surface = surfaces.surface_of(
             connect.caps, connect.commands, connect.permissions,
             self._hub.settings().node_commands_deny,

@@ -20,7 +20,7 @@ from homarus.gateway.ws.hub import Hub
 from homarus.gateway.ws.peer import Peer
 from homarus.kernel import scopes
 from homarus.kernel.devices import OPERATOR
-from homarus.store.port import Key, Reply
+from homarus.store.port import Key, Reply, Rx, T, Ts, Tx
 
 P = TypeVar("P")
 
@@ -101,7 +101,7 @@ class Desk:
             scopes.closure(peer.scopes),
         )  # fmt: skip
 
-    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         """`fn(rx, *args)`, judged."""
         means = self.hub.means
         return await means.store.read(
@@ -109,16 +109,16 @@ class Desk:
         )
 
     async def write(
-        self, fn: Callable[..., Any], *args: Any, target: str = "",
+        self, fn: Callable[[Tx, *Ts], T], *args: *Ts, target: str = "",
         arguments: bytes | None = None, what: str = "",
-    ) -> Any:  # fmt: skip
+    ) -> T:  # fmt: skip
         """One unit of the method's capability."""
         action = self.peer.action(
             self._method.capability, target or self._method.target, arguments=arguments, what=what
         )
         return await self.hub.means.store.write(action, fn, *args)
 
-    async def write_once(self, fn: Callable[..., Reply], *args: Any, key: Key) -> Reply:
+    async def write_once(self, fn: Callable[[Tx, *Ts], Reply], *args: *Ts, key: Key) -> Reply:
         """The same under an idempotency key: what was kept under it is the answer."""
         action = self.peer.action(self._method.capability, self._method.target)
         return await self.hub.means.store.write_once(action, fn, *args, key=key)

@@ -23,7 +23,7 @@ from homarus.base.clock import Clock, SystemClock
 from homarus.base.errors import HomarusError, Unavailable
 from homarus.store.engine import Engine, busy, stopping
 from homarus.store.migrations import load
-from homarus.store.port import MAX_WAITING_READS, READ_HARD_CPU_S, Governor
+from homarus.store.port import MAX_WAITING_READS, READ_HARD_CPU_S, Governor, Rx, Ts
 from homarus.store.postgres import schema
 from homarus.store.postgres.driver import (
     connect,
@@ -177,7 +177,7 @@ class PostgresStore(Engine):
 
     # -- reading ---------------------------------------------------------------------------
 
-    async def read(self, fn: Callable[..., T], *args: Any) -> T:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         if self._readers is None or self._stopping:
             raise stopping()
         if self._reading >= MAX_WAITING_READS:
@@ -248,11 +248,11 @@ def _not_opened(raised: BaseException) -> Unavailable:
     )
 
 
-def _first_look(rx: PostgresRx) -> None:
+def _first_look(rx: Rx) -> None:
     rx.one("select count(*) from meta")
 
 
-def _check_heads(rx: PostgresRx) -> str:
+def _check_heads(rx: Rx) -> str:
     wrong = rx.all(
         "select h.company_no from company_head h where h.event_seq <> coalesce("
         "(select max(e.seq) from event e where e.company_no=h.company_no), 0) limit 5"

@@ -33,6 +33,8 @@ from homarus.store.port import (
     UNIT_HARD_CPU_S,
     UNIT_SOFT_S,
     Governor,
+    Rx,
+    Ts,
 )
 from homarus.store.sqlite import files
 from homarus.store.sqlite.tx import CpuLimit, SqliteRx, SqliteTx, engine_error
@@ -265,7 +267,7 @@ class SqliteStore(Engine):
 
     # -- reading ---------------------------------------------------------------------------
 
-    async def read(self, fn: Callable[..., T], *args: Any) -> T:
+    async def read(self, fn: Callable[[Rx, *Ts], T], *args: *Ts) -> T:
         return await self._submit_read(fn, args)
 
     async def _submit_read(
@@ -327,7 +329,7 @@ def _set_apart(raised: Exception, batch: list[Unit]) -> bool:
     return raised.unit in batch
 
 
-def _first_look(rx: SqliteRx) -> None:
+def _first_look(rx: Rx) -> None:
     rx.one("select count(*) from meta")
 
 

@@ -141,8 +141,8 @@ async def _decided(desk: Desk, id_: str, timeout_ms: int) -> Doc:
         row: Approval = await desk.read(_need, company, id_)
         return row if shapes.is_over(row, desk.hub.now_ms()) else None
 
-    row: Approval | None = await desk.until(over, timeout_ms / 1000 + 1)
-    row = row or await desk.read(_need, company, id_)
+    found: Approval | None = await desk.until(over, timeout_ms / 1000 + 1)
+    row = await desk.read(_need, company, id_) if found is None else found
     return {"id": row.id, "decision": shapes.decision(row), "createdAtMs": row.created_ms,
             "expiresAtMs": row.expires_ms}  # fmt: skip
 
