@@ -7,7 +7,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import by_hand, creating, regating, reporting, watching
+from homarus.flows import by_hand, creating, pipelining, regating, reporting, watching
 from homarus.store.port import Tx
 from homarus.tasks import rules, service, sql
 from homarus.tasks.model import WAITING, Note, State, Task
@@ -79,6 +79,8 @@ def _words(tx: Tx, task: Task, change: TaskPatch) -> None:
 
 
 def _blockers(tx: Tx, task: Task, refs: list[Any]) -> None:
+    if pipelining.is_running(tx, task):
+        by_hand.only_operators(tx, f"change what {task.number}, a pipeline's stage, waits for")
     if task.state not in WAITING:
         raise Conflict(
             "task.claimed", f"{task.number} is {task.state.value}", "Too late to add blockers."

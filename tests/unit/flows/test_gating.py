@@ -205,6 +205,38 @@ async def test_a_run_stands_where_its_stages_are(staffed):
     assert await shop.ground.read(verify, shop.ground.company) == []
 
 
+async def test_only_an_operator_takes_a_stage_out_and_the_run_goes_on(staffed):
+    shop = staffed
+    new = pipelining.Start("product-dev", shop.project_id, "Exporter")
+    run = await shop.do("pipeline.start", "pm", pipelining.start, new)
+    stages = await shop.ground.read(lambda rx: pipelines.positions(rx, run.id))
+
+    async def stage():
+        found = await shop.ground.read(lambda rx: pipelines.run_of(rx, run.id))
+        return found.stage, found.status.value
+
+    for n, by in ((0, "pm"), (0, "runtime"), (1, "pm")):
+        with refused("permission.operator" if by == "pm" else "task.not_yours"):
+            await shop.archive(stages[n].task, as_=by)
+    with refused("permission.operator"):
+        await shop.patch(stages[1].task, as_="pm", blockers=())
+    assert await shop.claim("pm") is None
+    await shop.archive(stages[0].task)
+    assert await stage() == ("prd", "running")
+    prd = await shop.claim("pm")
+    assert prd.id == stages[1].task
+    await shop.result("pm", prd.id, "done")
+    with refused("permission.operator"):
+        await shop.archive(prd.id, as_="pm")
+    await shop.move(prd.id, State.ARCHIVED)
+    assert await stage() == (stages[2].stage, "running")
+    for row in reversed(stages[3:]):
+        await shop.archive(row.task)
+    assert await stage() == (stages[2].stage, "running")
+    await shop.move(stages[2].task, State.ARCHIVED)
+    assert await stage() == (None, "succeeded")
+
+
 async def test_a_run_needs_a_known_pipeline_and_an_open_project(staffed):
     shop = staffed
     with refused("pipeline.unknown") as caught:
