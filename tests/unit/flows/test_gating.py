@@ -151,6 +151,29 @@ async def test_a_second_look_that_says_the_same_leaves_no_row(staffed):
     assert [row.verdicts for row in found] == ["ppppbpp"]
 
 
+@pytest.mark.parametrize("state", [None, "inbox", "queued"])
+async def test_a_patch_passes_the_gates_whatever_state_it_names(staffed, state):
+    shop = staffed
+    task = await titled(shop, "Fix the login page", input={"ownerRole": "coder"})
+    more = {} if state is None else {"state": state}
+    wanted = {"labels": ["governance"]}
+    after = await shop.patch(task.id, as_="coder", title="Change the rules", input=wanted, **more)
+    spec = await shop.ground.read(lambda rx: sql.spec_of(rx, task.id))
+    assert (after.state, after.reason) == (State.BLOCKED, gating.AWAITS_AUDIT)
+    assert (spec.level, spec.role) == (3, "coo")
+    with refused("task.not_claimable"):
+        await shop.claim("coder", task=task.id)
+
+
+async def test_what_is_given_back_with_other_facts_passes_the_gates(staffed):
+    shop = staffed
+    task = await titled(shop, "Fix the login page")
+    await shop.claim("coder", task=task.id)
+    wanted = {"labels": ["governance"]}
+    after = await shop.patch(task.id, as_="coder", input=wanted, state="inbox")
+    assert (after.state, after.reason) == (State.BLOCKED, gating.AWAITS_AUDIT)
+
+
 async def test_an_operator_moves_a_held_task_by_hand(staffed):
     shop = staffed
     task = await titled(shop, "Build it", type="product_development")
