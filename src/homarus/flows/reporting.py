@@ -76,7 +76,7 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
     if asks:
-        return parking.ask_done(tx, found, request.comment, digest)
+        return parking.ask_done(tx, found, request.comment)
     keep = target is not State.QUEUED
     after = service.leave(
         tx, task, lands, keep_agent=keep, retries=task.retries,
