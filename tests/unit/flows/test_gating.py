@@ -4,7 +4,7 @@ import pytest
 
 from homarus.base.action import Action, Effect
 from homarus.base.errors import Refused
-from homarus.flows import creating, gating, pipelining, regating
+from homarus.flows import claiming, creating, gating, pipelining, regating, routes
 from homarus.kernel import preflights, rdp, registry, settings
 from homarus.pipelines import service as pipelines
 from homarus.tasks import sql
@@ -182,6 +182,35 @@ async def test_an_operator_moves_a_held_task_by_hand(staffed):
     shop.ground.clock.advance(gating.RECHECK_MS)
     assert await look(shop) == 0
     assert (await now(shop, task)).state is State.QUEUED
+
+
+# -- level L3 at the head of a lane --------------------------------------------------------
+
+
+async def audited(shop, n):
+    """So many L3 tasks of the coo's lane, audited by the coo."""
+    for _ in range(n):
+        task = await titled(shop, "Change the rules", "governance", input={"ownerRole": "coo"})
+        await shop.do(
+            "task.audit", "coo", routes.audit, task.id, "pass", None, target=f"task:{task.id}"
+        )
+
+
+@pytest.mark.parametrize("ahead", [1, 2, claiming.MAX_PUT_ASIDE])
+async def test_who_audited_what_heads_a_lane_gets_what_is_behind(staffed, ahead):
+    shop = staffed
+    await audited(shop, ahead)
+    behind = [await shop.task(role="coo") for _ in range(2)]
+    other = await shop.task(role="coo", project=await shop.project())
+    claimed = [await shop.claim("coo") for _ in range(3)]
+    if ahead < claiming.MAX_PUT_ASIDE:
+        assert [task.id for task in claimed] == [*(t.id for t in behind), other.id]
+    else:
+        assert [task and task.id for task in claimed] == [other.id, None, None]
+    assert await shop.claim("coo") is None
+    await shop.agent("cid", role="coo", limit=99)
+    for _ in range(ahead):
+        assert await shop.claim("cid") is not None, "the lane lives on for who may"
 
 
 # -- runs ----------------------------------------------------------------------------------
