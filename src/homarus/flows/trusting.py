@@ -91,15 +91,20 @@ def _of_tasks(rx: Rx, agent: str, since_ms: int) -> list[Act]:
 
 
 def _of_receipts(rx: Rx, company_no: int, agent: str, since_ms: int) -> list[Act]:
-    acts = []
+    """A refusal of one kind of act for one reason counts once a minute, whatever its targets."""
+    acts, counted = [], dict[tuple[str, str | None], int]()
     for row in trust.judged(rx, company_no, agent, since_ms):
+        if row.verdict is VerdictKind.REFUSE:
+            kind = (row.capability, row.code)
+            if abs(row.at_ms - counted.get(kind, -trust.FOLD_MS)) < trust.FOLD_MS:
+                continue
+            counted[kind] = row.at_ms
         acts += _of_receipt(row)
     return acts
 
 
 def _of_receipt(row: trust.Judged) -> list[Act]:
-    """A refusal counts once a minute, as the ledger folds equal ones. What the level `observe` let
-    pass is no violation, but it is an act without a preflight. Severe refusals and untrusted
+    """What the level `observe` let pass is no violation, but it is an act without a preflight. Severe refusals and untrusted
     executions count by their own event besides."""
     if row.outcome is not None:
         if row.code == "task.dod_unmet":

@@ -100,6 +100,15 @@ async def test_refusals_by_redlines_are_read_from_the_ledger(shop):
     assert change.causes == ["4 x refused by R1 (R1.external_id)"]
 
 
+async def test_refusals_of_one_kind_count_once_a_minute_whatever_their_targets(shop):
+    await shop.agent("ada")
+    for n in range(4):
+        with refused("R1.external_id"):
+            await shop.do("task.claim", "ada", _nothing, target=f"task:lark:rec{n}")
+        shop.ground.clock.advance(19_999)
+    assert (await recompute(shop, "ada")).dimensions["compliance"].acts == 1
+
+
 def _nothing(tx):
     return None
 
