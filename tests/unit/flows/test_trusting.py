@@ -5,7 +5,7 @@ import pytest
 from homarus.base.action import Actor, ActorKind, Consequence, Refuse
 from homarus.flows import consequences, trusting
 from homarus.kernel import stop, trust
-from homarus.kernel.trust_rules import DAY_MS, RECOMPUTE_MS
+from homarus.kernel.trust_rules import DAY_MS, RECOMPUTE_MS, WINDOW_MS
 from homarus.records import incidents
 from homarus.tasks.model import LEASE_MS, State
 from tests.support.refusals import refused
@@ -74,6 +74,17 @@ async def test_done_work_raises_it_and_the_change_says_why(shop):
     assert (change.before, change.after, change.band) == (60, 77, "normal")
     assert change.causes[0] == "10 x task done"
     assert change.dimensions["completion"]["acts"] == 10
+
+
+@pytest.mark.parametrize("after_ms, acts", [(WINDOW_MS - 1, 1), (WINDOW_MS, 0)])
+async def test_an_edit_of_done_work_makes_it_no_younger(shop, after_ms, acts):
+    await shop.agent("ada")
+    await shop.task()
+    task = await shop.claim("ada")
+    await shop.result("ada", task.id, "done")
+    shop.ground.clock.advance(after_ms)
+    await shop.patch(task.id, as_="ada", priority=1)
+    assert (await recompute(shop, "ada")).dimensions["completion"].acts == acts
 
 
 async def test_failures_lower_it_and_an_archive_hides_none(shop):
