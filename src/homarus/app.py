@@ -341,6 +341,7 @@ class App:
         await self.egress.stop()
         try:
             await self.maintenance.note_uses()
+            await self.maintenance.flush(0)
             await self.maintenance.anchor()
         finally:
             await self.store.stop()

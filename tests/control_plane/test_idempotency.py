@@ -72,6 +72,37 @@ async def test_companies_do_not_share_keys(daemon: Daemon) -> None:
     assert reply.json()["agent"]["id"] != mine
 
 
+@pytest.mark.parametrize(
+    "first, second, shared",
+    [
+        ({"kind": "agent"}, {"kind": "agent"}, False),
+        ({"kind": "operator", "role": "operator"}, {"kind": "operator", "role": "owner"}, False),
+        ({"kind": "agent"}, {"kind": "runtime"}, False),
+        ({"kind": "operator", "role": "operator"}, {"kind": "runtime"}, False),
+        ({"kind": "runtime"}, {"kind": "runtime"}, True),
+    ],
+)
+async def test_who_shares_keys(
+    daemon: Daemon, first: dict[str, str], second: dict[str, str], shared: bool
+) -> None:
+    body = {"severity": "low", "reasonCode": "x", "summary": "s"}
+    body["projectId"] = await daemon.project()
+    made = []
+    for n, fields in enumerate((first, second)):
+        of = {"agentId": await daemon.agent(f"a{n}")} if fields["kind"] == "agent" else {}
+        _, secret = await daemon.token(**fields, **of)
+        client = daemon.client(secret)
+        for _ in range(2):
+            reply = await client.post(
+                "/api/mcp/incidents", json=body, headers={"Idempotency-Key": "1"}
+            )
+            assert reply.status_code == 201, reply.text
+            made.append((reply.json()["incident"]["id"], "idempotency-replayed" in reply.headers))
+    ids = [incident for incident, _ in made]
+    assert [replayed for _, replayed in made] == [False, True, shared, True]
+    assert len(set(ids)) == (1 if shared else 2)
+
+
 async def test_keys_survive_a_restart(tmp_path: Path) -> None:
     home = tmp_path / "home"
     async with running(home) as first:

@@ -72,7 +72,7 @@ class NewChange(msgspec.Struct, frozen=True):
 
     governed_document  {"path", "content" | "delete": true, "title"?, "state"?: Final | Draft}
     governed_setting   {"name", "value"}, or {"name": "role", "agent", "role": text | null}
-    capability_grant   {"capability", "grants": [...]}
+    capability_grant   {"capability", "grants": [...], "sha256"? of a skill, "version"? of others}
     pipeline           {"text": YAML}
     config             {"text": JSON5}
     upgrade            {"version"}

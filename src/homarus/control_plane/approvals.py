@@ -170,7 +170,7 @@ def _ask_done(
     if not tasks:
         raise Invalid("approval.tasks", "no task is named", "Give `taskIds`.")
     for task in tasks:
-        waits = parking.done_pending(tx, task.id)
+        waits = parking.still_asked(tx, task.id)
         if waits is not None:
             return waits
     first = tasks[0]
@@ -178,7 +178,7 @@ def _ask_done(
         tx,
         capability=parking.DONE,
         target=f"task:{first.id}",
-        payload=parking.done_payload([task.id for task in tasks]),
+        payload=parking.done_payload(tx, [task.id for task in tasks]),
         task=first.id,
         agent=agent or first.agent,
         reason=body.rationale or "",

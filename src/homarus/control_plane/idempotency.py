@@ -1,8 +1,9 @@
 """Idempotency keys: from a header to the store's `Key` (control-plane contract, 3).
 
 Identity of a stored reply: company, the company that the token is bound to, method, path below the
-mount without trailing slash, key. The same key with another body is another request, or 409 where
-the route says `strict`.
+mount without trailing slash, key; and the token of an agent, operator or device, whose replies are
+nobody else's. A company token shares its keys with the company's others, as the contract has it.
+The same key with another body is another request, or 409 where the route says `strict`.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from homarus.conversations import turns
 from homarus.store.port import Key, Reply, Tx
 
 MAX_KEY: Final = 512
+OWN_KEYS: Final = frozenset({"agent", "operator"})
+"""Kinds of token that share their keys with no other. A device's token is of kind operator."""
 Replay = Callable[[Tx, bytes], Reply | None] | Callable[..., Reply | None]
 
 
@@ -57,7 +60,8 @@ def key_of(
     replay: Any = None,
 ) -> Key:
     """The key in use. `path` is canonical; `body` is hashed as it came."""
-    parts = (caller.company, caller.token.company, f"{method} {path}")
+    own = caller.token.id if caller.token.kind in OWN_KEYS else ""
+    parts = (caller.company, caller.token.company, own, f"{method} {path}")
     scope = "\0".join(parts).encode("utf-8", "surrogatepass") + b"\0" + text
     return Key(
         id=hashlib.sha256(scope).digest()[:16],

@@ -10,6 +10,7 @@ from homarus.company import agents, customers, projects
 from homarus.control_plane import shapes_work as shapes
 from homarus.control_plane.pages import behind
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
+from homarus.flows import by_hand
 from homarus.kernel import stop
 from homarus.store.port import Event, Reply, Rx, Tx
 from homarus.tasks import lanes
@@ -110,9 +111,25 @@ def create_project(tx: Tx, call: Call[ProjectBody]) -> Reply:
 
 
 def update_project(tx: Tx, call: Call[ProjectBody]) -> Reply:
-    row = projects.update(tx, call.id(), _values(tx, call.body))
+    values = _values(tx, call.body)
+    if tx.actor.kind is ActorKind.AGENT:
+        _only_tighter(tx, projects.need(tx, tx.company, call.id()), values)
+    row = projects.update(tx, call.id(), values)
     _open_lanes(tx, row)
     return json_reply({"message": "Project updated", "project": shapes.project(row)})
+
+
+def _only_tighter(tx: Tx, before: projects.Project, values: dict[str, Any]) -> None:
+    """A project's policies bind its agents, so with its own token an agent may add to them alone.
+    Raises `permission.operator`."""
+    for policy in projects.POLICIES:
+        if getattr(before, policy) and not values.get(policy, True):
+            by_hand.only_operators(tx, f"switch off {policy} of a project")
+    if values.get("lead_agent", before.lead_agent) != before.lead_agent:
+        by_hand.only_operators(tx, "say who leads a project")
+    most, cap = before.max_active_agents, values.get("max_active_agents", before.max_active_agents)
+    if most is not None and (cap is None or cap > most):
+        by_hand.only_operators(tx, "let more agents work in a project at once")
 
 
 def _open_lanes(tx: Tx, row: projects.Project) -> None:

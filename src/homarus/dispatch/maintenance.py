@@ -26,7 +26,7 @@ from homarus.flows import (
     trusting,
     watching,
 )
-from homarus.kernel import anchors, approval_queries, reservations
+from homarus.kernel import anchors, approval_queries, receipts, reservations
 from homarus.kernel import uses as noting
 from homarus.kernel.kernel import Kernel
 from homarus.kernel.uses import Uses
@@ -42,6 +42,7 @@ USES_S: Final = 2.0
 SWEEP_S: Final = 3_600.0
 SWEEP_ROWS: Final = 500
 MAX_SWEEPS: Final = 2_000
+MAX_FLUSHES: Final = 50
 EXPIRE_ROWS: Final = 100
 EXPIRE_RESERVATIONS: Final = 25
 WATCH_S: Final = 60.0
@@ -112,12 +113,16 @@ class Maintenance:
         rows = await self._store.read(anchors.heads_to_anchor)
         await asyncio.to_thread(anchors.append, self._anchors, rows)
 
-    async def flush(self) -> None:
-        """Write the counts of repeated refusals."""
-        for company in self._kernel.waiting(self._clock.now_ms()):
-            await self._store.write(
-                _system(company, "ledger.flush", "refusals"), self._kernel.flush
-            )
+    async def flush(self, least_ms: int = receipts.FOLD_MS) -> None:
+        """Write the counts of repeated refusals that are as old as that."""
+        for _ in range(MAX_FLUSHES):
+            companies = self._kernel.waiting(self._clock.now_ms(), least_ms)
+            for company in companies:
+                await self._store.write(
+                    _system(company, "ledger.flush", "refusals"), self._kernel.flush, least_ms
+                )
+            if not companies:
+                return
 
     async def note_uses(self) -> None:
         """Write when tokens were used (control-plane contract, 2)."""

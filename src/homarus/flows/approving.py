@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from homarus.base.action import Consequence
 from homarus.base.errors import Conflict
-from homarus.flows import accepting, going, parking, pipelining, turn_waits
+from homarus.flows import accepting, done, going, parking, pipelining, turn_waits
 from homarus.kernel import approval_queries, approvals, registry
 from homarus.kernel.approval_rows import Approval, Status
 from homarus.store.port import Tx
@@ -78,9 +78,10 @@ def decide(tx: Tx, ref: str, *, approve: bool, note: str | None = None) -> Appro
     row = approval_queries.need(tx, tx.company, ref)
     after = approvals.move(tx, row, "approve" if approve else "reject", note=note or None)
     tx.about(task=row.task)
+    covered = row.kind == "task_done" and parking.covers(tx, row)
     for task in _tasks(tx, row):
         if row.kind == "task_done":
-            _finish(tx, after, task)
+            _finish(tx, after, task, covered=covered)
         elif approve:
             _resume(tx, after, task)
         else:
@@ -137,21 +138,36 @@ def _keep_blocked(tx: Tx, row: Approval, task: Task) -> None:
         service.emit(tx, "task_updated", after, approval=row.id)
 
 
-def _finish(tx: Tx, row: Approval, task: Task) -> None:
-    """Approved: done. Rejected: review (control-plane contract, 7)."""
+def _finish(tx: Tx, row: Approval, task: Task, *, covered: bool) -> None:
+    """Approved: done, unless that is not all it takes. Rejected: review (control-plane contract,
+    7). `covered`: nothing was reported since it was asked; else whoever works on it goes on."""
     to = State.DONE if row.status is Status.APPROVED else State.REVIEW
     if task.state is to or not (_parked(task) or task.state in (State.IN_PROGRESS, State.REVIEW)):
         return
-    reason = None if to is State.DONE else _answered(row)
-    if to is State.DONE:
-        unready = going.unfinished(tx, task)
-        to, reason = (State.DONE, None) if unready is None else (State.REVIEW, unready)
+    reason = _unready(tx, task, covered=covered) if to is State.DONE else _answered(row)
+    if to is State.DONE and not covered and task.state is State.IN_PROGRESS:
+        service.emit(tx, "task_updated", task, approval=row.id, c=reason)
+        return
+    judged = reason is None or to is State.REVIEW
+    to = State.DONE if reason is None else State.REVIEW
     after = service.leave(tx, task, to, keep_agent=True, reason=reason, retries=task.retries)
     parking.let_go(tx, task)
-    accepting.judged(tx, task, accepted=row.status is Status.APPROVED)
+    if judged:
+        accepting.judged(tx, task, accepted=to is State.DONE)
     if to is State.DONE:
         pipelining.finished(tx, after)
     service.emit(tx, "task_done" if to is State.DONE else "task_review", after, approval=row.id)
+
+
+def _unready(tx: Tx, task: Task, *, covered: bool) -> str | None:
+    """Why a yes does not finish a task; None: it does."""
+    if not covered:
+        return parking.CHANGED
+    try:
+        done.require(tx, task, tx.actor, reviewing=False)
+    except Conflict as unmet:
+        return unmet.message[:MAX_REASON]
+    return going.unfinished(tx, task)
 
 
 def _answered(row: Approval) -> str:

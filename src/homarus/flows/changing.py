@@ -26,7 +26,6 @@ from homarus.changes.rules import Electorate, Voter
 from homarus.company import agents
 from homarus.flows import electing, switching
 from homarus.kernel.facts import GOVERNED_ROLES
-from homarus.records import documents
 from homarus.store.port import Tx
 
 CONFIRM_MS: Final = 3_600_000
@@ -55,10 +54,7 @@ def found(tx: Tx, new: NewChange) -> Change:
 def _insert(tx: Tx, new: NewChange, status: Status, author: str, persons: frozenset[str]) -> Change:
     kind = Kind(new.kind)
     target = switching.shaped(kind, new.patch)
-    patch = new.patch
-    if kind is Kind.GOVERNED_DOCUMENT:
-        now = documents.by_path(tx, tx.company, target)
-        patch = {"base": None if now is None else now.sha256} | patch
+    patch = switching.pinned(tx, tx.company, kind, new.patch)
     if len(json.dumps(patch)) > MAX_PATCH_BYTES:
         raise Invalid(
             "change.size", f"the patch passes {MAX_PATCH_BYTES} bytes", "Make smaller changes."

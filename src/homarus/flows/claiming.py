@@ -19,7 +19,8 @@ from homarus.tasks import lanes, service, sql
 from homarus.tasks.model import LEASE_MS, LEASE_MS_LEAST, LEASE_MS_MOST, Spec, State, Task
 
 MAX_PUT_ASIDE: Final = 20
-"""Stopped tasks that one claim blocks before it answers that nothing fits."""
+"""Stopped tasks that one claim blocks, and L3 tasks of others' that it passes over, before it
+answers that nothing fits."""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
@@ -87,8 +88,8 @@ def claim(tx: Tx, request: ClaimRequest) -> Claim | None:
 def _wanted(
     tx: Tx, agent: AgentFacts, request: ClaimRequest
 ) -> tuple[Task, Spec, int | None] | None:
-    """The task that the claim is for, and its project's cap. Lanes whose head is an L3 task that
-    this agent may not implement are passed over."""
+    """The task that the claim is for, and its project's cap. L3 tasks that this agent may not
+    implement are passed over; behind MAX_PUT_ASIDE of them, their lanes are."""
     if request.task is not None:
         task_id, cap = _named(tx, agent, request)
         task, spec = sql.with_spec(tx, tx.company, task_id)
@@ -98,23 +99,24 @@ def _wanted(
         if refusal is not None:
             raise refusal
         return task, spec, cap
-    without: frozenset[int] = frozenset()
-    for _ in range(MAX_PUT_ASIDE):
-        head = _best(tx, agent, request, without)
+    beside: dict[str, int] = {}
+    for look in range(MAX_PUT_ASIDE + 1):
+        left = frozenset(beside.values()) if look == MAX_PUT_ASIDE else frozenset()
+        head = _best(tx, agent, request, left, beside)
         if head is None:
             return None
         task, spec = sql.with_spec(tx, tx.company, head.task)
         if spec.level < 3 or going.claim_refusal(tx, tx.company, task, agent.id) is None:
             return task, spec, head.cap
-        without |= {head.lane}
+        beside[head.task] = head.lane
     return None
 
 
 def _best(
-    tx: Tx, agent: AgentFacts, request: ClaimRequest, left: frozenset[int]
+    tx: Tx, agent: AgentFacts, request: ClaimRequest, left: frozenset[int], beside: dict[str, int]
 ) -> lanes.Head | None:
     """The head of the agent's lanes; stopped tasks are put aside on the way, fresh ones left to
-    better-trusted agents. `left`: lanes that are passed over."""
+    better-trusted agents. `left`: lanes that are passed over; `beside`: tasks."""
     held: frozenset[str] | None = None
     for _ in range(MAX_PUT_ASIDE):
         head = lanes.best_head(
@@ -124,6 +126,7 @@ def _best(
             skills=agent.skills,
             strict_role=request.strict_role,
             without=left,
+            beside=beside,
         )
         if head is None:
             return None

@@ -7,7 +7,7 @@ import msgspec
 from homarus.base.action import ActorKind
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, projects
-from homarus.flows import by_hand, creating, regating, reporting, watching
+from homarus.flows import by_hand, creating, pipelining, regating, reporting, watching
 from homarus.store.port import Tx
 from homarus.tasks import rules, service, sql
 from homarus.tasks.model import WAITING, Note, State, Task
@@ -32,7 +32,7 @@ class TaskPatch(msgspec.Struct, frozen=True):
 
 def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
     """Apply an edit. A new state goes through the same machine as everywhere: an operator's by
-    hand, an agent's as a result of a task that it holds."""
+    hand, an agent's as a result of a task that it holds. One that waits then passes the gates."""
     task = sql.need(tx, tx.company, ref)
     _words(tx, task, change)
     if change.priority is not msgspec.UNSET:
@@ -49,7 +49,7 @@ def patch(tx: Tx, ref: str, change: TaskPatch) -> Task:
     if change.state is not msgspec.UNSET:
         _state(tx, task, change.state)
     facts = (change.title, change.goal, change.input, change.agent, change.member)
-    if change.state is msgspec.UNSET and any(fact is not msgspec.UNSET for fact in facts):
+    if any(fact is not msgspec.UNSET for fact in facts):
         assigned = change.agent is not msgspec.UNSET
         regating.changed(tx, sql.need(tx, tx.company, task.id), assigned=assigned)
     tx.run("update task set updated_ms=? where id=?", (tx.now_ms, task.id))
@@ -79,6 +79,8 @@ def _words(tx: Tx, task: Task, change: TaskPatch) -> None:
 
 
 def _blockers(tx: Tx, task: Task, refs: list[Any]) -> None:
+    if pipelining.is_running(tx, task):
+        by_hand.only_operators(tx, f"change what {task.number}, a pipeline's stage, waits for")
     if task.state not in WAITING:
         raise Conflict(
             "task.claimed", f"{task.number} is {task.state.value}", "Too late to add blockers."

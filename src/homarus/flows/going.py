@@ -147,10 +147,13 @@ def require_written_back(tx: Tx, task: Task) -> None:
 
 
 def unfinished(tx: Tx, task: Task) -> str | None:
-    """Why a person's yes alone does not finish a task: it wants an acceptance (L3), or the main
-    space lacks its assets (gate 7); None: it does."""
-    if sql.spec_of(tx, task.id).level == 3 and enforced(tx, tx.company):
+    """Why a person's yes alone does not finish a task: it wants a confirmed brief (L2) or an
+    acceptance (L3), or the main space lacks its assets (gate 7); None: it does."""
+    level = sql.spec_of(tx, task.id).level
+    if level == 3 and enforced(tx, tx.company):
         return "acceptance"
+    if level == 2 and enforced(tx, tx.company) and not rdp.confirmed(tx, task.id):
+        return "gate-6: its reverse brief is not confirmed"
     try:
         require_written_back(tx, task)
     except Refused as refusal:

@@ -26,6 +26,11 @@ MARK_END: Final = "<!-- homarus: end of the generated part -->"
 """What stands between them in AGENTS.md comes from the company's records."""
 
 
+def pin(rx: Rx, company: str, path: str) -> dict[str, Any]:
+    now = documents.by_path(rx, company, path)
+    return {"base": None if now is None else now.sha256}
+
+
 def check(rx: Rx, company: str, change: Change) -> list[Failure]:
     patch = change.patch
     path: str = patch["path"]

@@ -86,10 +86,25 @@ def back_setting(tx: Tx, change: Change) -> None:
 # -- grants -------------------------------------------------------------------------------
 
 
+def pin_grants(rx: Rx, company: str, capability: str) -> dict[str, Any]:
+    """What is granted: a skill by the hash of its folder, anything else by its version."""
+    row = registry.by_id(rx, company, capability)
+    if row is None:
+        return {}
+    return {"sha256": _hex(row)} if row.kind == registry.SKILL else {"version": row.version}
+
+
+def _hex(row: registry.Capability) -> str | None:
+    return None if row.sha256 is None else row.sha256.hex()
+
+
 def check_grants(rx: Rx, company: str, change: Change) -> list[Failure]:
     found = []
-    if registry.by_id(rx, company, change.patch["capability"]) is None:
+    row = registry.by_id(rx, company, change.patch["capability"])
+    if row is None:
         found.append(Failure("capability", f"none is called {change.target[:100]!r}"))
+    else:
+        found += _moved(row, change.patch)
     grants = change.patch["grants"]
     if len(grants) > registry.MAX_GRANTS:
         found.append(Failure("grants", f"more than {registry.MAX_GRANTS}"))
@@ -101,18 +116,38 @@ def check_grants(rx: Rx, company: str, change: Change) -> list[Failure]:
     return found
 
 
+def _moved(row: registry.Capability, patch: dict[str, Any]) -> list[Failure]:
+    """Whether it is another by now than the one that was looked at."""
+    now = {"sha256": _hex(row), "version": row.version}
+    pinned = [name for name in now if name in patch]
+    if ("sha256" if row.kind == registry.SKILL else "version") not in pinned:
+        return [Failure("capability", f"{row.id} was not there when this was proposed")]
+    return [
+        Failure(name, f"{row.id} has changed since this was proposed; read it again")
+        for name in pinned
+        if patch[name] != now[name]
+    ]
+
+
 def switch_grants(tx: Tx, change: Change) -> Any:
     before = registry.need(tx, tx.company, change.target)
-    _set_grants(tx, change.target, change.patch["grants"])
-    return list(before.grants)
+    digest = change.patch.get("sha256")
+    registry.set_grants(
+        tx, change.target, change.patch["grants"],
+        sha256=None if digest is None else bytes.fromhex(digest),
+    )  # fmt: skip
+    return {"grants": list(before.grants), "quarantined": before.quarantined}
 
 
 def back_grants(tx: Tx, change: Change) -> None:
-    _set_grants(tx, change.target, change.previous)
-
-
-def _set_grants(tx: Tx, capability: str, grants: list[str]) -> None:
-    registry.set_grants(tx, capability, grants)
+    """The earlier grants. Nothing leaves quarantine by it, and what was in quarantine is again."""
+    kept = change.previous
+    if isinstance(kept, list):  # switched by version 0.1.0 before grants were pinned
+        kept = {"grants": kept, "quarantined": False}
+    now = registry.need(tx, tx.company, change.target)
+    registry.set_grants(
+        tx, now.id, kept["grants"], quarantined=now.quarantined or kept["quarantined"]
+    )
 
 
 # -- pipelines ----------------------------------------------------------------------------

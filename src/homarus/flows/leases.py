@@ -14,9 +14,13 @@ RENEW_MS: Final = LEASE_MS // 10
 
 def renew(tx: Tx, agent: str, task: str | None = None) -> int:
     """Renew what this agent holds by this access token, in hand or in review; how many leases
-    were rewritten."""
+    were rewritten. `task`: that one alone, by id or number."""
     until = tx.now_ms + LEASE_MS
-    where, params = ("", ()) if task is None else (" and id=?", (task,))
+    where, params = "", tuple[str | int | None, ...]()
+    if task is not None:
+        at = sql.address(task)
+        where = " and company=? and seq=?" if isinstance(at, int) else " and company=? and id=?"
+        params = (tx.company, at)
     return sum(
         tx.run(
             f"update task set lease_until_ms=? where {holds} "  # noqa: S608

@@ -18,6 +18,7 @@ from homarus.tasks.model import State, Task
 REASON: Final = "approval"
 DONE: Final = "task.result"
 """The capability that a `task_done` approval is about."""
+CHANGED: Final = "what was reported has changed since it was asked"
 
 
 def let_go(tx: Tx, before: Task, *, capped: bool = True) -> None:
@@ -38,11 +39,12 @@ def park(tx: Tx, task: Task, reason: str = REASON) -> Task:
     return after
 
 
-def ask_done(tx: Tx, found: Standing, comment: str | None, digest: bytes) -> Task:
+def ask_done(tx: Tx, found: Standing, comment: str | None) -> Task:
     """A result `done` that a person has to accept: ask (once), and let the worker go. A task in
     review stays there."""
     task = found.task
-    open_done(tx, task, agent=task.agent, reason=comment or "", payload=digest)
+    payload = done_payload(tx, [task.id])
+    open_done(tx, task, agent=task.agent, reason=comment or "", payload=payload)
     if task.state is State.IN_PROGRESS:
         return park(tx, task)
     after = service.leave(tx, task, State.REVIEW, keep_agent=True, retries=task.retries)
@@ -60,7 +62,7 @@ def open_done(
     confidence: float | None = None,
 ) -> Approval:
     """The approval of kind task_done that the task waits for, or a new one."""
-    waiting = done_pending(tx, task.id)
+    waiting = still_asked(tx, task.id)
     if waiting is not None:
         return waiting
     title = sql.spec_of(tx, task.id).input.get("title")
@@ -92,6 +94,25 @@ def done_pending(tx: Tx, task: str) -> Approval | None:
     )
 
 
+def still_asked(tx: Tx, task: str) -> Approval | None:
+    """The open question whether a task is done as it was last reported. One about an earlier report
+    is voided."""
+    found = None
+    for row in approval_queries.pending_for(tx, task):
+        if row.kind != "task_done" or not row.open(tx.now_ms):
+            continue
+        if covers(tx, row):
+            found = found or row
+        else:
+            approvals.move(tx, row, "void", note=CHANGED)
+    return found
+
+
+def covers(tx: Tx, row: Approval) -> bool:
+    """Whether a question of kind task_done is about what was last reported of its tasks."""
+    return row.payload == done_payload(tx, approval_queries.tasks_of(tx, row.id))
+
+
 def awaits_done(tx: Tx, task: Task) -> bool:
     """Whether the worker has said done, and a person has not yet."""
     waits = task.state is State.REVIEW or (task.state is State.BLOCKED and task.reason == REASON)
@@ -113,6 +134,14 @@ def forbid_while_pending(tx: Tx, task: Task, target: State) -> None:
             )
 
 
-def done_payload(tasks: list[str]) -> bytes:
-    """The hash of a request by hand: which tasks are done."""
-    return rules.digest_of(canonical(["task_done", sorted(tasks)]))
+def done_payload(tx: Tx, tasks: list[str]) -> bytes:
+    """What a question of kind task_done is about: which tasks are done, and what was last said of
+    each. A report without output and comment says nothing."""
+    said = [[task, _said(tx, task)] for task in sorted(tasks)]
+    return rules.digest_of(canonical(["task_done", said]))
+
+
+def _said(tx: Tx, task: str) -> str:
+    last = sql.result_of(tx, task)
+    output, comment = (None, None) if last is None else (last.output, last.comment)
+    return rules.result_digest(State.DONE, output, comment).hex()

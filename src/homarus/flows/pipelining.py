@@ -148,7 +148,7 @@ def _stage(plan: Definition, position: Position) -> Stage:
 
 
 def finished(tx: Tx, task: Task) -> None:
-    """A stage's task is done: the run moves on, the next stage's gates are asked."""
+    """A stage's task is done or archived: the run moves on, the next stage's gates are asked."""
     found = pipelines.position_of(tx, task.id)
     if found is None or found[1].done_ms is not None:
         return
@@ -171,6 +171,12 @@ def _begin(tx: Tx, run: Run, plan: Definition, row: Position) -> None:
         gating.decide(
             tx, task, spec, gating.next_n(tx, task.id), stage=_here(run, _stage(plan, row))
         )
+
+
+def is_running(rx: Rx, task: Task) -> bool:
+    """Whether it is a stage's of a run that has not ended."""
+    found = pipelines.position_of(rx, task.id)
+    return found is not None and found[0].status is RunStatus.RUNNING
 
 
 def reopened(tx: Tx, task: Task) -> None:

@@ -76,7 +76,7 @@ def result(tx: Tx, request: ResultRequest) -> Task:
     report = Result(task.id, request.output, request.comment, digest, tx.actor.id, tx.now_ms)
     sql.put_result(tx, report, reviewing=reviewing)
     if asks:
-        return parking.ask_done(tx, found, request.comment, digest)
+        return parking.ask_done(tx, found, request.comment)
     keep = target is not State.QUEUED
     after = service.leave(
         tx, task, lands, keep_agent=keep, retries=task.retries,
@@ -114,7 +114,7 @@ def _announce_result(tx: Tx, task: Task, target: State, comment: str | None) -> 
 
 
 def _progress(tx: Tx, task: Task, request: ResultRequest, digest: bytes) -> Task:
-    """`in_progress` again: partial output is kept, and the lease starts afresh."""
+    """`in_progress` again: partial output is kept, the lease starts afresh, a longer one stays."""
     if task.state is not State.IN_PROGRESS:
         raise illegal(task, State.IN_PROGRESS)
     sql.put_result(
@@ -122,7 +122,7 @@ def _progress(tx: Tx, task: Task, request: ResultRequest, digest: bytes) -> Task
     )
     tx.run(
         "update task set lease_until_ms=?, updated_ms=? where id=? and token=?",
-        (tx.now_ms + LEASE_MS, tx.now_ms, task.id, task.token),
+        (max(task.lease_until_ms or 0, tx.now_ms + LEASE_MS), tx.now_ms, task.id, task.token),
     )
     after = sql.need(tx, tx.company, task.id)
     service.emit(tx, "task_in_progress", after)

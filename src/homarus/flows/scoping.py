@@ -1,8 +1,10 @@
-"""Whose resources a caller may write: what is an agent's is its own (contract, 18.15)."""
+"""Whose work a caller may touch: what is an agent's is its own (contract, 18.15)."""
 
 from homarus.base.action import ActorKind
 from homarus.base.errors import Refused
+from homarus.company import agents
 from homarus.kernel import tokens
+from homarus.kernel.facts import GOVERNED_ROLES
 from homarus.store.port import Tx
 
 
@@ -26,3 +28,24 @@ def check_writer(tx: Tx, scope_type: str, scope: str | None) -> None:
             "That agent, a token that may act for it, or an operator writes there.",
             rule="scope",
         )
+
+
+def speaks_for(tx: Tx, agent: str) -> bool:
+    """Whether the caller is this agent (its id), or its token may act for it."""
+    actor = tx.actor
+    if actor.kind is ActorKind.AGENT and actor.id == agent:
+        return True
+    if not tokens.may_act_for(tx, actor.credential, agent):
+        return False
+    row = agents.by_id(tx, tx.company, agent)
+    return row is not None and row.role not in GOVERNED_ROLES
+
+
+def was_caller(tx: Tx, actor: str | None) -> bool:
+    """Whether it was the caller, as receipts name an actor, or one that its token may act for."""
+    if actor is None:
+        return False
+    kind, _, ref = actor.partition(":")
+    if kind == ActorKind.AGENT:
+        return speaks_for(tx, ref)
+    return actor == tx.actor.key or actor == f"{ActorKind.RUNTIME}:{tx.actor.credential}"

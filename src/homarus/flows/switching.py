@@ -20,13 +20,14 @@ from homarus.store.port import Rx, Tx
 
 class Plan(msgspec.Struct, frozen=True):
     """`fields` of the patch: name -> type; a name with `?` may be left out. `target` names what it
-    is about, from the patch."""
+    is about, from the patch; `pin` says what that was when it was proposed: check compares it."""
 
     fields: dict[str, type | tuple[type, ...]]
     target: Callable[[dict[str, Any]], str]
     check: Callable[[Rx, str, Change], list[Failure]]
     switch: Callable[[Tx, Change], Any]
     back: Callable[[Tx, Change], None]
+    pin: Callable[[Rx, str, str], dict[str, Any]] | None = None
 
 
 NONE: Final = type(None)
@@ -35,16 +36,16 @@ PLANS: Final[dict[Kind, Plan]] = {
         {"path": str, "content?": str, "delete?": bool, "title?": str, "state?": str,
          "base?": (str, NONE), "note?": str},
         lambda patch: str(patch["path"]),
-        documents.check, documents.switch, documents.back,
+        documents.check, documents.switch, documents.back, documents.pin,
     ),
     Kind.GOVERNED_SETTING: Plan(
         {"name": str, "value?": object, "agent?": str, "role?": (str, NONE)},
         rows.setting_target, rows.check_setting, rows.switch_setting, rows.back_setting,
     ),
     Kind.CAPABILITY_GRANT: Plan(
-        {"capability": str, "grants": list},
+        {"capability": str, "grants": list, "sha256?": (str, NONE), "version?": int},
         lambda patch: str(patch["capability"]),
-        rows.check_grants, rows.switch_grants, rows.back_grants,
+        rows.check_grants, rows.switch_grants, rows.back_grants, rows.pin_grants,
     ),
     Kind.PIPELINE: Plan(
         {"text": str}, rows.pipeline_target,
@@ -79,6 +80,12 @@ def shaped(kind: Kind, patch: dict[str, Any]) -> str:
             f"It has {', '.join(plan.fields)} (? may be left out).",
         )
     return plan.target(patch)
+
+
+def pinned(rx: Rx, company: str, kind: Kind, patch: dict[str, Any]) -> dict[str, Any]:
+    """The patch with what its target is now. What the author says that it was stays."""
+    plan = PLANS[kind]
+    return patch if plan.pin is None else plan.pin(rx, company, plan.target(patch)) | patch
 
 
 def check(rx: Rx, company: str, change: Change) -> tuple[Failure, ...]:

@@ -39,9 +39,14 @@ MAX_TASKS: Final = 300
 AGENTS_A_UNIT: Final = 1
 """Scores that one unit computes: each may read 900 rows, and a unit has 5 ms."""
 
+_ENDED: Final = (
+    "case when r.at_ms>t.started_ms then r.at_ms else coalesce(t.started_ms, t.created_ms) end"
+)
+"""When the work ended: its last report, else its last claim. A later edit changes neither."""
 _TASKS: Final = (
-    "select state, updated_ms from task where agent=? and state in ('done', 'dead_letter') "
-    "and updated_ms>? order by seq desc limit ?"
+    f"select t.state, {_ENDED} from task t left join task_result r on r.task=t.id "  # noqa: S608
+    "where t.agent=? and t.state in ('done', 'dead_letter') "
+    f"and {_ENDED}>? order by t.seq desc limit ?"
 )
 _DUE: Final = "deleted_ms is null and coalesce(trust_ms, created_ms)<=? "
 
@@ -91,16 +96,21 @@ def _of_tasks(rx: Rx, agent: str, since_ms: int) -> list[Act]:
 
 
 def _of_receipts(rx: Rx, company_no: int, agent: str, since_ms: int) -> list[Act]:
-    acts = []
+    """A refusal of one kind of act for one reason counts once a minute, whatever its targets."""
+    acts, counted = [], dict[tuple[str, str | None], int]()
     for row in trust.judged(rx, company_no, agent, since_ms):
+        if row.verdict is VerdictKind.REFUSE:
+            kind = (row.capability, row.code)
+            if abs(row.at_ms - counted.get(kind, -trust.FOLD_MS)) < trust.FOLD_MS:
+                continue
+            counted[kind] = row.at_ms
         acts += _of_receipt(row)
     return acts
 
 
 def _of_receipt(row: trust.Judged) -> list[Act]:
-    """A refusal counts once a minute, as the ledger folds equal ones. What the level `observe` let
-    pass is no violation, but it is an act without a preflight. Severe refusals and untrusted
-    executions count by their own event besides."""
+    """What the level `observe` let pass is no violation, but it is an act without a preflight.
+    Severe refusals and untrusted executions count by their own event besides."""
     if row.outcome is not None:
         if row.code == "task.dod_unmet":
             return [_of_kind("unmet_dod", row.at_ms)]

@@ -18,7 +18,11 @@ from homarus.store.port import Tx
 from homarus.store.unit import UnitTx
 
 MAX_FOLDED: Final = 1_000
+MAX_COUNTS: Final = 100
+"""Counts of repeated refusals that one unit writes."""
 
+FoldKey = tuple[str, str, str, str, str, str | None, bytes | None]
+"""Company, actor, capability, code, target, task, digest of the arguments."""
 Applier = Callable[[Tx, Verdict], Mapping[str, Any]]
 
 
@@ -31,7 +35,8 @@ class Follower(Protocol):
 
 
 class _Fold(msgspec.Struct):
-    """Equal refusals of one actor within a minute: the first is written, the others counted."""
+    """Refusals of one actor within a minute that are equal but for their time: the first is
+    written, the others counted."""
 
     at_ms: int
     receipt: str
@@ -75,7 +80,7 @@ class Kernel:
         self._keys = CompanyKeys(master)
         self._applier = applier
         self._follower = follower
-        self._folds: dict[tuple[str, str, str, str], _Fold] = {}
+        self._folds: dict[FoldKey, _Fold] = {}
         self._folding = threading.Lock()
         self.unknown_identities = 0
 
@@ -127,7 +132,10 @@ class Kernel:
         """The first receipt's id when this refusal repeats it; None when a row must be written."""
         if verdict.actor is None:
             return None
-        key = (action.company, verdict.actor.key, action.capability, verdict.code)
+        key = (
+            action.company, verdict.actor.key, action.capability, verdict.code, action.target,
+            action.task, action.arguments,
+        )  # fmt: skip
         fold = self._folds.get(key)
         if fold is not None and tx.now_ms - fold.at_ms < receipts.FOLD_MS:
             fold.more += 1
@@ -142,9 +150,12 @@ class Kernel:
         )  # fmt: skip
         receipt = receipts.last_id(tx)
         with self._folding:
-            if len(self._folds) >= MAX_FOLDED:
-                self._folds.clear()
-            self._folds[key] = _Fold(tx.now_ms, receipt, action, verdict, action.company)
+            self._folds.pop(key, None)
+        if len(self._folds) >= MAX_FOLDED:
+            self._write_counts(tx, 0)
+        with self._folding:
+            if len(self._folds) < MAX_FOLDED:
+                self._folds[key] = _Fold(tx.now_ms, receipt, action, verdict, action.company)
         return receipt
 
     def _write_count(self, tx: Tx, fold: _Fold) -> None:
@@ -156,22 +167,31 @@ class Kernel:
         )  # fmt: skip
         fold.more = 0
 
-    def flush(self, tx: Tx) -> None:
-        """Write the counts of this company's refusals older than a minute, and forget those folds.
+    def flush(self, tx: Tx, least_ms: int = receipts.FOLD_MS) -> None:
+        """Write counts of this company's refusals that are as old as that, MAX_COUNTS at most, and
+        forget those folds.
 
         A unit (`ledger.flush`) that the maintenance worker runs.
         """
+        self._write_counts(tx, least_ms)
+
+    def _write_counts(self, tx: Tx, least_ms: int) -> None:
+        counts = 0
         for key, fold in self._open_folds():
-            if fold.company == tx.company and tx.now_ms - fold.at_ms >= receipts.FOLD_MS:
-                self._write_count(tx, fold)
-                with self._folding:
-                    self._folds.pop(key, None)
+            if fold.company != tx.company or tx.now_ms - fold.at_ms < least_ms:
+                continue
+            if counts == MAX_COUNTS:
+                return
+            counts += fold.more > 0
+            self._write_count(tx, fold)
+            with self._folding:
+                self._folds.pop(key, None)
 
-    def waiting(self, now_ms: int) -> set[str]:
+    def waiting(self, now_ms: int, least_ms: int = receipts.FOLD_MS) -> set[str]:
         """Companies with counts to flush. For any thread."""
-        return {f.company for _, f in self._open_folds() if now_ms - f.at_ms >= receipts.FOLD_MS}
+        return {f.company for _, f in self._open_folds() if now_ms - f.at_ms >= least_ms}
 
-    def _open_folds(self) -> list[tuple[tuple[str, str, str, str], _Fold]]:
+    def _open_folds(self) -> list[tuple[FoldKey, _Fold]]:
         with self._folding:
             return list(self._folds.items())
 

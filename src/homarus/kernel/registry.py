@@ -370,27 +370,34 @@ def unchanged(before: Capability, values: dict[str, Any]) -> bool:
 
 
 def set_grants(
-    tx: Tx, capability: str, grants: Iterable[str], *, sha256: bytes | None = None
+    tx: Tx,
+    capability: str,
+    grants: Iterable[str],
+    *,
+    sha256: bytes | None = None,
+    quarantined: bool | None = None,
 ) -> Capability:
     """Whom the capability is granted to from now on: all of them, an empty list is nobody.
 
-    A change record's switch calls it. A quarantined skill that is granted comes out of quarantine;
-    `sha256`, when given, must be that of the folder that was looked at. Raises
-    `capability.unknown`, `capability.grants`, `capability.grant_unknown`,
-    `capability.skill_changed`.
+    A change record's switch calls it. What is in quarantine and granted comes out of it, unless
+    somebody merely lost a grant; `quarantined` says so outright. `sha256`, when given, must be that
+    of the folder that was looked at. Raises `capability.unknown`, `capability.grants`,
+    `capability.grant_unknown`, `capability.skill_changed`.
     """
     before = need(tx, tx.company, capability)
     if sha256 is not None and sha256 != before.sha256:
         raise Conflict("capability.skill_changed", f"{capability} has changed since it was read",
                        "Read it again, and propose the grant for what it is now.")  # fmt: skip
     after = resolved(tx, tx.company, grants)
-    freed = before.quarantined and bool(after)
+    if quarantined is None:
+        quarantined = before.quarantined and (not after or set(after) < set(before.grants))
+    freed = before.quarantined and not quarantined
+    enabled = not quarantined and (before.enabled or freed)
     tx.run(
         "update capability set grants=?, quarantined=?, enabled=?, updated_ms=? "
         "where company=? and id=?",
         (
-            json.dumps(after), int(before.quarantined and not freed),
-            int(before.enabled or freed), tx.now_ms, tx.company, capability,
+            json.dumps(after), int(quarantined), int(enabled), tx.now_ms, tx.company, capability,
         ),
     )  # fmt: skip
     _changed(tx, "capability_granted", capability, before=before.grants, after=after)

@@ -6,6 +6,7 @@ head. `live` says that a lane may have claimable work; claims clear it when they
 (store notes, "shape of a claim"). Every way in or out of `queued` goes through this module.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -16,16 +17,28 @@ _FIND: Final = (
     "select id, live from lane where project=? and coalesce(agent, '')=? and "
     "coalesce(role, '')=? and skills=?"
 )
-HEADS: Final = (
+_HEADS: Final = (
     "select l.id, l.skills, l.cap, t.id, t.priority, t.seq, l.role, l.agent, t.created_ms "
     "from lane l "
     "left join task t on t.id = (select x.id from task x where x.lane=l.id "
-    "and x.state='queued' and x.blocked=0 order by x.priority desc, x.seq limit 1) "
+    "and x.state='queued' and x.blocked=0{} order by x.priority desc, x.seq limit 1) "
     "where l.company=? and l.live=1 and l.is_open=1 "
     "and (l.agent=? or (l.agent is null and (?=0 or l.role is null or l.role=?))) "
     "and (l.is_full=0 or exists(select 1 from project_active p "
     "where p.project=l.project and p.agent=?))"
 )
+
+
+NOTHING: Final[Mapping[str, int]] = {}
+
+
+def heads(beside: int = 0) -> str:
+    """The first claimable task of each lane that is open to an agent; `beside`: how many tasks are
+    passed over. Parameters: those, company, agent, whether roles count, role, agent."""
+    return _HEADS.format(f" and x.id not in ({','.join('?' * beside)})" if beside else "")
+
+
+HEADS: Final = heads()
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -90,16 +103,19 @@ def best_head(
     skills: frozenset[str],
     strict_role: bool,
     without: frozenset[int] = frozenset(),
+    beside: Mapping[str, int] = NOTHING,
 ) -> Head | None:
     """The task that a claim by this agent gets: highest priority, then oldest, from lanes that are
-    not in `without`."""
+    not in `without`. `beside`: tasks that are passed over (a few), and the lane of each."""
     best: Head | None = None
     empty: list[int] = []
+    passed = frozenset(beside.values())
     for lane, needs, cap, task, priority, seq, audience, own, created_ms in tx.all(
-        HEADS, (tx.company, agent, int(strict_role), role or "", agent)
+        heads(len(beside)), (*beside, tx.company, agent, int(strict_role), role or "", agent)
     ):
         if task is None:
-            empty.append(lane)
+            if lane not in passed:
+                empty.append(lane)
         elif (
             (best is None or (-priority, seq) < (-best.priority, best.seq))
             and lane not in without

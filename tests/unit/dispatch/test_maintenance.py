@@ -2,14 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
 
 from homarus.base.action import Action
 from homarus.base.errors import Refused
 from homarus.control_plane.route import json_reply
 from homarus.dispatch.maintenance import SWEEP_ROWS, Maintenance, Periods
 from homarus.kernel import anchors, receipts, tokens
+from homarus.kernel.kernel import MAX_COUNTS, MAX_FOLDED
 from homarus.records.blobs import Blobs
 from homarus.store.port import IDEMPOTENCY_KEPT_MS, Key, Reply, Rx, Tx
+from homarus.testing.daemon import key, running
 from homarus.testing.ground import Ground, ground
 
 MINUTE_MS = 60_000
@@ -62,6 +68,68 @@ async def test_equal_refusals_are_counted_after_a_minute(tmp_path: Path) -> None
         await work.flush()
         await work.flush()
         assert await g.read(repeats) == [None, 4]
+
+
+async def refuse(g: Ground, token: str, times: int = 1, **more: Any) -> None:
+    action = Action(g.company, "token.create", "token:new", credential=token)
+    for _ in range(times):
+        try:
+            await g.store.write(msgspec.structs.replace(action, **more), nothing)
+        except Refused as error:
+            assert error.rule == "permission"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"target": "token:other"}, {"task": "0" * 8 + "-0000-7000-8000-" + "0" * 12},
+     {"arguments": b"x" * 32}],
+)  # fmt: skip
+async def test_refusals_that_are_not_equal_are_rows(tmp_path: Path, other: dict[str, Any]) -> None:
+    async with ground(tmp_path) as g:
+        token = await g.write("token.create", viewer)
+        for _ in range(2):
+            await refuse(g, token)
+            await refuse(g, token, **other)
+        assert await g.read(repeats) == [None, None]
+        await house(g).flush(0)
+        assert await g.read(repeats) == [None, None, 1, 1]
+
+
+async def test_a_full_table_of_refusals_loses_no_count(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        token = await g.write("token.create", viewer)
+        await refuse(g, token, 3)
+        for n in range(MAX_FOLDED):
+            await refuse(g, token, target=f"token:{n}")
+        assert [n for n in await g.read(repeats) if n] == [2]
+        await refuse(g, token, 2)
+        assert len(await g.read(repeats)) == MAX_FOLDED + 3
+
+
+async def test_more_counts_than_a_unit_writes_are_written_by_several(tmp_path: Path) -> None:
+    async with ground(tmp_path) as g:
+        token = await g.write("token.create", viewer)
+        many = 2 * MAX_COUNTS + 1
+        for n in range(many):
+            await refuse(g, token, 2, target=f"token:{n}")
+        await house(g).flush(0)
+        assert (await g.read(repeats))[many:] == [1] * many
+
+
+async def test_a_daemon_that_stops_writes_what_it_counted(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with running(home) as daemon:
+        ada = await daemon.agent("ada")
+        _, secret = await daemon.token(kind="agent", agentId=ada)
+        client = daemon.client(secret)
+        for _ in range(3):
+            reply = await client.post("/api/v1/tokens", json={"name": "mine"}, headers=key())
+            assert reply.status_code == 403, reply.text
+    async with running(home) as daemon:
+        query = {"capability": "token.create", "verdict": "refuse"}
+        reply = await daemon.owner.get("/api/v1/receipts", params=query)
+        rows = reply.json()["receipts"]
+    assert sorted(row.get("repeats") or 0 for row in rows) == [0, 2]
 
 
 def answer(tx: Tx, n: int) -> Reply:

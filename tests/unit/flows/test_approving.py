@@ -5,8 +5,8 @@ import hashlib
 import msgspec
 import pytest
 
-from homarus.flows import approving, parking
-from homarus.kernel import approval_queries, approval_rules, approvals, tokens, trust
+from homarus.flows import approving, parking, routes
+from homarus.kernel import approval_queries, approval_rules, approvals, rdp, tokens, trust
 from homarus.kernel.approval_rows import Approval, Status
 from homarus.kernel.approvals import MOVES
 from homarus.tasks import sql
@@ -260,6 +260,121 @@ async def test_a_reviewers_word_waits_for_the_person_too(desk):
     assert (said.state, said.lease_until_ms) == (State.REVIEW, None)
     await decide(desk)
     assert await state(desk, task) == (State.DONE, None)
+
+
+async def ask_done(desk, *tasks):
+    """As POST /approvals does for tasks that are said to be done."""
+
+    def unit(tx):
+        ids = [task.id for task in tasks]
+        return approvals.request(
+            tx, capability=parking.DONE, target=f"task:{ids[0]}", kind="task_done", reason="",
+            payload=parking.done_payload(tx, ids), task=ids[0], agent=desk.agents["ada"],
+            tasks=tuple(ids),
+        )  # fmt: skip
+
+    return await desk.do("approval.request", "ada", unit)
+
+
+async def test_another_report_is_another_question(desk):
+    task = await held(desk, approval_required=True)
+    await desk.result("ada", task.id, "done", output={"v": "A"}, comment="good")
+    await desk.move(task.id, State.QUEUED)
+    await desk.claim("ada", task=task.id)
+    await desk.result("ada", task.id, "done", output={"v": "B"}, comment="good")
+    assert [(await row(desk, n)).status for n in ("A-1", "A-2")] == [
+        Status.VOIDED, Status.PENDING,
+    ]  # fmt: skip
+    with refused("approval.decided"):
+        await decide(desk)
+    await decide(desk, "A-2")
+    assert (await state(desk, task))[0] is State.DONE
+
+
+async def test_the_same_words_over_another_output_are_another_question(desk):
+    task = await held(desk, approval_required=True)
+    for output in ("A", "B"):
+        await desk.result("ada", task.id, "in_progress", output=output)
+        await desk.result("ada", task.id, "done", comment="good")
+        await desk.move(task.id, State.QUEUED)
+        await desk.claim("ada", task=task.id)
+    assert (await row(desk, "A-1")).status is Status.VOIDED
+    assert (await row(desk, "A-2")).status is Status.PENDING
+
+
+async def test_a_report_that_says_nothing_is_no_other_question(desk):
+    task = await held(desk, approval_required=True)
+    await ask_done(desk, task)
+    await desk.result("ada", task.id, "done")
+    await decide(desk)
+    assert await state(desk, task) == (State.DONE, None)
+
+
+@pytest.mark.parametrize(
+    "before, after, becomes",
+    [
+        (None, None, (State.DONE, None)),
+        ("in_progress", None, (State.DONE, None)),
+        (None, "in_progress", (State.IN_PROGRESS, None)),
+        ("in_progress", "in_progress", (State.IN_PROGRESS, None)),
+        ("review", None, (State.DONE, None)),
+        (None, "review", (State.REVIEW, parking.CHANGED)),
+    ],
+)
+async def test_a_yes_is_for_what_was_last_reported_when_it_was_asked(desk, before, after, becomes):
+    task, other = await held(desk), await held(desk)
+    if before is not None:
+        await desk.result("ada", task.id, before, output="A")
+    await ask_done(desk, task, other)
+    if after is not None:
+        await desk.result("ada", task.id, after, output="B")
+    await decide(desk)
+    assert await state(desk, task) == becomes
+    expected = (State.DONE, None) if after is None else (State.IN_PROGRESS, None)
+    assert await state(desk, other) == expected
+    assert len(await desk.ground.read(trust.events, desk.agents["ada"])) == (
+        2 if after is None else 0
+    )
+
+
+@pytest.mark.parametrize(
+    "item, evidence, becomes",
+    [
+        ("artifact:report", True, (State.DONE, None)),
+        ("artifact:report", False, (State.REVIEW, "T-1 is not done: artifact:report missing")),
+        ("check:files.count", False, (State.REVIEW, "T-1 is not done: check:files.count missing")),
+        ("review:qa", False, (State.REVIEW, "T-1 is not done: review:qa missing")),
+    ],
+)
+async def test_a_yes_does_not_spare_the_definition_of_done(desk, item, evidence, becomes):
+    task = await held(desk, done=[item, "it reads well"])
+    if evidence:
+        await desk.artifact("ada", task.id, "report")
+    await ask_done(desk, task)
+    await decide(desk)
+    assert await state(desk, task) == becomes
+
+
+@pytest.mark.parametrize(
+    "confirmed, becomes",
+    [
+        (True, (State.DONE, None)),
+        (False, (State.REVIEW, "gate-6: its reverse brief is not confirmed")),
+    ],
+)
+async def test_a_yes_does_not_spare_the_brief(desk, confirmed, becomes):
+    task = await held(desk)
+
+    def unit(tx):
+        tx.run("update task_spec set route_level=2 where task=?", (task.id,))
+        rdp.add_brief(tx, task.id, 1, dict.fromkeys(routes.TEXTS, "x"))
+        if confirmed:
+            rdp.decide_brief(tx, rdp.brief(tx, task.id), "confirm", None)
+
+    await desk.ground.write("task.gate", unit)
+    await ask_done(desk, task)
+    await decide(desk)
+    assert await state(desk, task) == becomes
 
 
 async def test_nothing_moves_while_a_pending_approval_blocks(desk):

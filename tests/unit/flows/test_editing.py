@@ -3,6 +3,7 @@
 import pytest
 
 from homarus.flows import editing
+from homarus.kernel import tokens
 from homarus.tasks import sql
 from homarus.tasks.model import State
 from tests.support.refusals import refused
@@ -241,6 +242,59 @@ async def test_what_can_be_archived(team, state):
         with refused("task.unknown"):
             await call(task.id)
     assert await team.claim("ada") is None
+
+
+def lend(tx, token, agent):
+    tokens.grant(tx, token, agent, "granted")
+
+
+@pytest.mark.parametrize(
+    ("by", "creator", "holder", "state", "code"),
+    [
+        ("ada", "bob", None, State.QUEUED, "task.not_yours"),
+        ("ada", "owner", "bob", State.REVIEW, "task.not_yours"),
+        ("ada", "owner", "bob", State.DONE, "task.not_yours"),
+        ("runtime", "bob", None, State.QUEUED, "task.not_yours"),
+        ("runtime", "owner", "bob", State.REVIEW, "task.not_yours"),
+        ("bob", "runtime", None, State.QUEUED, "task.not_yours"),
+        ("ada", "owner", "ada", State.QUEUED, "task.not_yours"),
+        ("ada", "ada", None, State.QUEUED, None),
+        ("ada", "ada", "bob", State.REVIEW, None),
+        ("ada", "owner", "ada", State.REVIEW, None),
+        ("runtime", "runtime", None, State.QUEUED, None),
+        ("runtime", "ada", None, State.QUEUED, None),
+        ("runtime", "owner", "ada", State.FAILED, None),
+        ("owner", "bob", "ada", State.REVIEW, None),
+    ],
+)
+async def test_who_archives_what(team, by, creator, holder, state, code):
+    """The company token may act for ada, not for bob."""
+    runtime = team.credentials["runtime"]
+    await team.ground.write("token.grant", lend, runtime, team.agents["ada"])
+    agent = team.agents[holder] if holder else None
+    task = await team.task(as_=creator, agent=agent)
+    if state is not State.QUEUED:
+        await team.claim(holder, task=task.id)
+        await team.result(holder, task.id, state.value)
+    if code is None:
+        assert (await team.archive(task.id, as_=by)).state is State.ARCHIVED
+    else:
+        with refused(code):
+            await team.archive(task.id, as_=by)
+
+
+@pytest.mark.parametrize("creator, fine", [("bob", False), ("owner", False), ("ada", True)])
+async def test_what_others_wait_for_stays(team, creator, fine):
+    first = await team.task(as_="ada")
+    await team.task(as_="ada", blockers=(first.id,))
+    later = await team.task(as_=creator, blockers=(first.id,))
+    if fine:
+        await team.archive(first.id, as_="ada")
+    else:
+        with refused("permission.operator"):
+            await team.archive(first.id, as_="ada")
+        await team.archive(later.id)
+        await team.archive(first.id, as_="ada")
 
 
 # -- notes ---------------------------------------------------------------------------------

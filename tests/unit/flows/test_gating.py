@@ -4,7 +4,7 @@ import pytest
 
 from homarus.base.action import Action, Effect
 from homarus.base.errors import Refused
-from homarus.flows import creating, gating, pipelining, regating
+from homarus.flows import claiming, creating, gating, pipelining, regating, routes
 from homarus.kernel import preflights, rdp, registry, settings
 from homarus.pipelines import service as pipelines
 from homarus.tasks import sql
@@ -151,6 +151,29 @@ async def test_a_second_look_that_says_the_same_leaves_no_row(staffed):
     assert [row.verdicts for row in found] == ["ppppbpp"]
 
 
+@pytest.mark.parametrize("state", [None, "inbox", "queued"])
+async def test_a_patch_passes_the_gates_whatever_state_it_names(staffed, state):
+    shop = staffed
+    task = await titled(shop, "Fix the login page", input={"ownerRole": "coder"})
+    more = {} if state is None else {"state": state}
+    wanted = {"labels": ["governance"]}
+    after = await shop.patch(task.id, as_="coder", title="Change the rules", input=wanted, **more)
+    spec = await shop.ground.read(lambda rx: sql.spec_of(rx, task.id))
+    assert (after.state, after.reason) == (State.BLOCKED, gating.AWAITS_AUDIT)
+    assert (spec.level, spec.role) == (3, "coo")
+    with refused("task.not_claimable"):
+        await shop.claim("coder", task=task.id)
+
+
+async def test_what_is_given_back_with_other_facts_passes_the_gates(staffed):
+    shop = staffed
+    task = await titled(shop, "Fix the login page")
+    await shop.claim("coder", task=task.id)
+    wanted = {"labels": ["governance"]}
+    after = await shop.patch(task.id, as_="coder", input=wanted, state="inbox")
+    assert (after.state, after.reason) == (State.BLOCKED, gating.AWAITS_AUDIT)
+
+
 async def test_an_operator_moves_a_held_task_by_hand(staffed):
     shop = staffed
     task = await titled(shop, "Build it", type="product_development")
@@ -159,6 +182,35 @@ async def test_an_operator_moves_a_held_task_by_hand(staffed):
     shop.ground.clock.advance(gating.RECHECK_MS)
     assert await look(shop) == 0
     assert (await now(shop, task)).state is State.QUEUED
+
+
+# -- level L3 at the head of a lane --------------------------------------------------------
+
+
+async def audited(shop, n):
+    """So many L3 tasks of the coo's lane, audited by the coo."""
+    for _ in range(n):
+        task = await titled(shop, "Change the rules", "governance", input={"ownerRole": "coo"})
+        await shop.do(
+            "task.audit", "coo", routes.audit, task.id, "pass", None, target=f"task:{task.id}"
+        )
+
+
+@pytest.mark.parametrize("ahead", [1, 2, claiming.MAX_PUT_ASIDE])
+async def test_who_audited_what_heads_a_lane_gets_what_is_behind(staffed, ahead):
+    shop = staffed
+    await audited(shop, ahead)
+    behind = [await shop.task(role="coo") for _ in range(2)]
+    other = await shop.task(role="coo", project=await shop.project())
+    claimed = [await shop.claim("coo") for _ in range(3)]
+    if ahead < claiming.MAX_PUT_ASIDE:
+        assert [task.id for task in claimed] == [*(t.id for t in behind), other.id]
+    else:
+        assert [task and task.id for task in claimed] == [other.id, None, None]
+    assert await shop.claim("coo") is None
+    await shop.agent("cid", role="coo", limit=99)
+    for _ in range(ahead):
+        assert await shop.claim("cid") is not None, "the lane lives on for who may"
 
 
 # -- runs ----------------------------------------------------------------------------------
@@ -203,6 +255,38 @@ async def test_a_run_stands_where_its_stages_are(staffed):
     await shop.move(first.id, State.DONE)
     assert await stage() == ("prd", "running")
     assert await shop.ground.read(verify, shop.ground.company) == []
+
+
+async def test_only_an_operator_takes_a_stage_out_and_the_run_goes_on(staffed):
+    shop = staffed
+    new = pipelining.Start("product-dev", shop.project_id, "Exporter")
+    run = await shop.do("pipeline.start", "pm", pipelining.start, new)
+    stages = await shop.ground.read(lambda rx: pipelines.positions(rx, run.id))
+
+    async def stage():
+        found = await shop.ground.read(lambda rx: pipelines.run_of(rx, run.id))
+        return found.stage, found.status.value
+
+    for n, by in ((0, "pm"), (0, "runtime"), (1, "pm")):
+        with refused("permission.operator" if by == "pm" else "task.not_yours"):
+            await shop.archive(stages[n].task, as_=by)
+    with refused("permission.operator"):
+        await shop.patch(stages[1].task, as_="pm", blockers=())
+    assert await shop.claim("pm") is None
+    await shop.archive(stages[0].task)
+    assert await stage() == ("prd", "running")
+    prd = await shop.claim("pm")
+    assert prd.id == stages[1].task
+    await shop.result("pm", prd.id, "done")
+    with refused("permission.operator"):
+        await shop.archive(prd.id, as_="pm")
+    await shop.move(prd.id, State.ARCHIVED)
+    assert await stage() == (stages[2].stage, "running")
+    for row in reversed(stages[3:]):
+        await shop.archive(row.task)
+    assert await stage() == (stages[2].stage, "running")
+    await shop.move(stages[2].task, State.ARCHIVED)
+    assert await stage() == (None, "succeeded")
 
 
 async def test_a_run_needs_a_known_pipeline_and_an_open_project(staffed):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from homarus.flows import leases
 from homarus.flows.leases import RENEW_MS
 from homarus.records import incidents
 from homarus.tasks.model import LEASE_MS, State
@@ -102,6 +103,47 @@ async def test_a_heartbeat_does_not_shorten_a_long_lease(shop):
     assert await shop.beat("ada") == 0
     shop.ground.clock.advance(3_599_999)
     await shop.result("ada", task.id, "done")
+
+
+@pytest.mark.parametrize(
+    "lease_ms, passed_ms, until_ms",
+    [
+        (LEASE_MS, 1_000, LEASE_MS + 1_000),
+        (3_600_000, 1_000, 3_600_000),
+        (3_600_000, 3_599_999, LEASE_MS + 3_599_999),
+    ],
+)
+async def test_a_report_on_the_way_does_not_shorten_a_lease(shop, lease_ms, passed_ms, until_ms):
+    await shop.agent("ada")
+    await shop.task()
+    task = await shop.claim("ada", lease_ms=lease_ms)
+    began_ms = shop.ground.clock.now_ms()
+    shop.ground.clock.advance(passed_ms)
+    after = await shop.result("ada", task.id, "in_progress", output={"n": 1})
+    assert after.lease_until_ms == began_ms + until_ms
+
+
+@pytest.mark.parametrize(
+    "named, renewed",
+    [
+        (lambda mine, other: mine.number, 1),
+        (lambda mine, other: mine.number.lower(), 1),
+        (lambda mine, other: mine.id, 1),
+        (lambda mine, other: mine.id.upper(), 1),
+        (lambda mine, other: other.number, 0),
+        (lambda mine, other: "T-999", 0),
+        (lambda mine, other: "something", 0),
+    ],
+)
+async def test_a_heartbeat_names_its_task_by_id_or_number(shop, named, renewed):
+    task = await working(shop)
+    await shop.task()
+    other = await shop.task(agent=await shop.agent("bob"))
+    await shop.claim("bob")
+    shop.ground.clock.advance(RENEW_MS + 1)
+    agent = shop.agents["ada"]
+    ref = named(task, other)
+    assert await shop.do("agent.heartbeat", "ada", leases.renew, agent, ref) == renewed
 
 
 async def test_a_heartbeat_after_the_end_revives_nothing(shop):

@@ -5,7 +5,7 @@ import pytest
 from homarus.base.action import Actor, ActorKind, Consequence, Refuse
 from homarus.flows import consequences, trusting
 from homarus.kernel import stop, trust
-from homarus.kernel.trust_rules import DAY_MS, RECOMPUTE_MS
+from homarus.kernel.trust_rules import DAY_MS, RECOMPUTE_MS, WINDOW_MS
 from homarus.records import incidents
 from homarus.tasks.model import LEASE_MS, State
 from tests.support.refusals import refused
@@ -76,6 +76,17 @@ async def test_done_work_raises_it_and_the_change_says_why(shop):
     assert change.dimensions["completion"]["acts"] == 10
 
 
+@pytest.mark.parametrize("after_ms, acts", [(WINDOW_MS - 1, 1), (WINDOW_MS, 0)])
+async def test_an_edit_of_done_work_makes_it_no_younger(shop, after_ms, acts):
+    await shop.agent("ada")
+    await shop.task()
+    task = await shop.claim("ada")
+    await shop.result("ada", task.id, "done")
+    shop.ground.clock.advance(after_ms)
+    await shop.patch(task.id, as_="ada", priority=1)
+    assert (await recompute(shop, "ada")).dimensions["completion"].acts == acts
+
+
 async def test_failures_lower_it_and_an_archive_hides_none(shop):
     await shop.agent("ada")
     for _ in range(5):
@@ -98,6 +109,15 @@ async def test_refusals_by_redlines_are_read_from_the_ledger(shop):
     assert found.total == 52
     [change] = await changes(shop, "ada")
     assert change.causes == ["4 x refused by R1 (R1.external_id)"]
+
+
+async def test_refusals_of_one_kind_count_once_a_minute_whatever_their_targets(shop):
+    await shop.agent("ada")
+    for n in range(4):
+        with refused("R1.external_id"):
+            await shop.do("task.claim", "ada", _nothing, target=f"task:lark:rec{n}")
+        shop.ground.clock.advance(19_999)
+    assert (await recompute(shop, "ada")).dimensions["compliance"].acts == 1
 
 
 def _nothing(tx):
