@@ -83,7 +83,7 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         row = _take_in(tx, session, row)
     if first:
         for other in others:
-            if row.mode == other.mode == "collect" and delivering.same_way(tx, row, other):
+            if row.mode == other.mode == "collect" and _joins(tx, row, other):
                 _merge(tx, session, row, other)
     show_typing(tx, session, row, on=True)
     tx.about(task=task.id, trace=task.trace)
@@ -146,12 +146,17 @@ def has_steering(rx: Rx, row: Turn) -> bool:
 
 
 def _steering(rx: Rx, row: Turn) -> list[Turn]:
-    """Who writes from elsewhere has an answer there: their turn is not merged into this one."""
     return [
         o
         for o in turns.open_of(rx, row.session)
-        if o.state is State.QUEUED and o.mode == "steer" and delivering.same_way(rx, row, o)
+        if o.state is State.QUEUED and o.mode == "steer" and _joins(rx, row, o)
     ]
+
+
+def _joins(rx: Rx, row: Turn, other: Turn) -> bool:
+    """Whether `other` may become part of the turn. Its text then counts as the word of the turn's
+    asker, with their rights: only their own does. Who writes from elsewhere has an answer there."""
+    return turns.same_asker(row, other) and delivering.same_way(rx, row, other)
 
 
 def current(rx: Rx, row: Turn) -> Turn:
