@@ -24,12 +24,14 @@ from homarus.store.port import Rx
 
 class Background(msgspec.Struct, frozen=True):
     """One turn's rows. `step`: what comes next; `system` is made where that is to ask a model;
-    `entries` since the session's `first_kept`; `foreign`: turns whose asker was no operator, with
-    who it was (a heartbeat's words are the daemon's own; others' in it name their source)."""
+    `entries` since the session's `first_kept`, `full` where they are too many; `foreign`: turns
+    whose asker was no operator, with who it was (a heartbeat's words are the daemon's own; others'
+    in it name their source)."""
 
     step: Step
     system: str
     entries: tuple[Entry, ...]
+    full: bool
     open_calls: tuple[turn_tools.ToolCall, ...]
     steering: bool
     session: Session
@@ -40,10 +42,10 @@ class Background(msgspec.Struct, frozen=True):
 def gather(rx: Rx, started: Started) -> Background:
     """Everything that the next step needs, in one read."""
     session = sessions.need(rx, started.turn.company, started.session.id)
-    entries = transcript.shown(rx, session.id, session.first_kept)
+    shown = transcript.shown(rx, session.id, session.first_kept)
     turn = turning.current(rx, started.turn)
     open_calls = turn_tools.unfinished(rx, turn.id)
-    step = next_step(entries, open_calls)
+    step = next_step(shown.entries, open_calls)
     rows = rx.all(
         "select id, asked_by from turn where session=? and person=0 and work_token is null "
         "and origin<>? order by no desc limit ?",
@@ -52,7 +54,8 @@ def gather(rx: Rx, started: Started) -> Background:
     return Background(
         step=step,
         system=system_prompt(rx, started, turn) if isinstance(step, Ask) else "",
-        entries=tuple(entries),
+        entries=tuple(shown.entries),
+        full=shown.full,
         open_calls=tuple(open_calls),
         steering=turn.origin != HEARTBEAT and turning.has_steering(rx, turn),
         session=session,
