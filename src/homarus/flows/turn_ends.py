@@ -75,10 +75,12 @@ def _used(rx: Rx, row: Turn) -> dict[str, int]:
 
 
 def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Turn:
-    """No answer comes. What was done until then stays in the transcript. `error` a stable code."""
+    """No answer comes. What was done until then stays in the transcript; a task that was not
+    reported on is let go (`task_hold.give_back`). `error` a stable code."""
     row = turns.held(tx, turn, token)
     session, _, task = around(tx, row)
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
+    task_hold.give_back(tx, row, f"its turn failed: {error}")
     row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                                "remedy": remedy})  # fmt: skip
     delivering.regret(tx, row)
@@ -147,9 +149,9 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     if row.state is not State.QUEUED:
         return
     session = session_of(tx, row)
-    tx.about(task=session.task)
     turn_tools.close_all(tx, row, "The turn ended before this was done.")
     task_hold.give_back(tx, row, f"its turn was refused: {error}")
+    tx.about(task=session.task)
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
     delivering.regret(tx, row)
