@@ -13,11 +13,12 @@ from homarus.agents.messages import messages_of
 from homarus.agents.port import ModelRequest, ToolSpec
 from homarus.agents.prompt import system_prompt
 from homarus.agents.steps import Ask, Step, next_step
+from homarus.base.action import ActorKind
 from homarus.conversations import sessions, transcript
 from homarus.conversations.sessions import Session
 from homarus.conversations.transcript import Entry
-from homarus.conversations.turns import HEARTBEAT, Turn
-from homarus.flows import turn_tools, turning
+from homarus.conversations.turns import CRON, HEARTBEAT, Turn
+from homarus.flows import turn_inbound, turn_tools, turning
 from homarus.flows.turning import Started
 from homarus.store.port import Rx
 
@@ -25,7 +26,7 @@ from homarus.store.port import Rx
 class Background(msgspec.Struct, frozen=True):
     """One turn's rows. `step`: what comes next; `system` is made where that is to ask a model;
     `entries` since the session's `first_kept`, `full` where they are too many; `foreign`: turns
-    whose asker was no operator, with who it was (a heartbeat's words are the daemon's own; others'
+    whose words are no operator's, with whose they are (a heartbeat's are the daemon's own; others'
     in it name their source)."""
 
     step: Step
@@ -46,11 +47,7 @@ def gather(rx: Rx, started: Started) -> Background:
     turn = turning.current(rx, started.turn)
     open_calls = turn_tools.unfinished(rx, turn.id)
     step = next_step(shown.entries, open_calls)
-    rows = rx.all(
-        "select id, asked_by from turn where session=? and person=0 and work_token is null "
-        "and origin<>? order by no desc limit ?",
-        (session.id, HEARTBEAT, transcript.MAX_READ),
-    )
+    first = shown.entries[0].seq if shown.entries else session.first_kept
     return Background(
         step=step,
         system=system_prompt(rx, started, turn) if isinstance(step, Ask) else "",
@@ -60,8 +57,25 @@ def gather(rx: Rx, started: Started) -> Background:
         steering=turn.origin != HEARTBEAT and turning.has_steering(rx, turn),
         session=session,
         turn=turn,
-        foreign={row[0]: row[1] for row in rows},
+        foreign=_foreign(rx, session.id, first),
     )
+
+
+def _foreign(rx: Rx, session: str, first: int) -> dict[str, str]:
+    """Turns of the lines from `first` on whose words nobody vouches for, with whose they are. A
+    job's are its maker's."""
+    rows = rx.all(
+        "select id, asked_by, case when origin=? then options end from turn where id in "
+        "(select turn from entry where session=? and seq>=?) "
+        "and person=0 and work_token is null and origin<>?",
+        (CRON, session, first, HEARTBEAT),
+    )
+    found = {}
+    for turn, asked_by, options in rows:
+        maker = None if options is None else msgspec.json.decode(options).get(turn_inbound.MAKER)
+        if maker is None or not maker.startswith(f"{ActorKind.OPERATOR}:"):
+            found[turn] = maker or asked_by
+    return found
 
 
 def request_of(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from homarus.agents.port import ModelRequest, Text
 from homarus.agents.scripted import Say
 from homarus.agents.toolbox import BASIC, Tool, ToolSpec
@@ -9,6 +11,7 @@ from homarus.agents.tools.hands import need_work
 from homarus.flows.turn_tools import Result, text_result
 from homarus.testing.daemon import key
 from homarus.testing.scripted_model import Hang
+from tests.unit.agents.test_cron_turns import run, until
 
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -74,3 +77,40 @@ async def test_others_do_not_interrupt_an_operator(talk: Any) -> None:
     chat.model.release()
     assert (await chat.ended(asked))["state"] == "done"
     assert (await chat.ended(foreign))["outcome"]["text"] == "later"
+
+
+OWNER, COMPANY = "owner", "company"
+TEXT = {"work": {"kind": "turn", "message": "Digest, please."}}
+NAME = {"name": "Other"}
+
+
+@pytest.mark.parametrize(
+    ("made", "changes", "plain"),
+    [
+        (OWNER, [], True),
+        (COMPANY, [], False),
+        (OWNER, [(COMPANY, TEXT)], False),
+        (OWNER, [(COMPANY, NAME)], True),
+        (COMPANY, [(OWNER, TEXT)], True),
+        (COMPANY, [(OWNER, NAME)], False),
+        (OWNER, [(COMPANY, TEXT), (OWNER, NAME)], False),
+    ],
+)
+async def test_what_a_job_says_is_the_word_of_who_wrote_it(
+    talk: Any, made: str, changes: list[tuple[str, Any]], plain: bool
+) -> None:
+    chat = await talk("Done.")
+    by = {OWNER: chat.daemon.owner, COMPANY: chat.daemon.company}
+    first = "Digest, please." if not any(change is TEXT for _, change in changes) else "First."
+    body = {"name": "Digest", "agentId": "ada", "work": {"kind": "turn", "message": first}}
+    reply = await by[made].post("/api/v1/jobs", json=body, headers=key())
+    assert reply.status_code < 300, reply.text
+    job = reply.json()["job"]
+    for who, change in changes:
+        reply = await by[who].patch(f"/api/v1/jobs/{job['id']}", json=change, headers=key())
+        assert reply.status_code < 300, reply.text
+        assert reply.json()["job"]["does"].keys() == {"message"}
+    await until(chat, await run(chat, job), "done")
+    request = chat.model.requests[-1]
+    assert marked(request, "Digest, please.") is not plain
+    assert ('from="runtime:' in words(request)) is not plain
