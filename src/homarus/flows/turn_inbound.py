@@ -20,7 +20,8 @@ from homarus.tasks import sql as tasks
 MAX_TEXT: Final = 100_000
 MAX_OPTIONS: Final = 262_144
 COMMAND: Final = "command"
-"""Option of a turn that is no message: `compact`, `callTool`."""
+"""Option of a turn that is no message: `compact`, `callTool`. It waits for what is before it, and
+is done by itself, whatever its session's mode."""
 CALL_TOOL: Final = "callTool"
 """Command, and option with its `tool` and `arguments`."""
 GIVEN: Final = "given"
@@ -83,7 +84,8 @@ def accept(tx: Tx, new: Inbound) -> Turn:
         )
     session = _session(tx, agent, new)
     person = _has_role(tx, "operator")
-    mode = new.mode or session.queue_mode or new.default
+    said = new.mode or session.queue_mode or new.default
+    mode = DEFAULT_MODE if COMMAND in new.options else said
     if mode == "interrupt":
         _interrupt(tx, session, person)
     if sum(row.state is State.QUEUED for row in turns.open_of(tx, session.id)) >= turns.MAX_QUEUED:

@@ -154,8 +154,11 @@ def _steering(rx: Rx, row: Turn) -> list[Turn]:
 
 
 def _joins(rx: Rx, row: Turn, other: Turn) -> bool:
-    """Whether `other` may become part of the turn. Its text then counts as the word of the turn's
-    asker, with their rights: only their own does. Who writes from elsewhere has an answer there."""
+    """Whether `other` may become part of the turn: a message, and no command. Its text then counts
+    as the word of the turn's asker, with their rights: only their own does. Who writes from
+    elsewhere has an answer there."""
+    if turn_inbound.COMMAND in row.options or turn_inbound.COMMAND in other.options:
+        return False
     return turns.same_asker(row, other) and delivering.same_way(rx, row, other)
 
 

@@ -229,3 +229,23 @@ async def test_options_reach_the_model(talk: Any) -> None:
     (request,) = chat.model.requests
     assert "Answer in Latin." in request.system
     assert (request.thinking, request.max_output_tokens, request.temperature) == ("low", 50, 0.5)
+
+
+@pytest.mark.parametrize("mode", ["steer", "collect", "interrupt"])
+async def test_a_summary_by_hand_swallows_no_message(talk: Any, mode: str) -> None:
+    """Whatever the session does with messages: each is answered, and the summary made."""
+    chat = await talk(Hang("first"), _summary)
+    body = {"queueMode": mode}
+    first = await chat.say("begin")
+    await chat.model.hanging.wait()
+    reply = await chat.daemon.owner.patch(
+        "/api/v1/sessions/agent:ada:main", json=body, headers=key()
+    )
+    assert reply.status_code == 200, reply.text
+    summary = (await chat.post("/sessions/agent:ada:main/compact", {}))["turn"]["id"]
+    last = await chat.say("please answer me", mode="collect")
+    chat.model.release()
+    ended = [await chat.ended(turn) for turn in (first, summary, last)]
+    assert [turn["state"] for turn in ended] == ["done"] * 3
+    assert "compacted" in ended[1]["outcome"]
+    assert (ended[0]["outcome"]["text"], ended[2]["outcome"]["text"]) == ("first", "ok")

@@ -12,11 +12,18 @@ from homarus.company import agents
 from homarus.conversations import sessions, transcript, turns
 from homarus.conversations import sql as talk
 from homarus.conversations.turns import State
-from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools, turn_waits, turning
+from homarus.flows import (
+    turn_ends,
+    turn_inbound,
+    turn_models,
+    turn_tools,
+    turn_waits,
+    turning,
+)
 from homarus.flows.turn_inbound import Inbound
 from homarus.flows.turn_models import Said
 from homarus.flows.turn_tools import text_result
-from homarus.kernel import reservations, tokens
+from homarus.kernel import reservations
 from homarus.store.port import Rx
 from homarus.testing.ground import ground
 from tests.support.traced import Explaining
@@ -100,15 +107,7 @@ class Runner:
 async def ada(shop: Any) -> Runner:
     await shop.agent("ada", role="coder")
     await shop.do("agent.update", "owner", _run_here, "ada")
-    shop.credentials["operator"] = await shop.do("token.create", "owner", _token, "operator")
     return Runner(shop, "ada")
-
-
-def _token(tx: Any, role: str) -> str:
-    token, _ = tokens.mint(
-        tx, company=tx.company, kind="operator", name=role, role=role, lifetime_ms=tokens.NEVER
-    )
-    return str(token.id)
 
 
 def _run_here(tx: Any, name: str) -> None:
@@ -167,56 +166,6 @@ async def test_collected_messages_are_one_turn(ada: Runner) -> None:
     started = await ada.start(first)
     assert [e.message["content"] for e in await ada.entries(started)] == ["a", "b"]
     assert (await ada.ground.read(turns.need, ada.ground.company, second.id)).state is State.MERGED
-
-
-MERGED = (State.MERGED, 2)
-WAITS = (State.QUEUED, 1)
-
-
-@pytest.mark.parametrize("mode", ["steer", "collect"])
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ("owner", "owner", MERGED),
-        ("runtime", "runtime", MERGED),
-        ("owner", "runtime", WAITS),
-        ("runtime", "owner", WAITS),
-        ("owner", "operator", WAITS),
-    ],
-)
-async def test_only_their_own_words_join_somebodys_turn(
-    ada: Runner, mode: str, first: str, second: str, expected: tuple[State, int]
-) -> None:
-    """What is merged counts as the word of the turn's asker, with their rights."""
-    one = await ada.accept("begin", "k1", by=first, mode=mode)
-    early = mode == "collect"
-    started = None if early else await ada.start(one)
-    other = await ada.accept("more", "k2", by=second, mode=mode)
-    started = started or await ada.start(one)
-    assert await ada.ground.read(turning.has_steering, started.turn) is (
-        mode == "steer" and expected == MERGED
-    )
-    await ada.run(turning.absorb, one.id, started.turn.token)
-    assert (await ada.state(other), len(await ada.entries(started))) == expected
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ("owner", "owner", State.ABORTED),
-        ("operator", "operator", State.ABORTED),
-        ("operator", "owner", State.ABORTED),
-        ("owner", "operator", State.RUNNING),
-        ("owner", "runtime", State.RUNNING),
-        ("runtime", "runtime", State.ABORTED),
-        ("runtime", "operator", State.ABORTED),
-    ],
-)
-async def test_who_may_interrupt(ada: Runner, first: str, second: str, expected: State) -> None:
-    one = await ada.accept("begin", "k1", by=first)
-    await ada.start(one)
-    other = await ada.accept("no, that", "k2", by=second, mode="interrupt")
-    assert (await ada.state(one), await ada.state(other)) == (expected, State.QUEUED)
 
 
 async def test_tool_calls_are_rows_before_they_are_done(ada: Runner) -> None:
