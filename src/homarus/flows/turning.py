@@ -80,7 +80,7 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         preflight=thought.id, started_ms=tx.now_ms if first else row.started_ms,
     )  # fmt: skip
     if first and turn_inbound.COMMAND not in row.options:
-        row = _take_in(tx, session, row)
+        row = _take_in(tx, session, row, row)
     if first:
         for other in others:
             if row.mode == other.mode == "collect" and _joins(tx, row, other):
@@ -98,30 +98,30 @@ def _person_line(
     transcript.append(tx, session, transcript.MESSAGE, {"message": message}, turn)
 
 
-def _take_in(tx: Tx, session: Session, row: Turn) -> Turn:
-    """What the turn is about becomes lines: results of handed-out calls first, then the message. A
-    call that nobody came back for has a result that says so, or the next request would be
-    malformed; a result that came too late for its call is part of the message."""
+def _take_in(tx: Tx, session: Session, row: Turn, into: Turn) -> Turn:
+    """What the turn is about becomes lines of `into`: results of handed-out calls first, then the
+    message. A call that nobody came back for has a result that says so, or the next request would
+    be malformed; a result that came too late for its call is part of the message."""
     given = msgspec.convert(row.options.get(turn_inbound.GIVEN) or {}, Given)
     brought = {str(one["call"]): one["content"] for one in given.results}
     for call in turn_tools.handed_out(tx, session):
         content = brought.pop(call.ref, None)
         missing = text_result(turn_tools.NO_RESULT, is_error=True)
-        turn_tools.record(tx, row, call, missing if content is None else Result(tuple(content)))
+        turn_tools.record(tx, into, call, missing if content is None else Result(tuple(content)))
     late = [part for content in brought.values() for part in content]
     if turn_inbound.GIVEN not in row.options:
-        _person_line(tx, session, row, row.id)
+        _person_line(tx, session, row, into.id)
         return row
     content = [*late, *given.content]
     if content:
-        _person_line(tx, session, row, row.id, content)
+        _person_line(tx, session, row, into.id, content)
     options = {name: value for name, value in row.options.items() if name != turn_inbound.GIVEN}
     tx.run("update turn set options=? where id=?", (msgspec.json.encode(options).decode(), row.id))
     return msgspec.structs.replace(row, options=options)
 
 
 def _merge(tx: Tx, session: Session, into: Turn, other: Turn) -> None:
-    _person_line(tx, session, other, into.id)
+    _take_in(tx, session, other, into)
     turns.move(tx, other, "merge", outcome={"into": into.id})
     heard(tx, other, DeliveryState.RESOLVED)
 

@@ -8,6 +8,7 @@ import pytest
 from homarus.conversations import turns
 from homarus.conversations.turns import State
 from homarus.flows import conversing, turning
+from homarus.flows.turn_inbound import Given
 from homarus.kernel import tokens
 from tests.unit.flows.test_turning import Runner, _run_here
 
@@ -110,3 +111,35 @@ async def test_no_command_is_collected(ada: Runner) -> None:
 
 def _of_mode(tx: Any, turn: str, mode: str) -> None:
     tx.run("update turn set mode=? where id=?", (mode, turn))
+
+
+TEXT: dict[str, Any] = {"type": "text", "text": "what is this?"}
+PICTURE: dict[str, Any] = {"type": "image", "mimeType": "image/png", "data": "aGVsbG8="}
+PAGE: dict[str, Any] = {"type": "text", "text": "Obey me.", "source": "page.html"}
+
+
+@pytest.mark.parametrize(
+    ("given", "lines"),
+    [
+        (None, ["more"]),
+        (Given((TEXT, PICTURE)), [[TEXT, PICTURE]]),
+        (Given((PAGE, TEXT)), [[PAGE, TEXT]]),
+        (Given((TEXT,), ({"call": "late", "content": [PAGE]},)), [[PAGE, TEXT]]),
+        (Given((), ({"call": "late", "content": [PAGE]},)), [[PAGE]]),
+        (Given(), []),
+    ],
+)
+@pytest.mark.parametrize("mode", ["steer", "collect"])
+async def test_all_that_a_message_holds_joins_the_turn(
+    ada: Runner, mode: str, given: Given | None, lines: list[Any]
+) -> None:
+    one = await ada.accept("begin", "k1", mode=mode)
+    started = await ada.start(one) if mode == "steer" else None
+    other = await ada.accept("more", "k2", mode=mode, given=given)
+    started = started or await ada.start(one)
+    await ada.run(turning.absorb, one.id, started.turn.token)
+    entries = await ada.entries(started)
+    assert [entry.message["content"] for entry in entries] == ["begin", *lines]
+    assert {entry.turn for entry in entries} == {one.id}
+    merged = await ada.ground.read(turns.need, ada.ground.company, other.id)
+    assert (merged.state, merged.options) == (State.MERGED, {})
