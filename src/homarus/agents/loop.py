@@ -205,7 +205,7 @@ class _Steps:
             if not await self._compact(seen, choice):
                 raise
             return
-        await self.run.turn(turn_models.answer, call.id, said_of(answered, choice))
+        await asking.keep(self.run, call, said_of(answered, choice), turn_models.answer)
         self._compacted = False
         failpoint("turn.answered")
 
@@ -233,8 +233,8 @@ class _Steps:
             ),
             speaks=False,
         )
-        said = said_of(answered, choice)
-        await self.run.turn(turn_models.compact, call.id, answered.message.text, first, said)
+        said, summary = said_of(answered, choice), answered.message.text
+        await asking.keep(self.run, call, said, turn_models.compact, summary, first)
         return True
 
     async def _compact_by_hand(self, seen: Background) -> None:

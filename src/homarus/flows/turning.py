@@ -193,10 +193,7 @@ def recover(tx: Tx, limit: int, alone: bool, harmless: frozenset[str]) -> int:
 
 def _settle_open(tx: Tx, row: Turn, harmless: frozenset[str], why: str) -> None:
     """Requests and tool calls of a worker that is gone, without an outcome."""
-    for model_call in tx.all(
-        "select id from model_call where turn=? and state='running'", (row.id,)
-    ):
-        turn_models.settle(tx, model_call[0], "unknown", 0, 0, why)
+    turn_models.close_all(tx, row.id, why)
     for call in turn_tools.unfinished(tx, row.id):
         if call.state != "running":
             continue

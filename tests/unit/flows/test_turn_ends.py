@@ -13,12 +13,13 @@ from homarus.flows import (
     reporting,
     turn_ends,
     turn_inbound,
+    turn_models,
     turn_waits,
     turn_work,
     turning,
 )
 from homarus.flows.turn_inbound import Inbound
-from homarus.kernel import approval_queries, approvals
+from homarus.kernel import approval_queries, approvals, reservations
 from homarus.store.port import Tx
 from homarus.tasks import sql
 from homarus.tasks.model import State, Task
@@ -163,3 +164,36 @@ async def test_work_whose_lease_ran_out_meanwhile_waits_for_nobody(ada: Runner) 
     assert (await _task(ada, work)).state is State.QUEUED
     await _end(ada, started, "abort")
     assert (await _task(ada, work)).state is State.ARCHIVED
+
+
+async def _cost(ada: Runner, asked: turn_models.Asked) -> tuple[str, str, int | None]:
+    """State of the request and of its reservation, tokens spent."""
+    row = await ada.ground.read(
+        lambda rx: rx.one("select state, reservation from model_call where id=?", (asked.id,))
+    )
+    held = await ada.ground.read(reservations.need, ada.ground.company, row[1])
+    return row[0], held.state, held.spent_tokens
+
+
+UNANSWERED = ("unknown", "held", None)
+
+
+@pytest.mark.parametrize("how", END_WORDS)
+async def test_no_request_stays_open_and_what_comes_late_is_paid(ada: Runner, how: str) -> None:
+    started = await ada.start(await ada.accept("hm", "k1"))
+    asked = await ada.ask(started)
+    await _end(ada, started, how)
+    assert await _cost(ada, asked) == UNANSWERED
+    own = ada.shop.ground.action("turn.run")
+    for used in ((40, 10), (7, 7)):
+        await ada.ground.store.write(own, turn_models.unanswered, asked.id, "not kept", *used)
+        assert await _cost(ada, asked) == ("failed", "settled", 50), "once"
+
+
+async def test_what_is_unknown_is_given_back_once_nothing_was_used(ada: Runner) -> None:
+    started = await ada.start(await ada.accept("hm", "k1"))
+    asked = await ada.ask(started)
+    await _end(ada, started, "abort")
+    own = ada.shop.ground.action("turn.run")
+    await ada.ground.store.write(own, turn_models.unanswered, asked.id, "no key")
+    assert await _cost(ada, asked) == ("failed", "released", None)
