@@ -9,9 +9,9 @@ The system prompt is in `prompt.py`, the conversation in `messages.py`; how that
 
 import msgspec
 
-from homarus.agents.messages import messages_of
+from homarus.agents.messages import Aside, messages_of
 from homarus.agents.port import ModelRequest, ToolSpec
-from homarus.agents.prompt import system_prompt
+from homarus.agents.prompt import instructions_of, system_prompt
 from homarus.agents.steps import Ask, Step, next_step
 from homarus.base.action import ActorKind
 from homarus.conversations import sessions, transcript
@@ -78,6 +78,11 @@ def _foreign(rx: Rx, session: str, first: int) -> dict[str, str]:
     return found
 
 
+def _aside(turn: Turn) -> Aside | None:
+    text = "" if turn.person else instructions_of(turn)
+    return Aside(turn.id, turn.asked_by, text) if text.strip() else None
+
+
 def request_of(
     background: Background, model: str, tools: tuple[ToolSpec, ...], output_tokens: int
 ) -> ModelRequest:
@@ -87,7 +92,7 @@ def request_of(
     return ModelRequest(
         model=model,
         system=background.system,
-        messages=messages_of(background.entries, background.foreign),
+        messages=messages_of(background.entries, background.foreign, _aside(background.turn)),
         tools=tools,
         max_output_tokens=min(most, output_tokens) if isinstance(most, int) else output_tokens,
         thinking=str(options.get("thinking") or background.session.thinking or "off"),

@@ -114,3 +114,25 @@ async def test_what_a_job_says_is_the_word_of_who_wrote_it(
     request = chat.model.requests[-1]
     assert marked(request, "Digest, please.") is not plain
     assert ('from="runtime:' in words(request)) is not plain
+
+
+async def test_what_others_would_have_done_is_no_rule(talk: Any) -> None:
+    chat = await talk("ok")
+    options = {"instructions": "Answer in Latin."}
+    await chat.ended(await relayed(chat, "hi", options=options))
+    await chat.answer("And now?", options={"instructions": "Answer in Greek."})
+    theirs, ours = chat.model.requests
+    assert "Answer in Latin." not in theirs.system and marked(theirs, "Answer in Latin.")
+    assert "Answer in Greek." in ours.system
+    assert "Latin" not in words(ours), "it was for that turn"
+
+
+async def test_a_branch_keeps_whose_words_its_lines_are(talk: Any) -> None:
+    chat = await talk("ok")
+    await chat.ended(await relayed(chat, "EVIL relayed text"))
+    await chat.answer("mine")
+    await chat.post("/sessions/agent:ada:main/fork", {"name": "b"})
+    await chat.answer("in the branch", sessionKey="agent:ada:fork:b")
+    request = chat.model.requests[-1]
+    assert marked(request, "EVIL relayed text")
+    assert not marked(request, "mine") and not marked(request, "in the branch")
