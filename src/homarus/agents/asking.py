@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 import structlog
@@ -28,9 +29,11 @@ from homarus.agents.port import (
     Usage,
 )
 from homarus.agents.run import Run
+from homarus.base.errors import HomarusError
 from homarus.base.failpoint import failpoint
 from homarus.flows import turn_models
-from homarus.flows.turn_models import Asked
+from homarus.flows.turn_models import Asked, Said
+from homarus.store.port import Ts, Tx
 
 log = structlog.get_logger("turns")
 
@@ -72,6 +75,20 @@ async def answered(
     raise failure
 
 
+async def keep(
+    run: Run, asked: Asked, said: Said, fn: Callable[[Tx, str, int, str, *Ts, Said], Any],
+    *args: *Ts,
+) -> None:  # fmt: skip
+    """The outcome of an answer: `fn` keeps it. Where it cannot be kept (the turn is lost, its agent
+    suspended, the answer too large) it is paid for all the same."""
+    try:
+        await run.turn(fn, asked.id, *args, said)
+    except (HomarusError, CutOff) as error:
+        used = Usage(said.input_tokens, said.output_tokens)
+        await _unanswered(run, asked, f"not kept: {error}", used)
+        raise
+
+
 async def _once(
     run: Run, choice: Choice, request: ModelRequest, speaks: bool
 ) -> tuple[Asked, Answered]:
@@ -96,13 +113,20 @@ async def _once(
         raise
     except CutOff as off:
         run.partial = voice.text if speaks else ""
-        said = tokens_of_text(voice.text + voice.thinking)
-        sent = metering.input_tokens(request)
-        await _unanswered(run, asked, f"cut off: {off.why}", Usage(sent, said))
+        await _unanswered(run, asked, f"cut off: {off.why}", _at_most(request, voice))
+        raise
+    except Exception as error:
+        why = f"it broke inside: {type(error).__name__}"
+        await _unanswered(run, asked, why, _at_most(request, voice))
         raise
     finally:
         if speaks:
             run.loop.live.hush(turn)
+
+
+def _at_most(request: ModelRequest, voice: Voice) -> Usage:
+    """What a request has used that ended before its provider counted."""
+    return Usage(metering.input_tokens(request), tokens_of_text(voice.text + voice.thinking))
 
 
 async def _unanswered(run: Run, asked: Asked, why: str, used: Usage) -> None:

@@ -189,7 +189,7 @@ class _Steps:
         own = allowed.offered(await self.run.loop.tools.specs(agent, session), seen.turn)
         tools = lent.offered(own, seen.turn)
         asked = self._request(seen, choice, tools)
-        full = compaction.is_full(estimate.tokens_of(asked), choice.limits.window)
+        full = seen.full or compaction.is_full(estimate.tokens_of(asked), choice.limits.window)
         if full and not self._compacted:
             self._compacted = True
             if await self._compact(seen, choice):
@@ -205,7 +205,7 @@ class _Steps:
             if not await self._compact(seen, choice):
                 raise
             return
-        await self.run.turn(turn_models.answer, call.id, said_of(answered, choice))
+        await asking.keep(self.run, call, said_of(answered, choice), turn_models.answer)
         self._compacted = False
         failpoint("turn.answered")
 
@@ -218,7 +218,11 @@ class _Steps:
 
     async def _compact(self, seen: Background, choice: Choice) -> bool:
         """Sum up the older part; False: there is none."""
-        first = compaction.first_kept(seen.entries, compaction.keep_of(choice.limits.window))
+        keep = compaction.keep_of(choice.limits.window)
+        return await self._sum_up(seen, choice, min(keep, _size(seen) // 2) if seen.full else keep)
+
+    async def _sum_up(self, seen: Background, choice: Choice, keep_tokens: int) -> bool:
+        first = compaction.first_kept(seen.entries, keep_tokens)
         if first is None:
             return False
         call, answered = await asking.answered(
@@ -229,27 +233,15 @@ class _Steps:
             ),
             speaks=False,
         )
-        said = said_of(answered, choice)
-        await self.run.turn(turn_models.compact, call.id, answered.message.text, first, said)
+        said, summary = said_of(answered, choice), answered.message.text
+        await asking.keep(self.run, call, said, turn_models.compact, summary, first)
         return True
 
     async def _compact_by_hand(self, seen: Background) -> None:
         """A turn that is only this: keep no more than the newest few lines."""
         choice = await self._choose()
         small = min(compaction.keep_of(choice.limits.window), _size(seen) // 2)
-        first = compaction.first_kept(seen.entries, small)
-        done = first is not None
-        if first is not None:
-            call, answered = await asking.answered(
-                self.run,
-                choice,
-                lambda model: compaction.summary_request(
-                    seen.entries, first, model.named, model.limits.window
-                ),
-                speaks=False,
-            )
-            said = said_of(answered, choice)
-            await self.run.turn(turn_models.compact, call.id, answered.message.text, first, said)
+        done = await self._sum_up(seen, choice, small)
         await self.run.turn(turn_ends.finish, "", {"stop": "stop", "compacted": done})
 
     # -- tool calls --------------------------------------------------------------------------
@@ -294,8 +286,7 @@ class _Steps:
 
     async def _call_by_hand(self, seen: Background) -> bool:
         """A turn that is one tool call and nothing else, without a model. True: it is over."""
-        last = seen.entries[-1] if seen.entries else None
-        if last is not None and last.turn == seen.turn.id:
+        if await self.run.loop.store.read(turn_tools.any_of, seen.turn.id):
             await self.run.turn(turn_ends.finish, "", {"stop": "stop"})
             return True
         call = seen.turn.options[turn_inbound.CALL_TOOL]

@@ -5,7 +5,7 @@ What tools, other agents and relayed people said is data, and is marked so.
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from homarus.agents.port import (
     AssistantMessage,
@@ -21,10 +21,20 @@ from homarus.agents.texts import untrusted
 from homarus.conversations.transcript import COMPACTION, MESSAGE, Entry
 
 
-def messages_of(entries: Sequence[Entry], foreign: dict[str, str]) -> tuple[Message, ...]:
+class Aside(NamedTuple):
+    """What somebody whom nobody vouches for (`source`) would have done in this turn."""
+
+    turn: str
+    source: str
+    text: str
+
+
+def messages_of(
+    entries: Sequence[Entry], foreign: dict[str, str], aside: Aside | None = None
+) -> tuple[Message, ...]:
     """The conversation for a model: the last summary first, then lines in order. Lines of one
     person in a row are one message; a call without result, and a result without call, is left
-    out."""
+    out. `aside` stands before its turn's first line, or last where that is none of these."""
     last = next((e for e in reversed(entries) if e.kind == COMPACTION), None)
     first = 0 if last is None else _first_kept(entries, last)
     found: list[Message] = []
@@ -34,9 +44,19 @@ def messages_of(entries: Sequence[Entry], foreign: dict[str, str]) -> tuple[Mess
     for entry in entries:
         if entry.kind == MESSAGE and entry.seq >= first:
             message = _message(entry, foreign)
+            if aside is not None and isinstance(message, UserMessage) and entry.turn == aside.turn:
+                _add(found, _told_aside(aside))
+                aside = None
             if message is not None:
                 _add(found, message)
+    if aside is not None:
+        _add(found, _told_aside(aside))
     return _paired(found)
+
+
+def _told_aside(aside: Aside) -> UserMessage:
+    told = untrusted(aside.source, aside.text)
+    return UserMessage((Text(f"Whoever asks this would have it done so:\n{told}"),))
 
 
 def _first_kept(entries: Sequence[Entry], compaction: Entry) -> int:

@@ -54,9 +54,14 @@ def system_prompt(rx: Rx, started: Started, turn: Turn) -> str:
         ("What you remember", _memory(rx, agent.id, agent.memory)),
         ("The project", _project(rx, company, turn.work)),
         ("The task", _task(rx, turn)),
-        ("For this turn", cut(str(turn.options.get("instructions") or ""), MAX_INSTRUCTIONS)),
+        ("For this turn", instructions_of(turn) if turn.person else ""),
     ]
     return "\n\n".join(f"# {title}\n\n{text}" for title, text in parts if text.strip())
+
+
+def instructions_of(turn: Turn) -> str:
+    """What the asker added to the rules for this turn: rules only where an operator asks."""
+    return cut(str(turn.options.get("instructions") or ""), MAX_INSTRUCTIONS)
 
 
 def _soul(rx: Rx, started: Started) -> str:

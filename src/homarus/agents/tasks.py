@@ -18,7 +18,7 @@ from homarus.base.errors import Conflict, HomarusError, Refused
 from homarus.base.failpoint import failpoint
 from homarus.base.waking import REST_S, Wake
 from homarus.company.agents import Agent
-from homarus.flows import taking, task_turns, thinking, turn_inbound
+from homarus.flows import taking, task_turns, thinking, turn_ends, turn_inbound
 from homarus.kernel import preflights
 from homarus.kernel.preflights import Preflight
 from homarus.store.port import Rx, Store
@@ -119,7 +119,7 @@ async def fail(run: "Run", error: HomarusError) -> None:
     except HomarusError as refusal:
         log.info("task_given_back", turn=turn.id, why=error.code, code=refusal.code)
         try:
-            await run.loop.store.write(run.own(), task_turns.give_back, *told)
+            await run.loop.store.write(run.own(), turn_ends.fail, *told)
         except Conflict as lost:
             log.info("turn_left", turn=turn.id, why=error.code, code=lost.code)
 

@@ -15,7 +15,15 @@ from homarus.control_plane.jobs import definition
 from homarus.control_plane.pages import cut, going_on
 from homarus.control_plane.route import Call, Route, json_reply, read_route, write_route
 from homarus.control_plane.shapes_work import ts
-from homarus.flows import announcing, firing, firing_ends, job_agents, recurring, scheduling
+from homarus.flows import (
+    announcing,
+    firing,
+    firing_ends,
+    job_agents,
+    job_turns,
+    recurring,
+    scheduling,
+)
 from homarus.jobs import rules, runs, service, timing, words
 from homarus.jobs.model import COMMAND, CRON, MAINTENANCE, TASK, TURN, Job, JobChange, Run, State
 from homarus.jobs.words import When
@@ -36,7 +44,7 @@ def shape(rx: Rx, row: Job) -> dict[str, Any]:
         "description": row.description,
         "what": row.what,
         "runs": row.runs,
-        "does": row.does if row.what != TASK else {},
+        "does": job_turns.shown(row) if row.what != TASK else {},
         "delivery": announcing.told(row) if row.what == TURN else None,
         "schedule": words.when_of(row),
         "timeZone": row.zone,

@@ -41,7 +41,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Options(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """`thinking`: off, low, medium, high; `instructions` stand below the agent's rules."""
+    """`thinking`: off, low, medium, high; `instructions`: an operator's stand below the agent's
+    rules, anybody else's are shown to it as data."""
 
     instructions: str | None = None
     thinking: str | None = None

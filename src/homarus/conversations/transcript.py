@@ -21,7 +21,7 @@ MODEL_CHANGE: Final = "model_change"
 
 MAX_BODY_CHARS: Final = 2_000_000
 MAX_READ: Final = 2_000
-"""Entries that one read gives; a context is far smaller."""
+"""Entries that one read gives; a context that has so many is summed up."""
 
 MAX_HUSHED: Final = 10
 
@@ -62,12 +62,41 @@ def since(rx: Rx, session: str, seq: int, limit: int = MAX_READ) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
-def shown(rx: Rx, session: str, seq: int) -> list[Entry]:
-    """From `seq` on, oldest first, without what a model is not to be shown again."""
+class Shown(msgspec.Struct, frozen=True):
+    """Of a context, oldest first. `full`: it has reached MAX_READ, and older lines may be left
+    out."""
+
+    entries: list[Entry]
+    full: bool
+
+
+def shown(rx: Rx, session: str, seq: int) -> Shown:
+    """The newest MAX_READ from `seq` on, without what a model is not to be shown again; the last
+    summary in any case. None of a call's results comes without its call."""
     rows = rx.all(
         f"select {_COLUMNS} from entry where session=? and seq>=? and quiet=0 "  # noqa: S608
-        "order by seq limit ?",
+        "order by seq desc limit ?",
         (session, seq, MAX_READ),
+    )
+    entries = [_entry(row) for row in reversed(rows)]
+    if len(entries) < MAX_READ:
+        return Shown(entries, False)
+    begin = next((n for n, entry in enumerate(entries) if not _is_result(entry)), len(entries))
+    entries = entries[begin:]
+    if all(entry.kind != COMPACTION for entry in entries):
+        entries = [*_last_summary(rx, session, seq), *entries]
+    return Shown(entries, True)
+
+
+def _is_result(entry: Entry) -> bool:
+    return entry.kind == MESSAGE and entry.message.get("role") == "toolResult"
+
+
+def _last_summary(rx: Rx, session: str, seq: int) -> list[Entry]:
+    rows = rx.all(
+        f"select {_COLUMNS} from entry where session=? and seq>=? and kind=? and quiet=0 "  # noqa: S608
+        "order by seq desc limit 1",
+        (session, seq, COMPACTION),
     )
     return [_entry(row) for row in rows]
 

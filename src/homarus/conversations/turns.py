@@ -303,6 +303,11 @@ def lost(row: Turn) -> Conflict:
     )
 
 
+def same_asker(one: Turn, other: Turn) -> bool:
+    """Whether both were asked by one identity with the same rights."""
+    return (one.asked_by, one.person) == (other.asked_by, other.person)
+
+
 def renew(tx: Tx, turn: str, token: int, until_ms: int) -> bool:
     """Say that its worker lives; False: it is somebody else's."""
     return bool(

@@ -58,6 +58,8 @@ def read(head: bytes) -> Request:
         raise _bad("its first line is none of HTTP/1.1")
     if not _METHOD.fullmatch(parts[0]):
         raise _bad("its method is none")
+    if any(char <= " " or char == "\x7f" for char in parts[1]):
+        raise _bad("its target holds a control character")
     headers = _headers(lines[1:])
     user, password = _credentials(headers)
     scheme, host, port, path = _aim(parts[0], parts[1])

@@ -14,6 +14,7 @@ from homarus.company.heartbeats import Heartbeat
 from homarus.conversations import sessions, transcript, turns
 from homarus.conversations.sessions import Session
 from homarus.conversations.turns import HEARTBEAT, State, Turn
+from homarus.flows import turn_tools
 from homarus.store.port import Rx, Tx
 
 TOLD: Final = "heartbeat"
@@ -63,7 +64,7 @@ def settle(tx: Tx, ended: Turn, session: Session) -> None:
     if beat is None or beat.turn != row.id:
         return
     status, reason, preview = _came_to(row, beat)
-    if status in (rules.OK_EMPTY, rules.OK_TOKEN) and not _used_tools(tx, row):
+    if status in (rules.OK_EMPTY, rules.OK_TOKEN) and not turn_tools.any_of(tx, row.id):
         transcript.hush(tx, session.id, row.id)
     record = {
         "ts": tx.now_ms, "status": status, "agentId": row.agent, "turnId": row.id,
@@ -99,14 +100,10 @@ def _came_to(row: Turn, beat: Heartbeat) -> tuple[str, str | None, str | None]:
 
 def _known(tx: Tx, mark: heartbeats.Mark, row: Turn) -> heartbeats.Mark:
     """What it wrote itself meanwhile is no news to it."""
-    if not _used_tools(tx, row):
+    if not turn_tools.any_of(tx, row.id):
         return mark
     began = row.created_ms if row.started_ms is None else row.started_ms
     return msgspec.structs.replace(mark, from_ms=began, to_ms=tx.now_ms)
-
-
-def _used_tools(rx: Rx, row: Turn) -> bool:
-    return rx.one("select 1 from tool_call where turn=? limit 1", (row.id,)) is not None
 
 
 def _spent(rx: Rx, row: Turn) -> int:

@@ -18,6 +18,8 @@ MAX_TOOL: Final = 128
 """Characters of a tool's name, or of a pattern of names."""
 _TOOL: Final = re.compile(rf"[A-Za-z0-9_.*-]{{1,{MAX_TOOL}}}")
 MAX_TIMEOUT_S: Final = 24 * 3_600
+SAID_BY: Final = "saidBy"
+"""In what a job does: who wrote its message last, as receipts name them. Kept, not shown."""
 SCRIPTED: Final = "scripted"
 """The model that needs no row (`agents/scripted.py`)."""
 
@@ -40,6 +42,7 @@ def checked(
         )
     named = str(does["session"]) if does.get("session") else None
     key = None if named is None else keys.resolve(named, row.name)
+    does = _signed(tx, does, known)
     new = {name for name, value in does.items() if value != known.get(name)}
     if "thinking" in new:
         _check_thinking(does["thinking"])
@@ -55,6 +58,18 @@ def checked(
     wish = announcing.read(does[announcing.FIELD])
     wish = announcing.checked(tx, wish, configured, home)
     return does | {announcing.FIELD: announcing.stored(wish)}
+
+
+def _signed(tx: Tx, does: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """With who wrote its message: whoever changes it, else whoever did before."""
+    does = {name: value for name, value in does.items() if name != SAID_BY}
+    by = known.get(SAID_BY) if does["message"] == known.get("message") else tx.actor.key
+    return does if by is None else does | {SAID_BY: by}
+
+
+def shown(job: Job) -> dict[str, Any]:
+    """What it does, as its readers are told."""
+    return {name: value for name, value in job.does.items() if name != SAID_BY}
 
 
 def _check_message(message: Any) -> None:
@@ -108,6 +123,7 @@ def options(job: Job) -> dict[str, Any]:
     """How the turn is to be run. A level that was taken before levels were checked says nothing."""
     thinking = job.does.get("thinking")
     found = {
+        turn_inbound.MAKER: job.does.get(SAID_BY) or job.created_by,
         "thinking": thinking if thinking in THINKING else None,
         turn_inbound.MODEL: job.does.get("model"),
         turn_inbound.TIMEOUT_S: job.does.get("timeoutSeconds"),

@@ -1,10 +1,12 @@
 """A turn's hold on the task that it does, and letting go of it."""
 
 from homarus.conversations.turns import Turn
-from homarus.flows import leases
+from homarus.flows import approving, leases, parking
+from homarus.kernel import approval_queries
+from homarus.kernel.approval_rows import Status
 from homarus.store.port import Rx, Tx
-from homarus.tasks import sql
-from homarus.tasks.model import State, Task
+from homarus.tasks import service, sql
+from homarus.tasks.model import WAITING, State, Task
 
 
 def holding(rx: Rx, row: Turn) -> Task | None:
@@ -31,8 +33,47 @@ def reported(rx: Rx, row: Turn) -> bool:
 
 
 def give_back(tx: Tx, row: Turn, why: str) -> None:
-    """The turn ends without a report: its task is queued again as if its lease had run out, which
-    counts as a retry."""
+    """The turn ends without a report, its calls are closed. A task of the queue is queued again as
+    if its lease had run out, which counts as a retry; one that a conversation made for itself ends
+    with its turn, and what it asked a person is withdrawn."""
+    if row.work_token is None:
+        _end_own(tx, row, why)
+        _withdraw(tx, row, why)
+        return
     task = holding(tx, row)
     if task is not None:
         leases.take_back(tx, task, why)
+
+
+def _end_own(tx: Tx, row: Turn, why: str) -> None:
+    """In hand: failed. Still waiting (for an approval, say): archived. What has a result, or is
+    another's by now, is let be."""
+    task = None if row.work is None else sql.by_id(tx, row.company, row.work)
+    if task is None or task.agent not in (None, row.agent):
+        return
+    if task.state is not State.IN_PROGRESS and task.state not in WAITING:
+        return
+    in_hand = task.state is State.IN_PROGRESS
+    to = State.FAILED if in_hand else State.ARCHIVED
+    after = service.leave(tx, task, to, keep_agent=True, reason=why, retries=task.retries)
+    parking.let_go(tx, task)
+    service.emit(tx, "task_failed" if in_hand else "task_archived", after)
+
+
+def _withdraw(tx: Tx, row: Turn, why: str) -> None:
+    """Open questions of the turn's calls and of its task, unless another turn waits for them."""
+    rows = tx.all(
+        "select distinct approval from tool_call where turn=? and approval is not null", (row.id,)
+    )
+    asked = {str(one[0]) for one in rows}
+    if row.work is not None:
+        asked |= {one.id for one in approval_queries.pending_for(tx, row.work)}
+    for ref in sorted(asked):
+        found = approval_queries.find(tx, row.company, ref)
+        others = tx.one(
+            "select 1 from tool_call where company=? and approval=? and state='waiting' limit 1",
+            (row.company, ref),
+        )
+        pending = found is not None and found.status is Status.PENDING and found.open(tx.now_ms)
+        if pending and others is None:
+            approving.cancel(tx, ref, why)

@@ -209,13 +209,6 @@ def hand_off(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -
     return turn_ends.fail(tx, turn, token, error, why, remedy)
 
 
-def give_back(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Turn:
-    """The turn failed, and its agent may not report: the task goes back to the queue."""
-    row = turns.held(tx, turn, token)
-    task_hold.give_back(tx, row, f"its turn failed: {error}")
-    return turn_ends.fail(tx, turn, token, error, why, remedy)
-
-
 def put_by(tx: Tx, turn: str, token: int, harmless: frozenset[str], reason: str) -> Turn:
     """The turn goes on where it is when its task is claimed again; until then the task is blocked
     for `reason`, and keeps its agent."""

@@ -14,6 +14,7 @@ from homarus.flows import (
     heartbeat_turns,
     task_hold,
     turn_inbound,
+    turn_models,
     turn_tools,
 )
 from homarus.flows.turn_rows import around, heard, session_of, show_typing
@@ -75,10 +76,12 @@ def _used(rx: Rx, row: Turn) -> dict[str, int]:
 
 
 def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Turn:
-    """No answer comes. What was done until then stays in the transcript. `error` a stable code."""
+    """No answer comes. What was done until then stays in the transcript; a task that was not
+    reported on is let go (`task_hold.give_back`). `error` a stable code."""
     row = turns.held(tx, turn, token)
     session, _, task = around(tx, row)
-    turn_tools.close_all(tx, row, "The turn ended before this was done.")
+    _close(tx, row, "The turn ended before this was done.")
+    task_hold.give_back(tx, row, f"its turn failed: {error}")
     row = turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                                "remedy": remedy})  # fmt: skip
     delivering.regret(tx, row)
@@ -86,6 +89,12 @@ def fail(tx: Tx, turn: str, token: int, error: str, why: str, remedy: str) -> Tu
     show_typing(tx, session, row, on=False)
     tx.about(task=task.id, trace=task.trace)
     return row
+
+
+def _close(tx: Tx, row: Turn, why: str) -> None:
+    """No request to a model and no tool call stays without an outcome."""
+    turn_models.close_all(tx, row.id, why)
+    turn_tools.close_all(tx, row, why)
 
 
 def abort(tx: Tx, turn: str, partial: str = "") -> bool:
@@ -99,7 +108,7 @@ def abort(tx: Tx, turn: str, partial: str = "") -> bool:
         body = {"role": "assistant", "content": [{"type": "text", "text": partial}],
                 "stopReason": "aborted", "timestamp": tx.now_ms}  # fmt: skip
         transcript.append(tx, session, transcript.MESSAGE, {"message": body}, row.id)
-    turn_tools.close_all(tx, row, "The turn was aborted before this was done.")
+    _close(tx, row, "The turn was aborted before this was done.")
     task_hold.give_back(tx, row, "its turn was aborted")
     turns.move(tx, row, "abort", outcome={"stop": "aborted", "text": partial})
     wind_up(tx, row, session)
@@ -126,7 +135,7 @@ def keep_partial(tx: Tx, turn: str, token: int, text: str) -> None:
 
 
 def give_up(tx: Tx, row: Turn, session: Session, why: str) -> None:
-    turn_tools.close_all(tx, row, UNKNOWN_TEXT)
+    _close(tx, row, UNKNOWN_TEXT)
     task_hold.give_back(tx, row, "its turn was given up")
     turns.move(tx, row, "fail", outcome={"error": "turn.attempts", "stop": "error", "text": why,
                                          "remedy": "See the daemon's log."})  # fmt: skip
@@ -147,9 +156,9 @@ def refuse(tx: Tx, turn: str, error: str, why: str, remedy: str) -> None:
     if row.state is not State.QUEUED:
         return
     session = session_of(tx, row)
-    tx.about(task=session.task)
-    turn_tools.close_all(tx, row, "The turn ended before this was done.")
+    _close(tx, row, "The turn ended before this was done.")
     task_hold.give_back(tx, row, f"its turn was refused: {error}")
+    tx.about(task=session.task)
     turns.move(tx, row, "fail", outcome={"error": error, "stop": "error", "text": why,
                                          "remedy": remedy})  # fmt: skip
     delivering.regret(tx, row)

@@ -20,7 +20,8 @@ from homarus.tasks import sql as tasks
 MAX_TEXT: Final = 100_000
 MAX_OPTIONS: Final = 262_144
 COMMAND: Final = "command"
-"""Option of a turn that is no message: `compact`, `callTool`."""
+"""Option of a turn that is no message: `compact`, `callTool`. It waits for what is before it, and
+is done by itself, whatever its session's mode."""
 CALL_TOOL: Final = "callTool"
 """Command, and option with its `tool` and `arguments`."""
 GIVEN: Final = "given"
@@ -30,6 +31,8 @@ MODEL: Final = "model"
 """Option of a turn: which model answers, whatever its session has."""
 TOOLS: Final = "tools"
 """Option of a turn: patterns of the tools that it may use; without it, all that its agent may."""
+MAKER: Final = "maker"
+"""Option of a job's turn: who wrote its text, as receipts name them."""
 TIMEOUT_S: Final = "timeoutS"
 """Option of a turn: so long after its start it fails (`turn.timeout`), also when it had waited."""
 MAX_GIVEN: Final = 1_800_000
@@ -80,18 +83,17 @@ def accept(tx: Tx, new: Inbound) -> Turn:
             f"Let it be: `homarus agent update {agent.name} --executor llm`.",
         )
     session = _session(tx, agent, new)
-    mode = new.mode or session.queue_mode or new.default
+    person = _has_role(tx, "operator")
+    said = new.mode or session.queue_mode or new.default
+    mode = DEFAULT_MODE if COMMAND in new.options else said
     if mode == "interrupt":
-        for other in turns.open_of(tx, session.id):
-            if other.state is not State.QUEUED:
-                turn_ends.abort(tx, other.id)
+        _interrupt(tx, session, person)
     if sum(row.state is State.QUEUED for row in turns.open_of(tx, session.id)) >= turns.MAX_QUEUED:
         raise Busy(
             "turn.many",
             f"{turns.MAX_QUEUED} messages wait in {session.key} already",
             "Wait until some are answered, or abort: `homarus session abort`.",
         )
-    person = tx.actor.kind is ActorKind.OPERATOR and role_reaches(tx.actor.role, "operator")
     message = new.message
     if message is None:
         place = talk.need(tx, tx.company, session.conversation)
@@ -113,6 +115,21 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     tx.about(task=standing.id, trace=standing.trace)
     tx.emit("turn_queued", row.id, {"session": session.id, "agent": agent.id})
     return row
+
+
+def _has_role(tx: Tx, least: str) -> bool:
+    """Whether an operator asks, of this role or above."""
+    return tx.actor.kind is ActorKind.OPERATOR and role_reaches(tx.actor.role, least)
+
+
+def _interrupt(tx: Tx, session: Session, person: bool) -> None:
+    """End what runs or is parked. An operator's turn only they themselves or an owner interrupt:
+    anybody else's message waits for its end."""
+    owner = _has_role(tx, "owner")
+    for other in turns.open_of(tx, session.id):
+        same = (other.asked_by, other.person) == (tx.actor.key, person)
+        if other.state is not State.QUEUED and (owner or same or not other.person):
+            turn_ends.abort(tx, other.id)
 
 
 def _session(tx: Tx, agent: agents.Agent, new: Inbound) -> Session:

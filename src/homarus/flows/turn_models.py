@@ -15,6 +15,7 @@ from homarus.kernel import receipts, reservations
 from homarus.store.port import Rx, Tx
 from homarus.tasks import sql as tasks
 
+UNKNOWN: Final = "unknown"
 MAX_CALLS: Final = 50
 """Requests to models in one turn; the next one ends it."""
 
@@ -112,13 +113,25 @@ def unanswered(
     settle(tx, call, "failed", input_tokens, output_tokens, error)
 
 
+def _is_held(tx: Tx, reservation: str) -> bool:
+    return reservations.need(tx, tx.company, reservation).state == reservations.HELD
+
+
+def close_all(tx: Tx, turn: str, why: str) -> None:
+    """Requests of a turn without an outcome: nobody knows what they cost. A worker that lives all
+    the same may still say so (`settle`)."""
+    for (call,) in tx.all("select id from model_call where turn=? and state='running'", (turn,)):
+        settle(tx, call, UNKNOWN, 0, 0, why)
+
+
 def settle(
     tx: Tx, call: str, state: str, inputs: int, outputs: int, error: str | None
 ) -> None:  # fmt: skip
+    """What a request came to; said again, it changes nothing, but where it was unknown so far."""
     row = tx.one(
         "select turn, model, reservation, receipt_seq from model_call where id=? and company=? "
-        "and state='running'",
-        (call, tx.company),
+        "and (state='running' or (state=? and ?<>state))",
+        (call, tx.company, UNKNOWN, state),
     )
     if row is None:
         return
@@ -131,7 +144,7 @@ def settle(
     if reservation is not None:
         if inputs or outputs or state == "done":
             spending.settle(tx, reservation, spending.Actual(inputs, outputs))
-        elif state == "failed":
+        elif state == "failed" and _is_held(tx, reservation):
             spending.release(tx, reservation)
     outcome = {"done": Outcome.DONE, "failed": Outcome.FAILED}.get(state, Outcome.UNKNOWN)
     receipts.write_outcome(

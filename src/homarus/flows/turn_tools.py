@@ -93,6 +93,11 @@ def unfinished(rx: Rx, turn: str) -> list[ToolCall]:
     return [ToolCall(*row) for row in rows]
 
 
+def any_of(rx: Rx, turn: str) -> bool:
+    """Whether a tool call was asked for in this turn, whatever became of it."""
+    return rx.one("select 1 from tool_call where turn=? limit 1", (turn,)) is not None
+
+
 def _tool_call(tx: Tx, turn: Turn, call: str) -> ToolCall:
     row = tx.one(
         f"select {_CALL} from tool_call where id=? and turn=? and ended_seq is null",  # noqa: S608

@@ -80,10 +80,10 @@ def start(tx: Tx, turn: str, until_ms: int) -> Started | None:
         preflight=thought.id, started_ms=tx.now_ms if first else row.started_ms,
     )  # fmt: skip
     if first and turn_inbound.COMMAND not in row.options:
-        row = _take_in(tx, session, row)
+        row = _take_in(tx, session, row, row)
     if first:
         for other in others:
-            if row.mode == other.mode == "collect" and delivering.same_way(tx, row, other):
+            if row.mode == other.mode == "collect" and _joins(tx, row, other):
                 _merge(tx, session, row, other)
     show_typing(tx, session, row, on=True)
     tx.about(task=task.id, trace=task.trace)
@@ -98,30 +98,30 @@ def _person_line(
     transcript.append(tx, session, transcript.MESSAGE, {"message": message}, turn)
 
 
-def _take_in(tx: Tx, session: Session, row: Turn) -> Turn:
-    """What the turn is about becomes lines: results of handed-out calls first, then the message. A
-    call that nobody came back for has a result that says so, or the next request would be
-    malformed; a result that came too late for its call is part of the message."""
+def _take_in(tx: Tx, session: Session, row: Turn, into: Turn) -> Turn:
+    """What the turn is about becomes lines of `into`: results of handed-out calls first, then the
+    message. A call that nobody came back for has a result that says so, or the next request would
+    be malformed; a result that came too late for its call is part of the message."""
     given = msgspec.convert(row.options.get(turn_inbound.GIVEN) or {}, Given)
     brought = {str(one["call"]): one["content"] for one in given.results}
     for call in turn_tools.handed_out(tx, session):
         content = brought.pop(call.ref, None)
         missing = text_result(turn_tools.NO_RESULT, is_error=True)
-        turn_tools.record(tx, row, call, missing if content is None else Result(tuple(content)))
+        turn_tools.record(tx, into, call, missing if content is None else Result(tuple(content)))
     late = [part for content in brought.values() for part in content]
     if turn_inbound.GIVEN not in row.options:
-        _person_line(tx, session, row, row.id)
+        _person_line(tx, session, row, into.id)
         return row
     content = [*late, *given.content]
     if content:
-        _person_line(tx, session, row, row.id, content)
+        _person_line(tx, session, row, into.id, content)
     options = {name: value for name, value in row.options.items() if name != turn_inbound.GIVEN}
     tx.run("update turn set options=? where id=?", (msgspec.json.encode(options).decode(), row.id))
     return msgspec.structs.replace(row, options=options)
 
 
 def _merge(tx: Tx, session: Session, into: Turn, other: Turn) -> None:
-    _person_line(tx, session, other, into.id)
+    _take_in(tx, session, other, into)
     turns.move(tx, other, "merge", outcome={"into": into.id})
     heard(tx, other, DeliveryState.RESOLVED)
 
@@ -146,12 +146,20 @@ def has_steering(rx: Rx, row: Turn) -> bool:
 
 
 def _steering(rx: Rx, row: Turn) -> list[Turn]:
-    """Who writes from elsewhere has an answer there: their turn is not merged into this one."""
     return [
         o
         for o in turns.open_of(rx, row.session)
-        if o.state is State.QUEUED and o.mode == "steer" and delivering.same_way(rx, row, o)
+        if o.state is State.QUEUED and o.mode == "steer" and _joins(rx, row, o)
     ]
+
+
+def _joins(rx: Rx, row: Turn, other: Turn) -> bool:
+    """Whether `other` may become part of the turn: a message, and no command. Its text then counts
+    as the word of the turn's asker, with their rights: only their own does. Who writes from
+    elsewhere has an answer there."""
+    if turn_inbound.COMMAND in row.options or turn_inbound.COMMAND in other.options:
+        return False
+    return turns.same_asker(row, other) and delivering.same_way(rx, row, other)
 
 
 def current(rx: Rx, row: Turn) -> Turn:
@@ -185,10 +193,7 @@ def recover(tx: Tx, limit: int, alone: bool, harmless: frozenset[str]) -> int:
 
 def _settle_open(tx: Tx, row: Turn, harmless: frozenset[str], why: str) -> None:
     """Requests and tool calls of a worker that is gone, without an outcome."""
-    for model_call in tx.all(
-        "select id from model_call where turn=? and state='running'", (row.id,)
-    ):
-        turn_models.settle(tx, model_call[0], "unknown", 0, 0, why)
+    turn_models.close_all(tx, row.id, why)
     for call in turn_tools.unfinished(tx, row.id):
         if call.state != "running":
             continue

@@ -6,6 +6,9 @@ import pytest
 
 from homarus.agents.port import Fault, Text
 from homarus.agents.scripted import Say
+from homarus.base.action import Action
+from homarus.conversations import sessions, transcript
+from homarus.conversations.transcript import MAX_READ
 from homarus.testing.daemon import key
 from homarus.testing.scripted_model import Hang, failure
 
@@ -151,6 +154,47 @@ async def test_a_full_context_is_summed_up_and_rules_survive(talk: Any) -> None:
     assert kinds.count("message") == 12, "nothing leaves the transcript"
 
 
+def _fill(tx: Any, session: str, lines: int) -> None:
+    row = sessions.need(tx, tx.company, session)
+    for n in range(lines):
+        said = {"role": "user" if n % 2 else "assistant", "timestamp": 1,
+                "content": [{"type": "text", "text": f"old {n}"}]}  # fmt: skip
+        transcript.append(tx, row, transcript.MESSAGE, {"message": said}, None)
+
+
+async def _long(chat: Any, lines: int) -> str:
+    """A session with so many lines in its context; its id."""
+    session = str((await chat.answer("hello"))["sessionId"])
+    action = Action(chat.daemon.company_id, "turn.run", "turn:x", system="runner")
+    for at in range(0, lines - 2, 100):
+        await chat.daemon.app.store.write(action, _fill, session, min(100, lines - 2 - at))
+    return session
+
+
+@pytest.mark.parametrize("lines", [MAX_READ - 2, MAX_READ - 1, MAX_READ, MAX_READ + 501])
+async def test_a_context_of_very_many_lines_is_summed_up(talk: Any, lines: int) -> None:
+    """Its newest lines count, however many there are before."""
+    chat = await talk(_summary)
+    await _long(chat, lines)
+    for text, asked in (("what is new?", 1 if lines == MAX_READ - 2 else 2), ("and now?", None)):
+        before = len(chat.model.requests)
+        assert (await chat.answer(text))["outcome"]["text"] == "ok"
+        assert asked in (None, len(chat.model.requests) - before)
+        last = chat.model.requests[-1].messages[-1]
+        assert last.content[-1] == Text(text)
+    assert (await chat.get("/sessions/agent:ada:main"))["session"]["compactions"] == 1
+
+
+async def test_a_tool_by_hand_is_called_once_in_a_long_session(talk: Any) -> None:
+    chat = await talk(_summary)
+    await chat.daemon.project()
+    await _long(chat, MAX_READ + 10)
+    body = {"tool": "task_create", "args": {"title": "once"}, "sessionKey": "agent:ada:main"}
+    reply = await chat.daemon.owner.post("/tools/invoke", json=body)
+    assert reply.status_code == 200, reply.text
+    assert [task["title"] for task in (await chat.get("/tasks"))["tasks"]] == ["once"]
+
+
 async def test_an_overflow_is_summed_up_and_asked_once_more(talk: Any) -> None:
     chat = await talk("one", "two")
     await chat.answer("a " * 45_000)
@@ -185,3 +229,23 @@ async def test_options_reach_the_model(talk: Any) -> None:
     (request,) = chat.model.requests
     assert "Answer in Latin." in request.system
     assert (request.thinking, request.max_output_tokens, request.temperature) == ("low", 50, 0.5)
+
+
+@pytest.mark.parametrize("mode", ["steer", "collect", "interrupt"])
+async def test_a_summary_by_hand_swallows_no_message(talk: Any, mode: str) -> None:
+    """Whatever the session does with messages: each is answered, and the summary made."""
+    chat = await talk(Hang("first"), _summary)
+    body = {"queueMode": mode}
+    first = await chat.say("begin")
+    await chat.model.hanging.wait()
+    reply = await chat.daemon.owner.patch(
+        "/api/v1/sessions/agent:ada:main", json=body, headers=key()
+    )
+    assert reply.status_code == 200, reply.text
+    summary = (await chat.post("/sessions/agent:ada:main/compact", {}))["turn"]["id"]
+    last = await chat.say("please answer me", mode="collect")
+    chat.model.release()
+    ended = [await chat.ended(turn) for turn in (first, summary, last)]
+    assert [turn["state"] for turn in ended] == ["done"] * 3
+    assert "compacted" in ended[1]["outcome"]
+    assert (ended[0]["outcome"]["text"], ended[2]["outcome"]["text"]) == ("first", "ok")

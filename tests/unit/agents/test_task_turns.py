@@ -1,14 +1,18 @@
 """Tasks of the queue done by turns of a model (design, 6, 7): one claim, one turn, one result."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from homarus.agents.port import Fault
 from homarus.agents.scripted import Say
+from homarus.agents.toolbox import Tool, ToolSpec
+from homarus.agents.tools.hands import need_work
 from homarus.base.action import Action
 from homarus.conversations import turns
 from homarus.flows import by_hand, leases, running, task_turns
+from homarus.flows.turn_tools import Result, text_result
 from homarus.records import artifacts
 from homarus.store.port import Tx
 from homarus.tasks import sql
@@ -16,8 +20,9 @@ from homarus.tasks.model import State
 from homarus.testing.daemon import key
 from homarus.testing.scripted_model import Hang, failure
 from tests.support.engines import ENGINES
+from tests.unit.agents.conftest import WAIT_S
 from tests.unit.agents.test_runner import _owner, level, program, register
-from tests.unit.agents.working import TOOLS, working
+from tests.unit.agents.working import NOTHING, TOOLS, working
 
 
 @pytest.fixture(params=ENGINES)
@@ -262,3 +267,26 @@ async def test_conversations_and_their_work_are_let_be(talk: Any) -> None:
     assert (await work.chat.answer("deploy"))["outcome"]["text"] == "Deployed."
     assert len(effects) == 1 and await work.turns() == []
     assert (await work.in_state(effects[0], State.DONE)).state is State.DONE
+
+
+async def test_work_of_an_aborted_conversation_is_done_by_nobody(talk: Any) -> None:
+    begun = asyncio.Event()
+    done: list[str] = []
+
+    async def deploy(arguments: Any, hands: Any) -> Result:
+        done.append(need_work(hands, "site.deploy"))
+        begun.set()
+        await asyncio.Event().wait()
+        return text_result("deployed")
+
+    tool = Tool(ToolSpec("deploy", "deploy", NOTHING), deploy)
+    work = await working(talk, Say("", (("deploy", {}),)), "Other.", tools=(*TOOLS, tool))
+    turn = await work.chat.say("deploy")
+    async with asyncio.timeout(WAIT_S):
+        await begun.wait()
+    await work.chat.post(f"/turns/{turn}/abort", {})
+    row = await work.in_state(done[0], State.FAILED)
+    assert (row.reason, row.lease_until_ms) == ("its turn was aborted", None)
+    await work.in_state(await work.task(), State.DONE)
+    assert (len(done), [one.work == done[0] for one in await work.turns()]) == (1, [False])
+    assert await work.recount() == []

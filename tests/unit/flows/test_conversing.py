@@ -153,6 +153,51 @@ async def test_a_summary_stands_for_the_older_part(ada: Runner) -> None:
     assert (row.first_kept, row.compactions, row.context_tokens) == (5, 1, 0)
 
 
+def _lines(tx: Any, session: str, roles: str) -> None:
+    """Lines by their letters: a question, an answer with a call, its result, a summary."""
+    row = sessions.need(tx, tx.company, session)
+    part = {"type": "toolCall", "id": "c", "name": "read", "arguments": {}}
+    bodies: dict[str, Any] = {
+        "q": {"message": {"role": "user", "content": "q"}},
+        "c": {"message": {"role": "assistant", "content": [part]}},
+        "r": {"message": {"role": "toolResult", "toolCallId": "c", "toolName": "read",
+                          "content": [], "isError": False}},
+        "s": {"summary": "before", "firstKeptEntryId": "e"},
+    }  # fmt: skip
+    for role in roles:
+        kind = transcript.COMPACTION if role == "s" else transcript.MESSAGE
+        transcript.append(tx, row, kind, bodies[role], None)
+
+
+@pytest.mark.parametrize(
+    ("roles", "shown", "full"),
+    [
+        ("qqq", "qqq", False),
+        ("qqqqq", "qqqq", True),
+        ("qqcrqq", "crqq", True),
+        ("qqcrrqq", "qq", True),
+        ("qcrrr", "crrr", True),
+        ("cqrrrr", "", True),
+        ("sqqqqqq", "sqqqq", True),
+        ("sqcrqqq", "sqqq", True),
+        ("ssqqq", "sqqq", True),
+    ],
+)
+async def test_a_window_begins_with_no_result_and_knows_the_last_summary(
+    ada: Runner, monkeypatch: pytest.MonkeyPatch, roles: str, shown: str, full: bool
+) -> None:
+    monkeypatch.setattr(transcript, "MAX_READ", 4)
+    started = await ada.start(await ada.accept("hi", "k1"))
+    await ada.run(_lines, started.session.id, roles)
+    found = await ada.ground.read(transcript.shown, started.session.id, 2)
+    letters = {"user": "q", "assistant": "c", "toolResult": "r"}
+    said = "".join(
+        "s" if entry.kind == transcript.COMPACTION else letters[entry.message["role"]]
+        for entry in found.entries
+    )
+    assert (said, found.full) == (shown, full)
+
+
 @pytest.mark.parametrize("word", ["approve", "reject", "cancel", "before", "void"])
 async def test_an_answer_queues_the_parked_turn_again(ada: Runner, word: str) -> None:
     started = await ada.start(await ada.accept("work", "k1"))

@@ -297,7 +297,7 @@ async def test_an_ok_leaves_no_lines_to_the_model(heart: Heart) -> None:
         await heart.answer(await heart.beat(), answer, *calls)
         session = await heart.ground.read(sessions.need, heart.ground.company, "agent:ada:main")
         kept, lines = kept + more, lines + 2 + len(calls)
-        assert len(await heart.ground.read(transcript.shown, session.id, 1)) == kept
+        assert len((await heart.ground.read(transcript.shown, session.id, 1)).entries) == kept
         assert session.entries == lines, "and the transcript has them all"
 
 

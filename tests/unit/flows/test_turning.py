@@ -12,7 +12,14 @@ from homarus.company import agents
 from homarus.conversations import sessions, transcript, turns
 from homarus.conversations import sql as talk
 from homarus.conversations.turns import State
-from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools, turn_waits, turning
+from homarus.flows import (
+    turn_ends,
+    turn_inbound,
+    turn_models,
+    turn_tools,
+    turn_waits,
+    turning,
+)
 from homarus.flows.turn_inbound import Inbound
 from homarus.flows.turn_models import Said
 from homarus.flows.turn_tools import text_result
@@ -32,9 +39,9 @@ class Runner:
         self.ground = shop.ground
         self.agent = agent
 
-    async def accept(self, text: str, key: str, **more: Any) -> turns.Turn:
+    async def accept(self, text: str, key: str, by: str = "owner", **more: Any) -> turns.Turn:
         inbound = Inbound(agent=self.agent, text=text, key=key, **more)
-        return await self.shop.do("turn.accept", "owner", turn_inbound.accept, inbound)
+        return await self.shop.do("turn.accept", by, turn_inbound.accept, inbound)
 
     def action(self, capability: str, **more: Any) -> Action:
         return Action(
@@ -70,6 +77,9 @@ class Runner:
     async def finish(self, started: turning.Started, text: str) -> turns.Turn:
         turn = started.turn
         return await self.run(turn_ends.finish, turn.id, turn.token, text, {"stop": "stop"})
+
+    async def state(self, turn: turns.Turn) -> State:
+        return (await self.ground.read(turns.need, self.ground.company, turn.id)).state
 
     async def entries(self, started: turning.Started) -> list[transcript.Entry]:
         return await self.ground.read(transcript.since, started.session.id, 1)
