@@ -333,13 +333,13 @@ def test_pages_read_without_javascript(company: Company, open_screen: Opener) ->
     screen = open_screen(java_script_enabled=False)
     page = screen.open("/app/board")
     queued = page.locator("#col-queued")
-    assert queued.locator(".count").inner_text() == "50 of 60"
+    expect(queued.locator(".count")).to_have_text("50 of 60")
     queued.locator("text=Next 50").click()
-    assert page.locator("#col-queued .card").count() == 10
+    expect(page.locator("#col-queued .card")).to_have_count(10)
     page.goto(screen.url + "/app/board")
     page.select_option("select[name=role]", "scoder")
     page.click("button:has-text('Filter')")
-    assert "role=scoder" in page.url
+    page.wait_for_url("**role=scoder*")
     for path in PAGES:
         assert screen.open(path).locator("h1").inner_text()
 

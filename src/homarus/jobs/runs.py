@@ -214,10 +214,10 @@ def next_due_ms(rx: Rx) -> int | None:
 
 def companies_due(rx: Rx, limit: int, least: int | None = None) -> list[str]:
     """`least`: those alone with a run of no lower priority."""
-    among = "" if least is None else "and r.priority>=?"
+    ranked = "" if least is None else "and r.priority>=?"
     rows = rx.all(
         "select c.id from company c where exists(select 1 from job_run r where r.company=c.id "  # noqa: S608
-        f"and r.due_ms<=? {among}) limit ?",
+        f"and r.due_ms<=? {ranked}) limit ?",
         (rx.now_ms, *(() if least is None else (least,)), limit),
     )
     return [row[0] for row in rows]
