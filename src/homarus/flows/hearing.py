@@ -55,22 +55,31 @@ def post(
 
 def _begun_anew(tx: Tx, place: Conversation, row: Message) -> bool:
     """Whether the message was `/new` or `/reset`; what else stands behind it is said in the
-    new session."""
+    new session. It ends what is under way, where who wrote it may."""
     found = session_life.command(row.text)
     agent, key = _spoken_to(tx, place)
     if found is None or agent is None or agent.executor != turn_inbound.LLM:
         return False
     session = session_life.open_session(tx, agent, key, sessions.DIRECT)
-    for turn in turns.open_of(tx, session.id):
+    under_way = turns.open_of(tx, session.id)
+    if not all(turn_inbound.may_end(tx, turn) for turn in under_way):
+        _notice(tx, place, row, "An operator is being answered here. Say it again afterwards.")
+        return True
+    for turn in under_way:
         turn_ends.abort(tx, turn.id)
     fresh, left = session_life.begin_anew(tx, session, found[1])
     if left:
         _turn(tx, place, msgspec.structs.replace(row, text=left), "chat")
         return True
     model = "" if fresh.model is None else f" It is asked of {fresh.model}."
-    draft = Draft(Sender(SenderType.SYSTEM, None), f"A new session.{model}")
-    delivering.reply(tx, row, talk.post(tx, place, draft)[0])
+    _notice(tx, place, row, f"A new session.{model}")
     return True
+
+
+def _notice(tx: Tx, place: Conversation, asked: Message, text: str) -> None:
+    """The daemon's own answer to a message."""
+    draft = Draft(Sender(SenderType.SYSTEM, None), text)
+    delivering.reply(tx, asked, talk.post(tx, place, draft)[0])
 
 
 def say(tx: Tx, place: str, text: str, mode: str = turn_inbound.DEFAULT_MODE) -> Message:

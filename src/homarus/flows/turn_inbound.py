@@ -87,7 +87,7 @@ def accept(tx: Tx, new: Inbound) -> Turn:
     said = new.mode or session.queue_mode or new.default
     mode = DEFAULT_MODE if COMMAND in new.options else said
     if mode == "interrupt":
-        _interrupt(tx, session, person)
+        _interrupt(tx, session)
     if sum(row.state is State.QUEUED for row in turns.open_of(tx, session.id)) >= turns.MAX_QUEUED:
         raise Busy(
             "turn.many",
@@ -122,14 +122,19 @@ def _has_role(tx: Tx, least: str) -> bool:
     return tx.actor.kind is ActorKind.OPERATOR and role_reaches(tx.actor.role, least)
 
 
-def _interrupt(tx: Tx, session: Session, person: bool) -> None:
-    """End what runs or is parked. An operator's turn only they themselves or an owner interrupt:
-    anybody else's message waits for its end."""
-    owner = _has_role(tx, "owner")
+def _interrupt(tx: Tx, session: Session) -> None:
+    """End what runs or is parked, where the caller may; else their message waits for its end."""
     for other in turns.open_of(tx, session.id):
-        same = (other.asked_by, other.person) == (tx.actor.key, person)
-        if other.state is not State.QUEUED and (owner or same or not other.person):
+        if other.state is not State.QUEUED and may_end(tx, other):
             turn_ends.abort(tx, other.id)
+
+
+def may_end(tx: Tx, other: Turn) -> bool:
+    """Whether the caller's message may end a turn: an operator's only they themselves or an owner
+    end."""
+    if not other.person or _has_role(tx, "owner"):
+        return True
+    return other.asked_by == tx.actor.key and _has_role(tx, "operator")
 
 
 def _session(tx: Tx, agent: agents.Agent, new: Inbound) -> Session:

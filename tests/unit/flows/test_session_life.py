@@ -190,3 +190,21 @@ async def test_new_and_reset_begin_anew(ada: Runner) -> None:
         ), text  # fmt: skip
         before = fresh.id
     assert (await ada.ground.read(turns.open_of, first.session)) == []
+
+
+def _last_text(rx: Any, place: str) -> str:
+    sql = "select text from message where conversation=? order by seq desc limit 1"
+    return str(rx.one(sql, (place,))[0])
+
+
+async def test_a_runtime_begins_no_session_anew_under_an_operator(ada: Runner) -> None:
+    running = await ada.accept("one", "k1")
+    session = await _session(ada)
+    await ada.shop.do("message.send", "runtime", _say, session.conversation, "/new")
+    assert ((await _session(ada)).id, await ada.state(running)) == (session.id, State.QUEUED)
+    said = await ada.ground.read(_last_text, session.conversation)
+    assert said.startswith("An operator is being answered here.")
+    await ada.shop.do("message.send", "owner", _say, session.conversation, "/new")
+    assert ((await _session(ada)).id == session.id, await ada.state(running)) == (
+        False, State.ABORTED,
+    )  # fmt: skip
