@@ -45,6 +45,7 @@ from homarus.agents.steps import Act, Ask, Reply
 from homarus.agents.toolbox import Tools
 from homarus.base.errors import Conflict, HomarusError, Refused, Unavailable
 from homarus.base.failpoint import failpoint
+from homarus.conversations import turns
 from homarus.conversations.transcript import MESSAGE
 from homarus.conversations.turns import Turn
 from homarus.flows import turn_ends, turn_inbound, turn_models, turn_tools, turn_work, turning
@@ -327,7 +328,7 @@ class _Steps:
 
 
 def _too_long(turn: Turn) -> Unavailable:
-    given_s = turn.options[turn_inbound.TIMEOUT_S]
+    given_s = turn.options[turns.TIMEOUT_S]
     return Unavailable(
         "turn.timeout", f"the turn took longer than the {given_s:g} s that it was given",
         "Give it more time, or less to do.",

@@ -22,7 +22,7 @@ from homarus.base.waking import Wake
 from homarus.conversations import sessions, turns
 from homarus.conversations.turns import State, Turn
 from homarus.dispatch.halting import LiveRun, LiveRuns
-from homarus.flows import leases, task_turns, turn_ends, turn_inbound, turn_waits, turning
+from homarus.flows import leases, task_turns, turn_ends, turn_waits, turning
 from homarus.flows.turning import Started
 from homarus.kernel import stop
 from homarus.store.port import Rx, Store, Tx
@@ -291,7 +291,7 @@ class Runner:
 
     def _end_in_time(self, turn: Turn, cut: Cut) -> asyncio.TimerHandle | None:
         """Cuts it off when the time that it was given, from its first start, is over."""
-        given_s = turn.options.get(turn_inbound.TIMEOUT_S)
+        given_s = turn.options.get(turns.TIMEOUT_S)
         if given_s is None:
             return None
         now_ms = self._now_ms()

@@ -325,17 +325,12 @@ class _Reading:
         self.check_nodes()
 
     def check_nodes(self) -> None:
+        path = "gateway.nodes.commands.allow"
+        place = self.places.get(path)
         for name in self.values.get("node_commands_allow", ()):
-            if name not in COMMANDS:
-                path = "gateway.nodes.commands.allow"
-                self.wrong(
-                    Problem(
-                        "settings.value", f"nodes are never asked for {name[:80]!r}",
-                        "Remove it; `gateway.nodes.commands.deny` forbids what they are asked for.",
-                        place=self.places.get(path), path=path,
-                        expected=f"some of {', '.join(sorted(COMMANDS))}",
-                    )
-                )  # fmt: skip
+            if name not in COMMANDS and place is not None:
+                text = f"Nodes are never asked for {name[:80]}, so it allows nothing."
+                self.notes.append(Note(place, path, text))
 
     def check_origins(self) -> None:
         path = "gateway.controlUi.allowedOrigins"

@@ -243,7 +243,7 @@ class Settings:
     node_commands_allow: tuple[str, ...] = _key(
         "gateway.nodes.commands.allow", (),
         "Commands that a node may be approved for. All that Homarus asks nodes for are, so that "
-        "this adds none; the name of another one is refused.",
+        "this adds none.",
         HOT, most=MAX_NAMES, was="gateway.nodes.allowCommands", original=True,
     )  # fmt: skip
     reload_mode: str = _key(

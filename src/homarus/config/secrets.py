@@ -98,7 +98,7 @@ _TEXT: Final = r'"(?:[^"\\\n\r]|\\.)*"' r"|'(?:[^'\\\n\r]|\\.)*'"
 _COMMENT: Final = re.compile(rf"{_TEXT}|(//[^\n\r\u2028\u2029]*|/\*.*?\*/)", re.DOTALL)
 _PIECE: Final = re.compile(
     rf"(?P<name>{_TEXT}|[\w$][\w$.-]*)\s*:(?!//)|(?P<text>{_TEXT})|(?P<in>[{{\[])|(?P<out>[}}\]])"
-    r"|(?P<comma>,)|(?P<word>[^\s,{}\[\]\"'/*][^\s,{}\[\]\"']*)"
+    r"|(?P<comma>,)|(?P<word>[^\s,{}\[\]\"'/*](?:(?!\*/)[^\s,{}\[\]\"'])*)"
 )
 _PHRASE: Final = re.compile(r"[^\S\n\r]*((?:(?!\*/)[^\n\r,{}\[\]\"'])+)")
 MIN_PHRASE: Final = 6

@@ -50,6 +50,11 @@ MOVES: Final[dict[tuple[State, str], State]] = {
 }
 """(state, move) -> state. What is not here does not happen."""
 
+TIMEOUT_S: Final = "timeoutS"
+"""Option of a turn: so long after its start it fails (`turn.timeout`). What it waits for a person
+is given to it besides."""
+PARKED_MS: Final = "parkedMs"
+"""Option of a turn with TIMEOUT_S that is parked: since when."""
 MODES: Final = ("steer", "followup", "collect", "interrupt")
 HEARTBEAT: Final = "heartbeat"
 CRON: Final = "cron"
@@ -267,8 +272,7 @@ def move(tx: Tx, row: Turn, name: str, **values: Any) -> Turn:
             f"a turn that is {row.state.value} cannot {name}",
             "It has ended, or waits; see its state.",
         )
-    if "outcome" in values:
-        values["outcome"] = _text(values["outcome"])
+    values |= {name: _text(values[name]) for name in ("outcome", "options") if name in values}
     columns = {"state": to.value, **values}
     if to not in OPEN:
         columns["ended_ms"] = tx.now_ms

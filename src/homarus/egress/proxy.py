@@ -291,7 +291,7 @@ class Egress:
             await self._store.write(action, job_calls.request, lease.job_run)
         except Refused as error:
             busy = Busy(error.code, error.message, error.remedy, **error.details)
-            lease.over = (now_s + error.details["retryAfterS"], busy)
+            lease.over = (now_s + error.details.get("retryAfterS", 0.0), busy)
             raise busy from None
 
     async def _connect(self, request: Request, address: str, bounds: Bounds) -> End:

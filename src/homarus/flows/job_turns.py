@@ -6,7 +6,7 @@ from typing import Any, Final
 from homarus.base.errors import Conflict, Invalid
 from homarus.company import agents, models
 from homarus.config.channels import Channels
-from homarus.conversations import keys
+from homarus.conversations import keys, turns
 from homarus.conversations.sessions import THINKING
 from homarus.flows import announcing, turn_inbound
 from homarus.jobs.model import Job
@@ -126,7 +126,7 @@ def options(job: Job) -> dict[str, Any]:
         turn_inbound.MAKER: job.does.get(SAID_BY) or job.created_by,
         "thinking": thinking if thinking in THINKING else None,
         turn_inbound.MODEL: job.does.get("model"),
-        turn_inbound.TIMEOUT_S: job.does.get("timeoutSeconds"),
+        turns.TIMEOUT_S: job.does.get("timeoutSeconds"),
         turn_inbound.TOOLS: job.does.get("toolsAllow"),
     }
     wish = announcing.of_job(job)

@@ -37,36 +37,37 @@ def give_back(tx: Tx, row: Turn, why: str) -> None:
     if its lease had run out, which counts as a retry; one that a conversation made for itself ends
     with its turn, and what it asked a person is withdrawn."""
     if row.work_token is None:
-        _end_own(tx, row, why)
-        _withdraw(tx, row, why)
+        _withdraw(tx, row, why, with_task=_end_own(tx, row, why))
         return
     task = holding(tx, row)
     if task is not None:
         leases.take_back(tx, task, why)
 
 
-def _end_own(tx: Tx, row: Turn, why: str) -> None:
-    """In hand: failed. Still waiting (for an approval, say): archived. What has a result, or is
-    another's by now, is let be."""
+def _end_own(tx: Tx, row: Turn, why: str) -> bool:
+    """In hand: failed. Still waiting (for an approval, say): archived. What has a result, also one
+    that a person has yet to accept, or is another's by now, is let be: False."""
     task = None if row.work is None else sql.by_id(tx, row.company, row.work)
-    if task is None or task.agent not in (None, row.agent):
-        return
+    if task is None or task.agent not in (None, row.agent) or parking.awaits_done(tx, task):
+        return False
     if task.state is not State.IN_PROGRESS and task.state not in WAITING:
-        return
+        return False
     in_hand = task.state is State.IN_PROGRESS
     to = State.FAILED if in_hand else State.ARCHIVED
     after = service.leave(tx, task, to, keep_agent=True, reason=why, retries=task.retries)
     parking.let_go(tx, task)
     service.emit(tx, "task_failed" if in_hand else "task_archived", after)
+    return True
 
 
-def _withdraw(tx: Tx, row: Turn, why: str) -> None:
-    """Open questions of the turn's calls and of its task, unless another turn waits for them."""
+def _withdraw(tx: Tx, row: Turn, why: str, *, with_task: bool) -> None:
+    """Open questions of the turn's calls, and of its task where that ended with it, unless another
+    turn waits for them."""
     rows = tx.all(
         "select distinct approval from tool_call where turn=? and approval is not null", (row.id,)
     )
     asked = {str(one[0]) for one in rows}
-    if row.work is not None:
+    if row.work is not None and with_task:
         asked |= {one.id for one in approval_queries.pending_for(tx, row.work)}
     for ref in sorted(asked):
         found = approval_queries.find(tx, row.company, ref)

@@ -33,8 +33,6 @@ TOOLS: Final = "tools"
 """Option of a turn: patterns of the tools that it may use; without it, all that its agent may."""
 MAKER: Final = "maker"
 """Option of a job's turn: who wrote its text, as receipts name them."""
-TIMEOUT_S: Final = "timeoutS"
-"""Option of a turn: so long after its start it fails (`turn.timeout`), also when it had waited."""
 MAX_GIVEN: Final = 1_800_000
 """Characters of what a message holds besides its text, as JSON: pictures are most of it."""
 LLM: Final = "llm"

@@ -18,7 +18,10 @@ def park(tx: Tx, turn: str, token: int, call: str, approval: str) -> Turn:
     )
     session = session_of(tx, row)
     show_typing(tx, session, row, on=False)
-    parked = turns.move(tx, row, "park")
+    options = row.options
+    if turns.TIMEOUT_S in options:
+        options = options | {turns.PARKED_MS: tx.now_ms}
+    parked = turns.move(tx, row, "park", options=options)
     known = approval_queries.find(tx, tx.company, approval)
     if known is not None and known.status is not Status.PENDING:
         return go_on(tx, parked)
@@ -60,5 +63,9 @@ def resume(tx: Tx, approval: str) -> int:
 
 
 def go_on(tx: Tx, row: Turn) -> Turn:
-    """A parked turn waits no more."""
-    return turns.move(tx, row, "resume", attempts=0)
+    """A parked turn waits no more. The time that it was given goes on where it stood."""
+    options = dict(row.options)
+    since_ms = options.pop(turns.PARKED_MS, None)
+    if since_ms is not None:
+        options[turns.TIMEOUT_S] += (tx.now_ms - since_ms) / 1000
+    return turns.move(tx, row, "resume", attempts=0, options=options)

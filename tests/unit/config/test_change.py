@@ -94,6 +94,7 @@ def test_what_names_a_secret(name: str, secret: bool) -> None:
         ("{ a: 1, // don't: it's the token, s3cret\n }", False),
         ("{ a: 1, // postgres://u:s3cret@h/db\n }", True),
         ("{ a: 1, // store: 'postgres://u:s3cret@h/db'\n }", True),
+        ("{ a: 1, /* postgres://u:s3cret@h/db*/ }", True),
         ("// token: 's3cret'\n{ a: 1 }", True),
         ("{ a: 1 } // token: 's3cret'", True),
         ("{ a: '// token: s3cret' }", False),

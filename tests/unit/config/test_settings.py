@@ -211,24 +211,28 @@ def test_how_clients_are_known(tmp_path: Path, gateway: str, wrong: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("nodes", "wrong"),
+    ("nodes", "unused"),
     [
-        ("commands: {allow: ['camera.list', 'system.run'], deny: ['own.thing']}", ""),
-        ("allowCommands: ['camera.list'], denyCommands: ['sms.send']", ""),
-        ("commands: {allow: ['camera.snap']}", "never asked for 'camera.snap'"),
-        ("commands: {allow: ['own.thing']}", "never asked for 'own.thing'"),
-        ("allowCommands: ['sms.send']", "never asked for 'sms.send'"),
-        ("commands: {deny: 'system.run'}", "list of at most 200 texts"),
+        ("commands: {allow: ['camera.list', 'system.run'], deny: ['own.thing']}", []),
+        ("allowCommands: ['camera.list'], denyCommands: ['sms.send']", []),
+        ("commands: {allow: ['camera.snap', 'system.run']}", ["camera.snap"]),
+        ("commands: {allow: ['own.thing']}", ["own.thing"]),
+        ("allowCommands: ['sms.send']", ["sms.send"]),
     ],
 )  # fmt: skip
-def test_commands_of_nodes(tmp_path: Path, nodes: str, wrong: str) -> None:
-    place = source(written(tmp_path, f"{{gateway: {{nodes: {{{nodes}}}}}}}"), {})
-    if not wrong:
-        assert read(place).settings.node_commands_deny
-        return
+def test_commands_of_nodes(tmp_path: Path, nodes: str, unused: list[str]) -> None:
+    """What nodes are never asked for is no mistake: files of OpenClaw allow it."""
+    loaded = read(source(written(tmp_path, f"{{gateway: {{nodes: {{{nodes}}}}}}}"), {}))
+    assert loaded.settings.node_commands_deny or loaded.settings.node_commands_allow
+    said = [note.text for note in loaded.notes if note.text.startswith("Nodes are never asked")]
+    assert [text.split()[5].rstrip(",") for text in said] == unused
+
+
+def test_a_command_alone_is_no_list(tmp_path: Path) -> None:
+    text = "{gateway: {nodes: {commands: {deny: 'system.run'}}}}"
     with pytest.raises(Rejected) as rejected:
-        read(place)
-    assert wrong in str(rejected.value)
+        read(source(written(tmp_path, text), {}))
+    assert "list of at most 200 texts" in str(rejected.value)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,18 @@ async def test_what_waits_for_an_answer_is_withdrawn(ada: Runner, how: str, abou
     assert row.state is turns.State.ABORTED, "the answer queued nothing"
 
 
+async def test_what_a_turn_waits_for_a_person_takes_none_of_its_time(ada: Runner) -> None:
+    started = await ada.start(await ada.accept("deploy it", "k1", options={turns.TIMEOUT_S: 600}))
+    await ada.answer(started, "", ("c1", "deploy", "{}"))
+    (call,) = await ada.open_calls(started)
+    turn = started.turn
+    ask = await ada.run(_ask_for, call.id, turn.id, turn.token, None)
+    ada.ground.clock.advance(3_600_000)
+    await ada.shop.do("approval.decide", "owner", turn_waits.resume, ask)
+    row = await ada.ground.read(turns.need, ada.ground.company, turn.id)
+    assert (row.state, row.options) == (turns.State.QUEUED, {turns.TIMEOUT_S: 4_200})
+
+
 async def test_a_question_that_another_turn_waits_for_stays(ada: Runner) -> None:
     started, _ = await _with_work(ada)
     (call,) = await ada.open_calls(started)
@@ -148,6 +160,31 @@ async def test_work_that_was_reported_on_stays(ada: Runner) -> None:
     await ada.run(_report, work, capability="task.result", task=work)
     await _end(ada, started, "abort")
     assert (await _task(ada, work)).state is State.REVIEW
+
+
+def _ask_whether_done(tx: Tx, work: str, state: str) -> str:
+    """The work is reported; a person is to say whether it is done."""
+    task = sql.need(tx, tx.company, work)
+    made = parking.open_done(tx, task, agent=task.agent, reason="look",
+                             payload=parking.done_payload(tx, [work]))  # fmt: skip
+    if state == "parked":
+        parking.park(tx, task)
+    else:
+        _report(tx, work)
+    return made.id
+
+
+@pytest.mark.parametrize("state", ["parked", "review"])
+@pytest.mark.parametrize("how", ["abort", "fail"])
+async def test_finished_work_that_waits_for_a_yes_goes_on_waiting(
+    ada: Runner, how: str, state: str
+) -> None:
+    started, work = await _with_work(ada)
+    ask = await ada.run(_ask_whether_done, work, state, capability="task.result", task=work)
+    before = (await _task(ada, work)).state
+    await _end(ada, started, how)
+    found = await ada.ground.read(approval_queries.need, ada.ground.company, ask)
+    assert ((await _task(ada, work)).state, found.status.value) == (before, "pending")
 
 
 async def test_work_that_somebody_else_has_by_now_stays(ada: Runner) -> None:

@@ -16,7 +16,7 @@ from homarus.company.models import Model
 from homarus.config.channels import OLDER_MODES, WEBCHAT
 from homarus.conversations import keys, turns
 from homarus.conversations.turns import State, Turn
-from homarus.flows import answering, chatting, job_turns, turn_inbound
+from homarus.flows import answering, chatting, job_turns
 from homarus.flows.answering import Answer
 from homarus.flows.chatting import Line, Said
 from homarus.gateway.http import content
@@ -178,7 +178,7 @@ def default_mode(desk: Desk) -> str:
 
 
 def _options(thinking: str | None, extra: str | None = None, timeout_s: float | None = None) -> Doc:
-    found = {"thinking": thinking, "instructions": extra, turn_inbound.TIMEOUT_S: timeout_s}
+    found = {"thinking": thinking, "instructions": extra, turns.TIMEOUT_S: timeout_s}
     return {name: value for name, value in found.items() if value}
 
 
