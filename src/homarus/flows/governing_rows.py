@@ -121,7 +121,11 @@ def _moved(row: registry.Capability, patch: dict[str, Any]) -> list[Failure]:
     now = {"sha256": _hex(row), "version": row.version}
     pinned = [name for name in now if name in patch]
     if ("sha256" if row.kind == registry.SKILL else "version") not in pinned:
-        return [Failure("capability", f"{row.id} was not there when this was proposed")]
+        return [
+            Failure(
+                "capability", f"this does not say which {row.id} was looked at; propose it again"
+            )
+        ]
     return [
         Failure(name, f"{row.id} has changed since this was proposed; read it again")
         for name in pinned

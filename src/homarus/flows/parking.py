@@ -104,19 +104,40 @@ def still_asked(tx: Tx, task: str) -> Approval | None:
         if covers(tx, row):
             found = found or row
         else:
-            approvals.move(tx, row, "void", note=CHANGED)
+            _void(tx, row, task)
     return found
+
+
+def _void(tx: Tx, row: Approval, changed: str) -> None:
+    """What was asked of several tasks is asked anew of each other one that waits for the answer."""
+    approvals.move(tx, row, "void", note=CHANGED)
+    for ref in approval_queries.tasks_of(tx, row.id):
+        task = None if ref == changed else sql.by_id(tx, tx.company, ref)
+        if task is not None and _says_done(task) and done_pending(tx, ref) is None:
+            payload = done_payload(tx, [ref])
+            open_done(tx, task, agent=task.agent, reason=row.reason, payload=payload)
 
 
 def covers(tx: Tx, row: Approval) -> bool:
     """Whether a question of kind task_done is about what was last reported of its tasks."""
-    return row.payload == done_payload(tx, approval_queries.tasks_of(tx, row.id))
+    tasks = approval_queries.tasks_of(tx, row.id)
+    return row.payload == done_payload(tx, tasks) or row.payload in _payloads_before(tx, tasks)
+
+
+def _payloads_before(tx: Tx, tasks: list[str]) -> set[bytes]:
+    """Of questions that were open when questions were first bound to reports."""
+    last = sql.result_of(tx, tasks[0]) if len(tasks) == 1 else None
+    by_hand = rules.digest_of(canonical(["task_done", sorted(tasks)]))
+    return {by_hand} if last is None else {by_hand, last.digest}
 
 
 def awaits_done(tx: Tx, task: Task) -> bool:
     """Whether the worker has said done, and a person has not yet."""
-    waits = task.state is State.REVIEW or (task.state is State.BLOCKED and task.reason == REASON)
-    return waits and done_pending(tx, task.id) is not None
+    return _says_done(task) and done_pending(tx, task.id) is not None
+
+
+def _says_done(task: Task) -> bool:
+    return task.state is State.REVIEW or (task.state is State.BLOCKED and task.reason == REASON)
 
 
 def forbid_while_pending(tx: Tx, task: Task, target: State) -> None:

@@ -42,10 +42,13 @@ def speaks_for(tx: Tx, agent: str) -> bool:
 
 
 def was_caller(tx: Tx, actor: str | None) -> bool:
-    """Whether it was the caller, as receipts name an actor, or one that its token may act for."""
+    """Whether it was the caller, as receipts name an actor, or one that its token may act for. The
+    company tokens of a company are one caller."""
     if actor is None:
         return False
     kind, _, ref = actor.partition(":")
     if kind == ActorKind.AGENT:
         return speaks_for(tx, ref)
+    if kind == ActorKind.RUNTIME and tx.actor.kind is ActorKind.RUNTIME:
+        return True
     return actor == tx.actor.key or actor == f"{ActorKind.RUNTIME}:{tx.actor.credential}"

@@ -5,11 +5,12 @@ import hashlib
 import msgspec
 import pytest
 
+from homarus.base.canonical import canonical
 from homarus.flows import approving, parking, routes
 from homarus.kernel import approval_queries, approval_rules, approvals, rdp, tokens, trust
 from homarus.kernel.approval_rows import Approval, Status
 from homarus.kernel.approvals import MOVES
-from homarus.tasks import sql
+from homarus.tasks import rules, sql
 from homarus.tasks.model import State
 from tests.support.refusals import refused
 
@@ -300,6 +301,35 @@ async def test_the_same_words_over_another_output_are_another_question(desk):
         await desk.claim("ada", task=task.id)
     assert (await row(desk, "A-1")).status is Status.VOIDED
     assert (await row(desk, "A-2")).status is Status.PENDING
+
+
+async def test_what_was_asked_of_several_is_asked_anew_of_each(desk):
+    task, other, busy = [await held(desk, approval_required=True) for _ in range(3)]
+    await ask_done(desk, task, other, busy)
+    await desk.result("ada", other.id, "done")
+    assert await state(desk, other) == (State.BLOCKED, "approval")
+    await desk.result("ada", task.id, "done", output="A")
+    assert (await row(desk)).status is Status.VOIDED
+    for number in ("A-2", "A-3"):
+        await decide(desk, number)
+    assert [await state(desk, each) for each in (task, other, busy)] == [
+        (State.DONE, None), (State.DONE, None), (State.IN_PROGRESS, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_a_question_from_before_questions_were_bound_to_reports(desk, by_hand):
+    task = await held(desk, approval_required=True)
+    await desk.result("ada", task.id, "done", output="A")
+
+    def older(tx):
+        digest = rules.digest_of(canonical(["task_done", [task.id]]))
+        payload = digest if by_hand else sql.result_of(tx, task.id).digest
+        tx.run("update approval set payload=? where no=1", (payload,))
+
+    await desk.ground.write("approval.request", older)
+    await decide(desk)
+    assert await state(desk, task) == (State.DONE, None)
 
 
 async def test_a_report_that_says_nothing_is_no_other_question(desk):

@@ -283,6 +283,20 @@ async def test_who_archives_what(team, by, creator, holder, state, code):
             await team.archive(task.id, as_=by)
 
 
+async def test_company_tokens_are_one_caller(team):
+    """What a bridge made is its own after its token was renewed."""
+    task = await team.task(as_="runtime")
+
+    def renewed(tx):
+        made, _ = tokens.mint(
+            tx, company=tx.company, kind="runtime", name="next", role=None, lifetime_ms=None
+        )
+        return made.id
+
+    team.credentials["next"] = await team.do("token.create", "owner", renewed)
+    assert (await team.archive(task.id, as_="next")).state is State.ARCHIVED
+
+
 @pytest.mark.parametrize("creator, fine", [("bob", False), ("owner", False), ("ada", True)])
 async def test_what_others_wait_for_stays(team, creator, fine):
     first = await team.task(as_="ada")
