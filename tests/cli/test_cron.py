@@ -129,6 +129,27 @@ def test_a_crontab_that_is_imported_again_doubles_and_changes_nothing(
     mia("cron", "remove", job)
 
 
+def test_jobs_that_earlier_versions_called_after_their_lines_are_there_already(
+    mia: Running, tmp_path: Path
+) -> None:
+    file = tmp_path / "crontab"
+    line = f"30 4 * * * {PYTHON} -c 5"
+    (job,) = crontab.read(line, "mia").jobs
+    assert imported(mia, file, line)[0] == ["made"]
+    new = f"cron.mia.{job.body['key']}"
+    runs = mia.json("cron", "show", new)["job"]["does"]["capability"]
+    by_line = ["cron", "add", "x", "--agent", "mia", "--run", runs, "--cron"]
+    old = mia.json(*by_line, "30 4 * * *", "--key", "python-1")["job"]["fullName"]
+    assert imported(mia, file, line)[1][old] == f"it does the same as {new}"
+    mia("cron", "remove", new)
+    outcome, left = imported(mia, file, line)
+    assert outcome == ["there already"] and old not in left
+    later = line.replace("30 4", "40 4")
+    outcome, left = imported(mia, file, later)
+    assert outcome == ["made"] and "is not in this file" in left[old]
+    mia("cron", "remove", old)
+
+
 def test_what_is_another_job_by_now_stays_and_is_said(mia: Running, tmp_path: Path) -> None:
     line = f"10 1 * * * {PYTHON} -c 2"
     (job,) = crontab.read(line, "mia").jobs

@@ -190,7 +190,7 @@ def _take_of(tx: Tx, agent: str, running: list[Run], limit: int, least: int | No
             break  # first in, first out: whoever came later waits as well
         wait_ms = _wait_ms(tx, run, job)
         if wait_ms:
-            _put_off(tx, run, wait_ms)
+            _put_off(tx, run, job, wait_ms)
             continue
         claimed = _claim(tx, run, job)
         running.append(claimed.run)
@@ -215,9 +215,9 @@ def _held_back(rx: Rx, job: Job) -> bool:
     return job.what == TURN and budgets.used_up(rx, job.company, job.agent) is not None
 
 
-def _put_off(tx: Tx, run: Run, wait_ms: int) -> None:
+def _put_off(tx: Tx, run: Run, job: Job, wait_ms: int) -> None:
     if firing_ends.too_long(tx, run):
-        runs.move(tx, run, "skip", due_ms=None, ended_ms=tx.now_ms, reason="job_run.held")
+        firing_ends.skip_held(tx, run, job, "job_run.held")
     else:
         runs.put_off(tx, run.id, tx.now_ms + wait_ms)
 

@@ -2,7 +2,7 @@
 
 Each is a unit of whoever has the run, fenced by its token: one that was given up for dead changes
 nothing. A run that is given up is a dead letter: an incident tells operators, a notification its
-agent.
+agent. So they are told of one that was skipped because it was held back for too long.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ import msgspec
 from homarus.base.action import Effect, Outcome
 from homarus.base.redact import redact_text
 from homarus.jobs import rules, runs, service
-from homarus.jobs.model import TASK, Job, Run, State
+from homarus.jobs.model import COMMAND, TASK, Job, Run, State
 from homarus.kernel import receipts, registry
 from homarus.records import incidents
 from homarus.store.port import Rx, Tx
@@ -20,10 +20,12 @@ from homarus.tasks import sql as tasks
 
 HOLD_MS: Final = 60_000
 """After this a run that was held back is looked at again; what held it back spends no attempt."""
-HELD_BY: Final = frozenset({"stop", "suspended", "budget", "quota"})
+HELD_BY: Final = frozenset({"stop", "suspended", "quota"})
 """First words of codes that mean: not now."""
+USED_UP: Final = frozenset({"budget.exhausted", "budget.debt"})
+"""A period turns, or somebody raises it. Waiting mends nothing else about a budget."""
 WAITS_FOR: Final = frozenset({"approval.needed", "approval.expired"})
-"""An approval is asked for, and may come."""
+"""An approval of a command is asked for, and may come."""
 MAX_HELD_MS: Final = 24 * 3_600_000
 """A run that could not begin for so long is skipped."""
 PREEMPTED: Final = "job_run.preempted"
@@ -46,9 +48,11 @@ class Ended(msgspec.Struct, frozen=True):
     peak_bytes: int | None = None
 
 
-def not_now(code: str) -> bool:
-    """Whether what was refused with this code may be let in later; it is no failure of the run."""
-    return code.partition(".")[0] in HELD_BY or code in WAITS_FOR
+def not_now(code: str, what: str) -> bool:
+    """Whether what was refused with this code may be let in later; it is no failure of the run.
+    `what`: what the run is of, such as COMMAND."""
+    waits = what == COMMAND and code in WAITS_FOR
+    return waits or code in USED_UP or code.partition(".")[0] in HELD_BY
 
 
 def held(tx: Tx, run: str, token: int) -> Run | None:
@@ -93,19 +97,35 @@ def give_up(tx: Tx, row: Run, job: Job | None, **values: Any) -> Run:
     after = runs.move(tx, row, "give_up", **values)
     name = row.job if job is None else job.full_name
     why = after.error or after.reason or "it failed"
-    said = f"{name}: {row.number} failed {row.attempt} times and is not tried again: {why}"
-    incidents.open_incident(
-        tx,
-        severity="high",
-        reason_code="job_dead",
-        summary=said[:500],
-        recommended_action=f"homarus cron show {name}; then `homarus cron retry {row.number}` or "
+    _tell(
+        tx, row, "job_dead",
+        f"{name}: {row.number} failed {row.attempt} times and is not tried again: {why}",
+        f"homarus cron show {name}; then `homarus cron retry {row.number}` or "
         f"`homarus cron drop {row.number}`",
-        company_wide=True,
-    )
-    if row.agent:
-        tasks.notify(tx, row.agent, "job_dead", None, said[:500])
+    )  # fmt: skip
     return after
+
+
+def skip_held(tx: Tx, row: Run, job: Job | None, why: str) -> Run:
+    """It was held back for too long: it is skipped, and who would miss it is told."""
+    after = runs.move(tx, row, "skip", due_ms=None, until_ms=None, ended_ms=tx.now_ms, reason=why)
+    name = row.job if job is None else job.full_name
+    hours = MAX_HELD_MS // 3_600_000
+    _tell(
+        tx, row, "job_held",
+        f"{name}: {row.number} was held back for {hours} hours and is skipped: {why}",
+        f"homarus cron show {name}; once nothing is in its way, `homarus cron run {name}`",
+    )  # fmt: skip
+    return after
+
+
+def _tell(tx: Tx, row: Run, reason: str, said: str, action: str) -> None:
+    incidents.open_incident(
+        tx, severity="high", reason_code=reason, summary=said[:500], recommended_action=action,
+        company_wide=True,
+    )  # fmt: skip
+    if row.agent:
+        tasks.notify(tx, row.agent, reason, None, said[:500])
 
 
 def hand_back(tx: Tx, run: str, token: int, why: str) -> Run | None:
@@ -134,7 +154,7 @@ def put_back(tx: Tx, row: Run, why: str, *, wait_ms: int = 0, preempted: bool = 
     job = service.by_id(tx, tx.company, row.job)
     _outcome(tx, row, job, Outcome.FAILED, why)
     if wait_ms and too_long(tx, row):
-        return runs.move(tx, row, "skip", reason=why, ended_ms=tx.now_ms, until_ms=None)
+        return skip_held(tx, row, job, why)
     return runs.move(
         tx, row, "hand_back", due_ms=tx.now_ms + wait_ms, attempt=max(0, row.attempt - 1),
         until_ms=None, stopping=0, reason=why, subject=None,

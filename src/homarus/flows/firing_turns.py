@@ -39,7 +39,7 @@ def settle(tx: Tx, ended: Turn) -> None:
 
 
 def _failed(tx: Tx, run: Run, reason: str, text: str) -> None:
-    if firing_ends.not_now(reason):
+    if firing_ends.not_now(reason, run.what):
         job = service.by_id(tx, tx.company, run.job)
         own_ms = job_calls.wait_ms(tx, job) if job and reason == job_calls.OVER else 0
         firing_ends.put_back(tx, run, reason, wait_ms=own_ms or HOLD_MS)

@@ -1,5 +1,6 @@
 """An import of jobs is made through the daemon: what is there already stays as it is."""
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from homarus.conversations import keys
 from homarus.importers.cron_plan import NewJob, Plan
 from homarus.importers.crontab import capabilities_of
 from homarus.importers.openclaw.files import Finding
-from homarus.jobs import words
+from homarus.jobs import rules, words
 from homarus.jobs.words import When
 
 NO_PLACE: Final = ("channel.unknown", "channel.account", "delivery.target", "delivery.no_place")
@@ -19,20 +20,45 @@ NO_MODEL: Final = "model.unknown"
 MAX_WITHOUT: Final = 2
 """A delivery and a model are left out of a job, one after the other."""
 THERE: Final = "there already"
+BY_LINE: Final = re.compile(r".+-[0-9]{1,7}")
+"""Keys that earlier versions gave: program and number of the line."""
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """A job that an import of a crontab made: its row, and what it runs (None: nothing)."""
+
+    row: dict[str, Any]
+    argv: list[str] | None
+
+    @property
+    def name(self) -> str:
+        return str(self.row["fullName"])
+
+    def is_same(self, job: NewJob) -> bool:
+        """Whether it is this job under the key of an earlier version."""
+        return (
+            job.capability is not None
+            and BY_LINE.fullmatch(self.name.rpartition(".")[2]) is not None
+            and self.argv == job.capability["argv"]
+            and _same_time(self.row["schedule"], job.body["schedule"])
+        )
 
 
 def made(api: Client, plan: Plan, *, paused: bool = False) -> list[str]:
     """What became of each: `made`, `made, without its …`, `there already`, `there already, with
     another …: left as it is`, `refused: …`."""
-    return [_make(api, job, paused) for job in plan.jobs]
+    before = _imported(api, plan)
+    return [_make(api, job, paused, before) for job in plan.jobs]
 
 
-def _make(api: Client, job: NewJob, paused: bool) -> str:
+def _make(api: Client, job: NewJob, paused: bool, before: list[Imported]) -> str:
     body = job.body | ({"active": False} if paused else {})
     try:
         there = _there(api, job)
         if there is not None:
             return _stays(there, job)
+        if any(one.is_same(job) for one in before):
+            return THERE
         if job.capability is None:
             return _define(api, body)
         return _define_command(api, job.capability, body)
@@ -101,20 +127,38 @@ def missing(api: Client, plan: Plan) -> Plan:
 
 
 def gone(api: Client, plan: Plan) -> Plan:
-    """With those that an earlier import of a crontab made and that this one does not name."""
+    """With those that an earlier import of a crontab made and that this one does not name, or that
+    do what another does."""
+    before = _imported(api, plan)
+    left = [_gone(one, plan, {other.name for other in before}) for one in before]
+    return msgspec.structs.replace(plan, left=plan.left + tuple(one for one in left if one))
+
+
+def _gone(one: Imported, plan: Plan, names: set[str]) -> Finding | None:
+    if any(one.name == _full_name(job) for job in plan.jobs):
+        return None
+    same = next((_full_name(job) for job in plan.jobs if one.is_same(job)), None)
+    remedy = f"If it is to go: `homarus cron remove {one.name}`."
+    if same is None:
+        return Finding(one.name, "it was imported before, and is not in this file (any more)",
+                       f"It stays as it is. {remedy}")  # fmt: skip
+    return Finding(one.name, f"it does the same as {same}", remedy) if same in names else None
+
+
+def _imported(api: Client, plan: Plan) -> list[Imported]:
+    """What imports of crontabs of the plan's agent have made. Raises HomarusError."""
     if plan.crontab_of is None:
-        return plan
-    named = {_full_name(job) for job in plan.jobs}
-    prefix = capabilities_of(plan.crontab_of)
-    left = tuple(
-        Finding(row["fullName"], "it was imported before, and is not in this file (any more)",
-                f"It stays as it is. If it is to go: `homarus cron remove {row['fullName']}`.")
-        for row in api.pages("/jobs", "jobs")
-        if row["fullName"].startswith(f"cron.{keys.slug(plan.crontab_of)}.")
-        and str(row["does"].get("capability")).startswith(prefix)
-        and row["fullName"] not in named
-    )  # fmt: skip
-    return msgspec.structs.replace(plan, left=plan.left + left)
+        return []
+    names = f"cron.{keys.slug(plan.crontab_of)}."
+    runs = (capabilities_of(plan.crontab_of), f"cron.{rules.key_of(plan.crontab_of)}.")
+    rows = [
+        row for row in api.pages("/jobs", "jobs")
+        if row["fullName"].startswith(names)
+        and str(row["does"].get("capability")).startswith(runs)
+    ]  # fmt: skip
+    argv = {one["id"]: one["argv"] for one in api.pages("/capabilities", "capabilities")
+            if one["id"].startswith(runs)} if rows else {}  # fmt: skip
+    return [Imported(row, argv.get(row["does"]["capability"])) for row in rows]
 
 
 def _full_name(job: NewJob) -> str:

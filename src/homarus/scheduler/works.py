@@ -80,7 +80,7 @@ class Works:
                         self._firing(job), firing.spawn, run.id, run.token
                     )
         except HomarusError as error:
-            if isinstance(error, Refused) and firing_ends.not_now(error.code):
+            if isinstance(error, Refused) and firing_ends.not_now(error.code, run.what):
                 return await self._store.write(
                     self._settling(job), firing_ends.hand_back, run.id, run.token, error.code
                 )

@@ -105,6 +105,17 @@ async def test_a_turn_for_which_the_budget_is_too_small_waits_and_spends_no_atte
     assert due - datetime.now(UTC) > timedelta(minutes=50), "each one that is said stays said"
 
 
+async def test_a_turn_that_waiting_does_not_pay_for_has_failed(talk: Any) -> None:
+    """Its model has no price, and money is limited."""
+    chat = await talk("Three letters came.")
+    agent = (await chat.get("/agents"))["agents"][0]["id"]
+    budget = {"scope": "agent", "subject": agent, "unit": "money", "period": "total"}
+    await chat.put("/budgets", budget | {"limit": 1_000_000})
+    row = await until(chat, await run(chat, await add(chat)), "failed")
+    assert (row["reason"], row["attempt"]) == ("budget.unknown_price", 1)
+    assert row["dueAt"] is not None and chat.model.requests == []
+
+
 async def test_a_turn_that_has_made_the_calls_of_its_jobs_hour_goes_on_in_the_next(
     talk: Any,
 ) -> None:

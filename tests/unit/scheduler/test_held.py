@@ -9,8 +9,9 @@ from homarus.base.action import Effect
 from homarus.base.errors import HomarusError
 from homarus.company import agents
 from homarus.flows import approving, firing_ends, leaving, scheduling, spending, stopping
-from homarus.jobs.model import JobChange
+from homarus.jobs.model import COMMAND, TURN, JobChange
 from homarus.kernel import quota
+from homarus.records import incidents
 from homarus.scheduler.works import Works
 from homarus.testing.shop import OWNER, SYSTEM
 from tests.unit.scheduler.conftest import DAY, HOUR, MIN, Cron
@@ -133,6 +134,44 @@ async def test_a_dead_letter_that_is_retried_later_has_its_whole_day_again(
         cron.clock.advance(firing_ends.MAX_HELD_MS + 1)
         await cron.tick()
         assert await cron.states() == ["skipped"]
+
+
+@pytest.mark.parametrize(("stop", "why"), [(True, "job_run.held"), (False, "approval.expired")])
+async def test_of_a_run_that_was_held_for_a_day_operators_and_its_agent_are_told(
+    cron: Cron, stop: bool, why: str
+) -> None:
+    """At the look at what waits, and at its start, which nobody approved."""
+    await cron.register("a.ask", "print('approved')", approval=True)
+    await cron.run_by_hand(await cron.command("a.ask"))
+    if stop:
+        await stopped(cron)
+    await cron.tick()
+    assert await cron.states() == ["waiting"]
+    cron.clock.advance(firing_ends.MAX_HELD_MS + 1)
+    await cron.tick()
+    (run,) = await cron.runs()
+    assert (run.state, run.reason, run.due_ms, run.until_ms) == ("skipped", why, None, None)
+    g = cron.ground
+    found = await g.read(lambda rx: incidents.listed(rx, g.company, limit=10))
+    (incident,) = [one for one in found if one.reason_code == "job_held"]
+    assert incident.severity == "high" and run.number in incident.summary
+    told = await g.read(lambda rx: rx.all("select agent from notification where kind='job_held'"))
+    assert told == [(cron.shop.agents["ada"],)]
+
+
+@pytest.mark.parametrize(
+    ("code", "waits"),
+    [
+        ("stop.agent", "both"), ("suspended.agent", "both"), ("quota.job", "both"),
+        ("budget.exhausted", "both"), ("budget.debt", "both"), ("approval.needed", "command"),
+        ("approval.expired", "command"), ("approval.rejected", ""), ("budget.unknown_price", ""),
+        ("budget.task", ""), ("budget.amount", ""),
+    ],
+)  # fmt: skip
+def test_what_may_be_let_in_later(code: str, waits: str) -> None:
+    """A turn that is said again asks again: only what time mends is worth that."""
+    assert firing_ends.not_now(code, COMMAND) == (waits != "")
+    assert firing_ends.not_now(code, TURN) == (waits == "both")
 
 
 # -- its agent leaves ------------------------------------------------------------------------
