@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from homarus.flows import mirrors
+from homarus.flows import mirrors, outbox_desk
 from homarus.outbox.lane import HELD_FIRST_MS, HELD_MOST_MS
-from homarus.outbox.port import Change, Health, Unknown
+from homarus.outbox.port import Change, Health, Refused, Unknown
 from homarus.testing.mirrors import FakeMirror, FaultyTarget
+from homarus.testing.shop import OWNER
 from homarus.testing.waiting import eventually
 from tests.support.mirrored import Mirrored, mirrored
 
@@ -147,6 +148,98 @@ async def test_a_trouble_is_tried_later_and_later_with_one_row(tmp_path: Path) -
         waits = [after - before for before, after in pairwise(calls)]
         assert waits[0] >= HELD_FIRST_MS and min(waits[8:]) >= HELD_MOST_MS
         assert 10 < len(calls) < 30
+
+
+class Picky(FakeMirror):
+    """Answers what `wrong` says for the entities `bad`."""
+
+    bad: set[str]
+    wrong: Meddle
+
+    async def push(self, change: Change) -> Any:
+        return self.wrong(self) if change.entity_id in self.bad else await super().push(change)
+
+
+def picky(m: Mirrored, wrong: Meddle) -> set[str]:
+    """From now on; the entities that are bad, none yet."""
+    manifest, bad = m.kind.manifest, set[str]()
+
+    def opened(config: dict[str, Any], means: Any) -> FakeMirror:
+        mirror = Picky(m.target, manifest, means)
+        mirror.bad, mirror.wrong = bad, wrong
+        return mirror
+
+    m.kind = msgspec.structs.replace(m.kind, open=opened)
+    m.outbox = m.worker()
+    return bad
+
+
+async def seconds(m: Mirrored, n: int) -> None:
+    for _ in range(n):
+        await m.outbox.once()
+        m.ground.clock.advance(1_000)
+
+
+async def told(m: Mirrored) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = await m.ground.read(
+        lambda rx: rx.all("select reason_code, status from incident order by no")
+    )
+    return found
+
+
+WRONG: dict[str, Meddle] = {
+    "raises": raises(ValueError("x")),
+    "403": answers(Refused("auth", "403 for this record")),
+}
+
+
+@pytest.mark.parametrize("serial_by", ["mirror", "entity"])
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("n", [1, 5, 20])
+async def test_bad_rows_hold_up_no_others(
+    tmp_path: Path, n: int, wrong: Meddle, serial_by: str
+) -> None:
+    async with mirrored(tmp_path, serial_by=serial_by) as m:
+        await m.add()
+        await m.until_empty()
+        bad = picky(m, wrong)
+        bad.update([(await m.shop.task()).id for _ in range(n)])
+        for sent in range(1, 21):
+            await m.shop.task()
+            await seconds(m, 120)
+            assert len(m.target.records) == sent or sent < 8
+        assert await m.waits() == n
+        assert await held(m, "board") is None
+        await seconds(m, 600)
+        assert await told(m) == [("mirror_late", "open")]
+        bad.clear()
+        await m.until_empty()
+        assert await m.differences() == []
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_mirror_is_well_again_once_its_bad_rows_are_dropped(
+    tmp_path: Path, wrong: Meddle, restarts: bool
+) -> None:
+    async with mirrored(tmp_path) as m:
+        await m.add()
+        await m.until_empty()
+        bad = picky(m, wrong)
+        bad.update([(await m.shop.task()).id for _ in range(2)])
+        await seconds(m, 1_500)
+        assert await held(m, "board") is not None
+        assert await told(m) == [("mirror_held", "open")]
+        rows = [row for row, at in await m.rows("id", "entity_id") if at in bad]
+        await m.shop.do("outbox.drop", OWNER, outbox_desk.drop, rows[0], "it is bad")
+        await seconds(m, 600)
+        assert await told(m) == [("mirror_held", "open")]
+        await m.shop.do("outbox.drop", OWNER, outbox_desk.drop, rows[1], "it is bad")
+        if restarts:
+            m.outbox = m.worker()
+        await seconds(m, 1_500)
+        assert await held(m, "board") is None
+        assert await told(m) == [("mirror_held", "resolved")]
 
 
 async def test_what_falls_over_outside_of_its_adapter_is_no_others_matter(tmp_path: Path) -> None:

@@ -180,6 +180,16 @@ def _priorities(rx: Rx, mirror: str) -> Iterator[int]:
         yield below
 
 
+def tried(rx: Rx, mirror: str) -> bool:
+    """Whether a row waits, or is in flight, that was tried."""
+    row = rx.one(
+        "select 1 from outbox_v2 where mirror_id=? "
+        "and status in ('pending', 'processing', 'unknown') and tries>0 limit 1",
+        (mirror,),
+    )
+    return row is not None
+
+
 # -- over -----------------------------------------------------------------------------------
 
 

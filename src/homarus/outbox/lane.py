@@ -12,7 +12,7 @@ has settled it.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ from homarus.flows.mirrors import Mirror as MirrorRow
 from homarus.outbox import rules
 from homarus.outbox.budget import Budget
 from homarus.outbox.changes import as_change, not_there, there
+from homarus.outbox.ill import Ill
 from homarus.outbox.port import (
     Absent,
     Act,
@@ -44,6 +45,7 @@ from homarus.outbox.port import (
     Refused,
     Unknown,
 )
+from homarus.outbox.together import together
 from homarus.store.port import Store, Ts, Tx
 
 log = structlog.get_logger("outbox")
@@ -81,7 +83,8 @@ class Fell(Unknown, frozen=True):
 class Lane:
     """Of one mirror while the daemon runs. `until_ms`: nothing is tried before; `suspect`: its
     health is asked before the next send; `trouble`: what only a push that succeeds disproves,
-    whatever its health says, so that one row at a time is tried; `skip`: rows that a rule (STOP,
+    whatever its health says, so that one row at a time is tried; `ill`: the rows that it came from,
+    which are no trouble of the mirror once another gets through; `skip`: rows that a rule (STOP,
     R3) refuses, or whose lease failed, and until when they are left alone."""
 
     def __init__(
@@ -94,6 +97,7 @@ class Lane:
         self.suspect = True
         self.held: str | None = row.held
         self.trouble: str | None = None
+        self.ill = Ill()
         self.cursor = row.cursor
         self.fetch_ms = 0
         self.this_month = 0
@@ -118,8 +122,9 @@ class Lane:
         now_ms = self._clock.now_ms()
         if self.suspect and not await self._well():
             return
-        most = len(rows) if self.trouble is None else 1
-        rows = rows[: self._room(now_ms, most)]
+        if self.trouble is not None:
+            rows = self.ill.probe(rows, self._down)
+        rows = rows[: self._room(now_ms, len(rows))]
         if self.mirror.manifest.serial_by == "entity":
             await self._side_by_side(rows)
         else:
@@ -148,9 +153,9 @@ class Lane:
         return list(groups.values())
 
     def passed_over(self, now_ms: int) -> int:
-        """How many rows are left alone for now."""
+        """How many rows are left alone for now, or come after the others."""
         self.skip = {row: until_ms for row, until_ms in self.skip.items() if until_ms > now_ms}
-        return min(len(self.skip), MAX_SKIPPED)
+        return min(len(self.skip) + len(self.ill), MAX_SKIPPED)
 
     @property
     def resting(self) -> bool:
@@ -248,17 +253,17 @@ class Lane:
             failpoint("outbox.looked")
             match looked:
                 case Found(receipt=receipt, same=True) if change.act is not Act.DELETE:
-                    self.well_again()
+                    self.well_again(taken.id)
                     return Settlement(mirror_rows.COMPLETED, receipt=receipt)
                 case Found(receipt=receipt):
                     change, found = there(change, receipt), receipt
                 case Absent() if change.act is Act.DELETE:
-                    self.well_again()
+                    self.well_again(taken.id)
                     return Settlement(mirror_rows.COMPLETED)
                 case Absent():
                     change, gone = not_there(change), taken.receipt is not None
                 case Later(why=why) | Unknown(why=why):
-                    self._unwell(looked)
+                    self._unwell(looked, taken.id)
                     return self._after(Unknown(why), taken)
         outcome = await self._called(self.mirror.push(change), Outcome)
         failpoint("outbox.sent")
@@ -266,9 +271,9 @@ class Lane:
             outcome = Done(taken.receipt or "")
         if isinstance(outcome, Done):
             self.pushed += 1
-            self.well_again()
+            self.well_again(taken.id)
         else:
-            self._unwell(outcome)
+            self._unwell(outcome, taken.id)
         how = self._after(outcome, taken)
         if not gone and found is None:
             return how
@@ -328,10 +333,17 @@ class Lane:
 
     # -- how the target is -----------------------------------------------------------------
 
-    def well_again(self) -> None:
+    def well_again(self, row: str) -> None:
         """A push or a lookup has ended well."""
+        self.ill.discard(row)
         self.held = self.trouble = None
         self._down = 0
+
+    async def eased(self) -> None:
+        """No row waits that was tried: what it was in trouble for is over."""
+        self.sent = self.pushed = 0
+        self.trouble, self.ill = None, Ill()
+        await self._well()
 
     def risen(self, why: str) -> None:
         """What a whole turn fell over is over."""
@@ -340,7 +352,7 @@ class Lane:
         if self.held == why:
             self.held = None
 
-    def _unwell(self, answer: Outcome | Looked) -> None:
+    def _unwell(self, answer: Outcome | Looked, row: str) -> None:
         """Down or throttled, or it wants an operator: the rest waits until its health is known."""
         match answer:
             case Later(alone=True):
@@ -349,6 +361,8 @@ class Lane:
                 rest_ms = round(min(after_s, rules.MAX_WAIT_S) * 1000)
                 self.until_ms = max(self.until_ms, self._clock.now_ms() + rest_ms)
             case Fell(why=why) | Refused(kind="auth", why=why):
+                if self.ill.add(row) and self.trouble is None:
+                    return  # others got through since: it is the row's own matter
                 self._in_trouble(why)
             case Refused(kind=kind) if kind != "operator":
                 return
@@ -379,14 +393,3 @@ class Lane:
         self.held = health.why or "the target is not well"
         self._rest()
         return False
-
-
-async def together(awaited: Iterable[Awaitable[T]]) -> list[T]:
-    """Each to its end; then the first error among them is raised."""
-    ended = await asyncio.gather(*awaited, return_exceptions=True)
-    values = []
-    for each in ended:
-        if isinstance(each, BaseException):
-            raise each
-        values.append(each)
-    return values

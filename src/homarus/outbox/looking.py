@@ -51,10 +51,12 @@ def look_again(rx: Rx, row: Mirror, more: int) -> Look | None:
 
 
 def without(look: Look, lane: Lane | None) -> Look:
-    """Without the rows that the lane leaves alone for now."""
-    if lane is None or not lane.skip:
+    """Without the rows that the lane leaves alone for now, those that failed at last."""
+    if lane is None:
         return msgspec.structs.replace(look, due=look.due[:AT_A_PASS])
-    due = [row for row in look.due if row.id not in lane.skip][:AT_A_PASS]
+    due = lane.ill.last([row for row in look.due if row.id not in lane.skip])[:AT_A_PASS]
+    if not lane.skip:
+        return msgspec.structs.replace(look, due=due)
     again_ms = min(lane.skip.values())
     next_ms = again_ms if look.next_ms is None else min(look.next_ms, again_ms)
     return Look(look.row, due, next_ms)

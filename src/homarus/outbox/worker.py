@@ -29,10 +29,10 @@ from homarus.outbox.lane import (
     RULED_MS,
     WORKER,
     Lane,
-    together,
 )
 from homarus.outbox.looking import AT_A_PASS, Look, samples, without
 from homarus.outbox.port import Health, Kind, Means
+from homarus.outbox.together import together
 from homarus.store.port import Store
 
 log = structlog.get_logger("outbox")
@@ -310,8 +310,17 @@ class Outbox:
         if now_ms >= lane.fetch_ms:
             await lane.fetch()
             await self._forget_old(look.row, now_ms)
+            await self._ease(lane, look)
         more = bool(look.row.resync) or len(look.due) == AT_A_PASS
         return more and not lane.resting
+
+    async def _ease(self, lane: Lane, look: Look) -> None:
+        """Where a mirror is held, and what it was held for waits no more."""
+        if lane.held is None or look.due or self._clock.now_ms() < lane.until_ms:
+            return
+        if not await self._store.read(mirror_rows.tried, look.row.id):
+            await lane.eased()
+            await self._note(lane)
 
     async def _again(self, look: Look) -> Look | None:
         """What there is to do now for the same mirror; None: it rests."""

@@ -176,6 +176,10 @@ class Disk:
             self._hook("swap", path)
             try:
                 self._check(path)
+            except OSError:
+                staged.unlink(missing_ok=True)
+                raise
+            try:
                 out = self._swap(staged, path, expected)
             except FileNotFoundError:
                 staged.unlink(missing_ok=True)

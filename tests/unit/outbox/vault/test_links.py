@@ -110,3 +110,20 @@ async def test_a_link_within_the_vault_is_followed(tmp_path: Path) -> None:
     tasks.symlink_to(tmp_path / "vault" / "Elsewhere")
     assert isinstance(await bench.push("task", 1, title="Two"), Done)
     assert "# Two\n" in (tmp_path / "vault/Elsewhere/T-0001 One.md").read_text("utf-8")
+
+
+@MODES
+async def test_nothing_staged_is_left_in_a_folder_that_moved_out(
+    tmp_path: Path, exchange: bool | None
+) -> None:
+    tasks, outside = tmp_path / "vault" / "Homarus" / "Tasks", tmp_path / "outside"
+
+    def hook(point: str, path: Path) -> None:
+        if point == "swap" and not outside.exists():
+            tasks.rename(outside)
+            tasks.symlink_to(outside)
+
+    bench = VaultBench(tmp_path, hook, exchange)
+    await bench.push("task", 1, title="One")
+    assert isinstance(await bench.push("task", 1, title="Two"), Later)
+    assert [path.name for path in outside.iterdir()] == ["T-0001 One.md"]
