@@ -153,8 +153,9 @@ class Channels:
                 found = await adapter.probe(Account(row.channel, row.account, row.name))
         except TimeoutError:
             found = {"ok": False, "error": "no answer in time"}
-        except Exception as error:  # noqa: BLE001 - whatever an adapter raises
+        except Exception as error:
             why = error.message if isinstance(error, HomarusError) else type(error).__name__
+            log.error("probe_failed", channel=row.channel, account=row.account, exc_info=error)
             found = {"ok": False, "error": why}
         return msgspec.structs.replace(row, probe=found)
 

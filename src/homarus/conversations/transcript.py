@@ -63,23 +63,23 @@ def since(rx: Rx, session: str, seq: int, limit: int = MAX_READ) -> list[Entry]:
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """Of a context, oldest first. `full`: it has reached MAX_READ, and older lines may be left
+    """Of a context, oldest first. `full`: it has reached its limit, and older lines may be left
     out."""
 
     entries: list[Entry]
     full: bool
 
 
-def shown(rx: Rx, session: str, seq: int) -> Shown:
-    """The newest MAX_READ from `seq` on, without what a model is not to be shown again; the last
+def shown(rx: Rx, session: str, seq: int, limit: int = MAX_READ) -> Shown:
+    """The newest `limit` from `seq` on, without what a model is not to be shown again; the last
     summary in any case. None of a call's results comes without its call."""
     rows = rx.all(
         f"select {_COLUMNS} from entry where session=? and seq>=? and quiet=0 "  # noqa: S608
         "order by seq desc limit ?",
-        (session, seq, MAX_READ),
+        (session, seq, limit),
     )
     entries = [_entry(row) for row in reversed(rows)]
-    if len(entries) < MAX_READ:
+    if len(entries) < limit:
         return Shown(entries, False)
     begin = next((n for n, entry in enumerate(entries) if not _is_result(entry)), len(entries))
     entries = entries[begin:]

@@ -184,12 +184,11 @@ def _lines(tx: Any, session: str, roles: str) -> None:
     ],
 )
 async def test_a_window_begins_with_no_result_and_knows_the_last_summary(
-    ada: Runner, monkeypatch: pytest.MonkeyPatch, roles: str, shown: str, full: bool
+    ada: Runner, roles: str, shown: str, full: bool
 ) -> None:
-    monkeypatch.setattr(transcript, "MAX_READ", 4)
     started = await ada.start(await ada.accept("hi", "k1"))
     await ada.run(_lines, started.session.id, roles)
-    found = await ada.ground.read(transcript.shown, started.session.id, 2)
+    found = await ada.ground.read(transcript.shown, started.session.id, 2, 4)
     letters = {"user": "q", "assistant": "c", "toolResult": "r"}
     said = "".join(
         "s" if entry.kind == transcript.COMPACTION else letters[entry.message["role"]]

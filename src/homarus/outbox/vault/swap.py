@@ -222,7 +222,7 @@ class Disk:
             os.link(staged, path, follow_symlinks=False)
         except FileExistsError:
             return False
-        except (OSError, NotImplementedError):  # no hard links here
+        except (OSError, NotImplementedError):  # a file system without hard links
             return self._rename_new(staged, path)
         return True
 
