@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from homarus.gateway.ws import pump
+from homarus.gateway.ws.pump import News
 from tests.gateway.ws.conftest import ONE_LOOP
 from tests.gateway.ws.talking import talking
 
 pytestmark = ONE_LOOP
 AT_SEVEN = {"kind": "cron", "expr": "0 7 * * *", "tz": "Asia/Kolkata"}
+LAST = 2**62
 ASK = {"kind": "agentTurn", "message": "What is new?"}
 
 
@@ -53,6 +56,18 @@ async def test_a_job_is_added_run_listed_changed_and_removed(tmp_path: Path) -> 
         removed = await client.call("cron.remove", {"id": made["id"]})
         assert removed == {"ok": True, "removed": True}
         assert not (await client.call("cron.remove", {"id": made["id"]}))["removed"]
+
+
+async def test_a_run_that_ended_before_its_news_were_read_still_started(tmp_path: Path) -> None:
+    async with talking(tmp_path / "home", "Nothing is new.") as (asked, client):
+        made = await client.call("cron.add", job(deleteAfterRun=False))
+        await client.call("cron.run", {"id": made["id"], "mode": "force"})
+        await client.event("cron", lambda e: e["action"] == "finished")
+        company = asked.daemon.company_id
+        page = await asked.daemon.app.store.read(pump.read_page, company, 0, LAST)
+        told = [one.payload for one in page.told if isinstance(one, News) and one.name == "cron"]
+        assert [news["action"] for news in told] == ["added", "started", "finished"]
+        assert told[1]["runAtMs"] == told[1]["ts"] and "status" not in told[1]
 
 
 @pytest.mark.parametrize(

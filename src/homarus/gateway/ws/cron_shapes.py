@@ -205,10 +205,13 @@ def run(rx: Rx, row: Run, of: Job | None) -> Doc:
     )  # fmt: skip
 
 
-def news(rx: Rx, row: Run, of: Job | None) -> Doc:
-    """A run in the event `cron`, without its job."""
-    if row.state is State.RUNNING:
-        return {"action": "started", "runAtMs": row.claimed_ms}
+def started(at_ms: int) -> Doc:
+    """A run that began, in the event `cron`, without its job."""
+    return {"action": "started", "runAtMs": at_ms}
+
+
+def finished(rx: Rx, row: Run, of: Job | None) -> Doc:
+    """An ended run in the event `cron`, without its job."""
     told = run(rx, row, of)
     return {name: told[name] for name in ("action", "status", "error", "runAtMs", "durationMs",
                                           "runId", "nextRunAtMs") if name in told}  # fmt: skip

@@ -13,7 +13,6 @@ from homarus.gateway.ws import cron_shapes, entries, shapes
 from homarus.jobs import model as job_model
 from homarus.jobs import runs
 from homarus.jobs import service as jobs
-from homarus.jobs.model import State as RunState
 from homarus.kernel import approval_queries, devices, setup_codes, surfaces
 from homarus.kernel.approval_rows import Status
 from homarus.store.port import Event, Rx
@@ -197,12 +196,17 @@ def _job(action: str) -> Callable[[Rx, str, Event], list[Told]]:
 
 
 def _run(rx: Rx, company: str, event: Event) -> list[Told]:
-    """A task template's start is told by its spawning."""
+    """A run as it was when the event was written: it may have ended since, and its start is told
+    all the same. A task template's start is told by its spawning."""
     row, job = runs.by_id(rx, company, event.data["run"]), jobs.by_id(rx, company, event.subject)
-    if row is None or job is None or (row.what == job_model.TASK and row.state is RunState.RUNNING):
+    if row is None or job is None:
         return []
-    told = {"jobId": event.subject, "ts": event.at_ms, "job": cron_shapes.job(rx, job)}
-    return [News("cron", told | cron_shapes.news(rx, row, job))]
+    started = event.kind == runs.STARTED
+    if started and row.what == job_model.TASK:
+        return []
+    told = cron_shapes.started(event.at_ms) if started else cron_shapes.finished(rx, row, job)
+    told |= {"jobId": event.subject, "ts": event.at_ms, "job": cron_shapes.job(rx, job)}
+    return [News("cron", told)]
 
 
 KINDS: Final[dict[str, Callable[[Rx, str, Event], list[Told]]]] = {
