@@ -311,6 +311,7 @@ class App:
         """From now on these are the settings; only keys that count at once may differ."""
         self.settings = settings
         self.runner.look()
+        self.taker.look()
         self.channels.changed()
 
     def leave_waiters(self, *, restarts: bool = False) -> None:

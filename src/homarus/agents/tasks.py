@@ -46,6 +46,10 @@ class Taker:
         self._closing = False
         self._without: dict[str, str] = {}
 
+    def look(self) -> None:
+        """Look for tasks now: there may be room for more."""
+        self._wake.set()
+
     def leave(self) -> None:
         """Take nothing more."""
         self._closing = True

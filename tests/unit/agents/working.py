@@ -1,10 +1,12 @@
 """What an operator does with tasks that an agent of this daemon works on."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from homarus.agents.toolbox import BASIC, Tool, ToolSpec
+from homarus.conversations import turns
 from homarus.conversations.turns import Turn, listed
 from homarus.flows.turn_tools import Result, text_result
 from homarus.records import artifacts
@@ -52,6 +54,23 @@ class Work:
 
     async def in_state(self, task: str, *states: State) -> Task:
         return await self.until(task, lambda row: row.state in states)
+
+    async def until_turn(self, state: turns.State) -> None:
+        """Until the newest turn of a task is in this state."""
+        changed = asyncio.Event()
+        undo = self.store.listen(lambda _: changed.set())
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while (await self.turns())[-1].state is not state:
+                    await changed.wait()
+                    changed.clear()
+        finally:
+            undo()
+
+    def takes(self, most: int) -> None:
+        """How many tasks may be under way from now on."""
+        app = self.chat.daemon.app
+        app.apply(dataclasses.replace(app.settings, max_task_turns=most))
 
     async def result(self, task: str) -> Any:
         return await self.store.read(sql.result_of, task)
