@@ -53,7 +53,7 @@ from homarus.dispatch.maintenance import Maintenance, Periods
 from homarus.dispatch.notices import Notices
 from homarus.egress.proxy import Egress
 from homarus.egress.secrets import Secrets
-from homarus.flows import consequences, first_start
+from homarus.flows import consequences, first_start, holding
 from homarus.flows.facts import SqlFacts
 from homarus.flows.mirroring import Mirroring
 from homarus.gateway.http.page import HOME as CONTROL
@@ -110,10 +110,11 @@ class App:
 
     def __init__(
         self, settings: Settings, clock: Clock, kernel: Kernel, store: Store, master: MasterKey,
-        turns: "Turns | None", channels: "Iterable[Channel]" = (),
+        turns: "Turns | None", channels: "Iterable[Channel]" = (), held: bool = False,
     ) -> None:  # fmt: skip
         home, turns = settings.home, turns or Turns()
         self.settings = settings
+        self.held = held
         self.clock = clock
         self.kernel = kernel
         self.store = store
@@ -295,6 +296,8 @@ class App:
             await asyncio.to_thread(self.blobs.start)
             self.home_facts = await first_start.run(self.store, self.settings.home / "run")
             self.door.default_company = self.home_facts.company
+            if self.held:
+                log.info("held", companies=await holding.run(self.store))
             await self._let_out()
             self.feed.start()
             self.live.start()
@@ -405,17 +408,17 @@ class App:
 
 def build(
     settings: Settings, clock: Clock | None = None, turns: Turns | None = None,
-    channels: "Iterable[Channel]" = (),
+    channels: "Iterable[Channel]" = (), held: bool = False,
 ) -> App:  # fmt: skip
     """All parts of a daemon on `settings.home`. `turns`: what its agents' turns run with, where not
-    with the configured models; `channels`: adapters of messaging platforms. Raises `settings.*`,
-    `keys.master`, `home.*`."""
+    with the configured models; `channels`: adapters of messaging platforms; `held`: its companies
+    are stopped before a worker starts. Raises `settings.*`, `keys.master`, `home.*`."""
     make_home(settings)
     clock = clock or SystemClock()
     master = MasterKey.from_file(settings.home / "run" / MASTER_KEY)
     kernel = Kernel(SqlFacts(), master, consequences.apply, Mirroring())
     store = open_store(settings, kernel, clock)
-    return App(settings, clock, kernel, store, master, turns, channels)
+    return App(settings, clock, kernel, store, master, turns, channels, held)
 
 
 def open_store(settings: Settings, kernel: Kernel, clock: Clock) -> Store:

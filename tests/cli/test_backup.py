@@ -21,6 +21,28 @@ def test_a_backup_is_whole_and_listed(running: Running, backup: Path) -> None:
     assert str(backup) in [row["path"] for row in listed]
 
 
+def test_a_copy_that_is_started_held_does_nothing_of_its_own(
+    running: Running, backup: Path, tmp_path: Path
+) -> None:
+    assert running.json("stop", "list")["stops"] == []
+    copy = Terminal(tmp_path / "copy")
+    copy.json("restore", str(backup))
+    for _ in range(2):  # a second start changes nothing
+        daemon = Daemon(copy.home, tmp_path / "log", "0", "--held")
+        try:
+            (stop,) = copy.json("stop", "list")["stops"]
+            assert (stop["scope"], stop["reason"]) == ("company", "started with --held")
+            assert copy.json("audit", "verify")["ok"]
+        finally:
+            daemon.stop()
+    daemon = Daemon(copy.home, tmp_path / "log")
+    try:
+        copy.json("stop", "lift", stop["id"])
+        assert copy.json("stop", "list")["stops"] == []
+    finally:
+        daemon.stop()
+
+
 def test_what_was_there_comes_back(running: Running, backup: Path, tmp_path: Path) -> None:
     names = {agent["name"] for agent in running.json("agent", "list")["agents"]}
     other = Terminal(tmp_path / "home")

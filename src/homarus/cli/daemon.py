@@ -25,8 +25,11 @@ NEXT = ("homarus status", "homarus dashboard", "homarus demo")
 @click.option("--host", help="Address to listen on; default 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.")
 @click.option("--store", metavar="URL", help="`sqlite`, or the URL of a PostgreSQL database.")
+@click.option("--held", is_flag=True, help="STOP every company first: for a restored copy.")
 @pass_context
-def command(ctx: Context, host: str | None, port: int | None, store: str | None) -> None:
+def command(
+    ctx: Context, host: str | None, port: int | None, store: str | None, held: bool
+) -> None:
     """Run the daemon in this terminal until Ctrl-C.
 
     With --json it prints one line when it is ready: {"url", "token", "gateway_token", "pid",
@@ -47,8 +50,11 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
     loaded = read(source(ctx.given_home, host=host, port=port, store=store))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         restarts = runner.run(
-            serve.run(loaded, lambda ready: _say(ctx, loaded.settings.home, ready, again=again))
-        )
+            serve.run(
+                loaded, lambda ready: _say(ctx, loaded.settings.home, ready, again=again),
+                held=held and not again,
+            )
+        )  # fmt: skip
     if restarts:
         restart.again()
 

@@ -97,11 +97,12 @@ class Child:
 
 
 class Daemon(Child):
-    """`homarus up --json`. `port` "0" takes a free one."""
+    """`homarus up --json`, with further options. `port` "0" takes a free one."""
 
-    def __init__(self, home: Path, log: Path, port: str = "0") -> None:
+    def __init__(self, home: Path, log: Path, port: str = "0", *options: str) -> None:
         """Returns when it is ready. Raises `demo.daemon`."""
         arguments = ["homarus.cli.main", "up", "--json", "--home", str(home), "--port", port]
+        arguments += options
         super().__init__(arguments, log, {}, stdout=subprocess.PIPE)
         line = self._first_line()
         try:

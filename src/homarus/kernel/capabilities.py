@@ -47,7 +47,7 @@ BUILTIN: Final = _table(
     Builtin("token.revoke", "Revoke an access token", operator="owner"),
     Builtin("token.touch", "Note when a token was used", operator=None, system=True, effect=_R),
     Builtin("token.grant", "Let a company token act for an agent", operator="owner"),
-    Builtin("stop.set", "STOP a company, project, agent, task or trace"),
+    Builtin("stop.set", "STOP a company, project, agent, task or trace", system=True),
     Builtin("stop.lift", "Lift a STOP", operator="owner"),
     Builtin("ledger.flush", "Write the counts of repeated refusals", operator=None, system=True),
     Builtin("store.backup", "Take an online backup", operator="owner", effect=_R),

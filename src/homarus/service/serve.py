@@ -250,20 +250,21 @@ class _Signals:
                 loop.add_signal_handler(number, event.set)
 
 
-async def run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
+async def run(loaded: Loaded, on_ready: Callable[[Ready], None], *, held: bool = False) -> bool:
     """A daemon until SIGINT or SIGTERM; a second signal cuts the drain short. True: it was asked to
     restart, is drained, and `restart.again` is what follows.
 
-    While it is ready, `run/daemon.json` holds `{"url", "pid"}` for the command line.
+    `held`: all companies are stopped first. While it is ready, `run/daemon.json` holds
+    `{"url", "pid"}` for the command line.
     """
     with notify.watchdog(asyncio.get_running_loop()):
-        return await _run(loaded, on_ready)
+        return await _run(loaded, on_ready, held)
 
 
-async def _run(loaded: Loaded, on_ready: Callable[[Ready], None]) -> bool:
+async def _run(loaded: Loaded, on_ready: Callable[[Ready], None], held: bool) -> bool:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = loaded.settings
-    service = Service(build(settings), loaded)
+    service = Service(build(settings, held=held), loaded)
     close_logs = configure(settings.home / "logs", settings.log_level)
     signals = _Signals(service.restart_asked)
     signals.take({"SIGHUP": signals.reload, "SIGUSR1": signals.restart, "SIGUSR2": signals.restart})
