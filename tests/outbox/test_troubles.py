@@ -3,6 +3,7 @@ tried again later and later."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,72 @@ async def test_a_trouble_is_tried_later_and_later_with_one_row(tmp_path: Path) -
         waits = [after - before for before, after in pairwise(calls)]
         assert waits[0] >= HELD_FIRST_MS and min(waits[8:]) >= HELD_MOST_MS
         assert 10 < len(calls) < 30
+
+
+@dataclass
+class Ailing:
+    """A target that says no to every push until it is well; how often it was asked for its health,
+    and `then` what happens with a push."""
+
+    ok: bool = False
+    healths: int = 0
+    then: Callable[[], object] = lambda: None
+
+    def health(self, _: FakeMirror) -> Health:
+        self.healths += 1
+        return Health(self.ok, "" if self.ok else "the list is gone: make it again")
+
+    def push(self, mirror: FakeMirror) -> Any:
+        self.then()
+        return Refused("operator", "404")
+
+
+async def test_a_lone_row_that_wants_an_operator_shows_why_and_when_it_is_over(
+    tmp_path: Path,
+) -> None:
+    async with mirrored(tmp_path) as m:
+        bad, target = await two(m), Ailing()
+        meddle(m, bad.id, push=target.push, health=target.health)
+        await m.shop.task()
+        target.ok = True
+        target.then = lambda: setattr(target, "ok", False)
+        await m.outbox.once()
+        assert (await held(m, "bad"), target.healths) == ("the list is gone: make it again", 2)
+        await seconds(m, 61)
+        assert (await held(m, "bad"), target.healths) == ("the list is gone: make it again", 3)
+        target.ok = True
+        await seconds(m, 58)  # the row itself is tried after 120 s
+        assert await held(m, "bad") is not None
+        await seconds(m, 2)
+        assert (await held(m, "bad"), target.healths) == (None, 4)
+
+
+async def test_a_target_that_is_well_is_asked_only_when_something_is_sent(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        bad, target = await two(m), Ailing(ok=True)
+        meddle(m, bad.id, health=target.health)
+        await seconds(m, 600)
+        assert target.healths == 0
+        await m.shop.task()
+        await seconds(m, 600)
+        assert target.healths == 1
+        meddle(m, bad.id, health=target.health, push=target.push)
+        await m.shop.task()
+        await seconds(m, 600)
+        assert await held(m, "bad") is None
+        assert target.healths == 1 + 1 + 3  # a worker's first, and behind each of three tries
+
+
+async def test_a_worker_that_ends_asks_nothing_more(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        bad, target = await two(m), Ailing(ok=True)
+        meddle(m, bad.id, push=target.push, health=target.health)
+        ends: list[asyncio.Future[None]] = []
+        target.then = lambda: ends.append(asyncio.ensure_future(m.outbox.drain()))
+        await m.shop.task()
+        await m.outbox.once()
+        await asyncio.gather(*ends)
+        assert (len(ends), target.healths) == (1, 1)
 
 
 class Picky(FakeMirror):
