@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from homarus.flows import mirrors, outbox_desk
+from homarus.flows import mirror_rows, mirrors, outbox_desk
 from homarus.outbox.lane import HELD_FIRST_MS, HELD_MOST_MS
 from homarus.outbox.port import Change, Health, Refused, Unknown
 from homarus.testing.mirrors import FakeMirror, FaultyTarget
 from homarus.testing.shop import OWNER
+from homarus.testing.stores import Opener
 from homarus.testing.waiting import eventually
+from tests.support.engines import BOTH
 from tests.support.mirrored import Mirrored, mirrored
 
 Meddle = Callable[[FakeMirror], Any]
@@ -331,3 +333,43 @@ async def test_what_falls_over_outside_of_its_adapter_is_no_others_matter(tmp_pa
 def _resyncs(tx: Any, mirror: str, at: str | None) -> None:
     tx.run("update mirror set resync=? where id=?", (at, mirror))
     tx.emit("mirror_resync", mirror, {})
+
+
+@BOTH
+async def test_why_rows_are_left_is_told_of_the_oldest_of_each_status(
+    tmp_path: Path, opener: Opener
+) -> None:
+    async with mirrored(tmp_path, opener=opener) as m:
+        row = await m.add()
+        await m.until_empty()
+        why = "422 no such column"
+        bad = picky(m, lambda _: Refused("bad", why))
+        for _ in range(2):
+            bad.add((await m.shop.task()).id)
+            m.ground.clock.advance(1_000)
+        await m.until_empty()
+        assert await left(m, row.id) == [("failed", "T-1", "422 no such column", 3)]
+        why = "404"
+        for _ in range(2):
+            bad.add((await m.shop.task()).id)
+            await m.outbox.once()
+            m.ground.clock.advance(1_000)
+        await m.shop.task()
+        told = [("pending", "T-3", "404", 1), ("failed", "T-1", "422 no such column", 3)]
+        assert await left(m, row.id) == told
+        await m.ground.write("company.update", _handed_back)
+        assert await left(m, row.id) == told[1:]
+        bad.clear()
+        for (id_,) in await m.rows("id"):
+            await m.shop.do("outbox.drop", OWNER, mirror_rows.drop, id_, "enough")
+        assert await left(m, row.id) == []
+
+
+async def left(m: Mirrored, mirror: str) -> list[tuple[str, str, str, int]]:
+    found = await m.ground.read(mirrors.troubles, mirror)
+    return [(each.status, each.number, each.error, each.tries) for each in found]
+
+
+def _handed_back(tx: Any) -> None:
+    tx.run("update outbox_v2 set error_msg=? where status='pending'", (mirror_rows.NOT_SENT,))
+    tx.emit("company_updated", tx.company, {})

@@ -193,7 +193,7 @@ class Lane:
         now_ms = self._clock.now_ms()
         late = now_ms > by_ms
         if late or self.draining or self.suspect or stops is not self._stops():
-            return Settlement(self._before(taken), now_ms, why="not sent")
+            return Settlement(self._before(taken), now_ms, why=mirror_rows.NOT_SENT)
         return await self._judged(taken)
 
     @staticmethod
@@ -315,9 +315,9 @@ class Lane:
         self.sent = self.pushed = 0
         self.fetch_ms = now_ms + FETCH_MS
         tells = self.mirror.manifest.changes != "none"
-        if self.suspect and (tells or self._down):
-            if now_ms < self.until_ms or not await self._well():
-                return
+        asks = self.suspect and (tells or self._down > 0)
+        if asks and (now_ms < self.until_ms or not await self._well()):
+            return
         if not tells:
             return
         for _ in range(MAX_PAGES):
