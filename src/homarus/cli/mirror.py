@@ -9,7 +9,16 @@ import click
 from homarus.base.errors import Invalid
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
-from homarus.cli.resource import Row, given, json_value, limit_option, show_list, show_one, table
+from homarus.cli.resource import (
+    Columns,
+    Row,
+    given,
+    json_value,
+    limit_option,
+    show_list,
+    show_one,
+    table,
+)
 from homarus.client.paths import path_part
 
 command = Group("mirror", help="Copies of the company's records in other tools.")
@@ -59,7 +68,7 @@ _COLUMNS = (
     ("lag", lag),
     ("held", "held"),
 )
-_FIELDS = (
+_FIELDS: Columns = (
     *_COLUMNS,
     ("since", "heldSince"),
     ("reason", "reason"),
