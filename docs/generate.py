@@ -9,10 +9,12 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import EnumType
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import click
@@ -118,15 +120,12 @@ def codes(source: Path) -> Iterator[Code]:
     paths = sorted(source.rglob("*.py"))
     trees = [ast.parse(path.read_text("utf-8")) for path in paths]
     statuses = error_statuses(trees)
-    modules = {
-        ".".join(path.relative_to(source).with_suffix("").parts): constants(tree)
-        for path, tree in zip(paths, trees, strict=True)
-    }
-    for tree, known in zip(trees, modules.values(), strict=True):
+    for path, tree in zip(paths, trees, strict=True):
+        module = ".".join(path.relative_to(source).with_suffix("").parts)
         others = answers(tree)
         own = {name: status for name, status in statuses.items() if name not in others}
         for item in codes_of(tree, own):
-            yield Code(item.code, item.status, with_values(item.remedy, tree, known, modules))
+            yield Code(item.code, item.status, with_values(item.remedy, module))
 
 
 def answers(tree: ast.Module) -> set[str]:
@@ -156,61 +155,31 @@ def codes_of(tree: ast.Module, statuses: dict[str, int]) -> Iterator[Code]:
                 yield Code(text(node.args[2]), 400, "Give one of those that the message lists.")
 
 
-def constants(tree: ast.Module) -> dict[str, str]:
-    """What the module's upper-case names hold, as people read it: numbers and lists of words."""
-    values: dict[str, str] = {}
-    for node in tree.body:
-        match node:
-            case (
-                ast.Assign(targets=[ast.Name(id=name)], value=value)
-                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
-            ) if name.isupper():
-                shown = shown_value(value)
-                if shown:
-                    values[name] = shown
-    return values
+CONSTANT = re.compile(r"\{((?:\w+\.)?_?[A-Z][A-Z_0-9]*)\}")
 
 
-def shown_value(node: ast.expr) -> str:
-    try:
-        value = eval_constant(node)
-    except ValueError:
-        return ""
-    if isinstance(value, int):
-        return str(value)
-    words = list(value) if isinstance(value, tuple | list | set | frozenset | dict) else []
-    return ", ".join(words) if words and all(isinstance(word, str) for word in words) else ""
-
-
-def eval_constant(node: ast.expr) -> object:
-    """Literals, and products of whole numbers. Raises ValueError for everything else."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        left, right = eval_constant(node.left), eval_constant(node.right)
-        if isinstance(left, int) and isinstance(right, int):
-            return left * right
-    if isinstance(node, ast.Dict):
-        return {text(key): None for key in node.keys if key is not None}
-    try:
-        return ast.literal_eval(node)
-    except (TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise ValueError from error
-
-
-def with_values(
-    remedy: str, tree: ast.Module, known: dict[str, str], modules: dict[str, dict[str, str]]
-) -> str:
-    """The remedy with the values of upper-case names, from its module or where that has it from."""
-    imported = {
-        (alias.asname or alias.name): modules.get(node.module or "", {}).get(alias.name, "")
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+def with_values(remedy: str, module: str) -> str:
+    """The remedy with the values of the constants that it names as its module does."""
 
     def value(match: re.Match[str]) -> str:
-        return known.get(match[1]) or imported.get(match[1]) or match[0]
+        *first, last = match[1].split(".")
+        found: Any = import_module(module)
+        for name in (*first, last):
+            found = getattr(found, name, None)
+        return shown_value(found) or f"{{{last}}}"
 
-    return re.sub(r"\{(_?[A-Z][A-Z_0-9]*)\}", value, remedy)
+    return CONSTANT.sub(value, remedy)
+
+
+def shown_value(value: object) -> str:
+    """As people read it: a number, a text, or a list of them."""
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return ", ".join(sorted(str(each) for each in value))
+    if isinstance(value, Sequence | Mapping | EnumType):
+        return ", ".join(str(each) for each in value)
+    return ""
 
 
 def error_statuses(trees: list[ast.Module]) -> dict[str, int]:
@@ -263,10 +232,19 @@ def text(node: ast.expr) -> str:
         case ast.JoinedStr(values=values):
             return "".join(text(value) for value in values)
         case ast.FormattedValue(value=value):
-            names = re.findall(r"[A-Za-z_]\w*", ast.unparse(value))
-            return f"{{{names[-1] if names else 'value'}}}"
+            return f"{{{filled_in(value)}}}"
         case _:
             return ""
+
+
+def filled_in(node: ast.expr) -> str:
+    """The last name in an expression; a constant's with its module, unless it is reckoned with."""
+    written = ast.unparse(node)
+    name = re.findall(r"[A-Za-z_]\w*", written)[-1:] or ["value"]
+    if any(isinstance(part, ast.BinOp) for part in ast.walk(node)):
+        return name[0].lower()
+    constant = re.search(rf"\b\w+\.{name[0]}\b", written) if name[0].isupper() else None
+    return constant[0] if constant else name[0]
 
 
 # --- command line and settings --------------------------------------------------------------

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import GENERATORS, PART, REFERENCE, ROOT, Code, codes, fill, frame_types
+from docs.generate import (
+    GENERATORS,
+    PART,
+    REFERENCE,
+    ROOT,
+    Code,
+    codes,
+    fill,
+    frame_types,
+    text,
+    with_values,
+)
 from homarus.cli.app import MODULES
 from homarus.config.settings import rows
 from homarus.control_plane import table
@@ -97,11 +108,7 @@ def test_docs_name_commands_that_exist() -> None:
             'class Mine(Conflict):\n  def __init__(self): super().__init__("a.b", "what", "Do.")',
             Code("a.b", 409, "Do."),
         ),
-        ('N = 2 * 3\nraise Conflict("a.b", "what", f"Up to {N}.")', Code("a.b", 409, "Up to 6.")),
-        (
-            'from errors import WORDS\nraise Conflict("a.b", "what", f"One of {list(WORDS)}.")',
-            Code("a.b", 409, "One of x, y."),
-        ),
+        ('raise Conflict("a.b", "what", f"{X // 1000} s.")', Code("a.b", 409, "{x} s.")),
         (
             'one_of(value, ("x", "y"), "a.b")',
             Code("a.b", 400, "Give one of those that the message lists."),
@@ -113,11 +120,31 @@ def test_docs_name_commands_that_exist() -> None:
 def test_every_way_to_make_an_error_is_found(
     tmp_path: Path, code: str, expected: Code | None
 ) -> None:
-    (tmp_path / "errors.py").write_text(
-        "WORDS = ('x', 'y')\nclass Conflict(HomarusError):\n  status = 409\n"
-    )
+    (tmp_path / "errors.py").write_text("class Conflict(HomarusError):\n  status = 409\n")
     (tmp_path / "user.py").write_text(code)
     assert list(codes(tmp_path)) == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("module", "remedy", "expected"),
+    [
+        ("homarus.flows.mirrors", 'f"Up to {MAX_MIRRORS}."', "Up to 50."),
+        ("homarus.flows.mirror_acts", 'f"Set `{MIRRORS}`."', "Set `mirrors`."),
+        ("homarus.flows.heartbeats", 'f"{heartbeats.MAX_WAKE} characters."', "4000 characters."),
+        ("homarus.company.agents", 'f"One of {list(executors.NAMES)}."',
+         "One of external, command, llm, openresponses, claude_code."),
+        ("homarus.flows.mirrors", 'f"Up to {MAX_NOTHING} of {what}."',
+         "Up to {MAX_NOTHING} of {what}."),
+    ],
+)  # fmt: skip
+def test_constants_in_remedies_are_shown(module: str, remedy: str, expected: str) -> None:
+    assert with_values(text(ast.parse(remedy, mode="eval").body), module) == expected
+
+
+def test_no_remedy_shows_the_name_of_a_constant() -> None:
+    """But what is to be written so: `${NAME}`."""
+    page = (REFERENCE / "errors.md").read_text("utf-8")
+    assert re.findall(r"(?<!\$)\{[A-Z_]+\}", page) == []
 
 
 def functions(path: Path) -> set[str]:

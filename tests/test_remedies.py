@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -23,7 +24,8 @@ BLANK = "VALUE"
 
 
 def texts(source: Path) -> Iterator[str]:
-    """The string literals of a module, f-strings with BLANK for what they fill in."""
+    """The string literals of a module, f-strings with its constants that are texts and with BLANK
+    for what else they fill in."""
     tree = ast.parse(source.read_text("utf-8"))
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
              for part in ast.walk(node) if part is not node}  # fmt: skip
@@ -33,24 +35,41 @@ def texts(source: Path) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.JoinedStr):
-            yield "".join(
-                str(part.value) if isinstance(part, ast.Constant) else BLANK for part in node.values
-            )
+            yield "".join(part.value if isinstance(part, ast.Constant) else filled(part, source)
+                          for part in node.values)  # fmt: skip
+
+
+def filled(part: ast.expr, source: Path) -> str:
+    match part:
+        case ast.FormattedValue(value=ast.Name(id=name)) if name.isupper():
+            module = ".".join(source.relative_to(ROOT / "src").with_suffix("").parts)
+            value = getattr(import_module(module), name, None)
+            return value if isinstance(value, str) else BLANK
+        case _:
+            return BLANK
 
 
 def fault(line: str) -> str:
-    """What is wrong with a line that somebody is to type; empty where nothing is."""
-    words = iter(shlex.split(re.split(r" {3,}", line.replace("\\\n", " "))[0], comments=True))
+    """What is wrong with a line that somebody is to type; empty where nothing is. A command that is
+    named without options is not given whole; with one it has all that it asks for, or `…`."""
+    line = re.sub(r"\\?\n\s*", " ", line)
+    words = iter(shlex.split(re.split(r" {3,}", line)[0], comments=True))
     command: click.Command = cli
+    given: set[str | None] = set()
     with click.Context(cli) as context:
         for word in words:
             if word in ENDS:
+                if word in ("…", "..."):
+                    return ""  # and what else it asks for
                 break
             if word.startswith("--") and len(word) > 2:
                 name, has_value, _ = word.partition("=")
                 option = options(command, context).get(name)
                 if option is None:
                     return f"no option {word} in {line!r}"
+                if word == "--help":
+                    return ""
+                given.add(option.name)
                 if not (has_value or option.is_flag or option.count):
                     next(words, None)
             elif isinstance(command, click.Group):
@@ -61,7 +80,10 @@ def fault(line: str) -> str:
                 except click.UsageError:
                     return f"no command {word!r} in {line!r}"
                 command = found[-1][1] or command
-    return ""
+                given.clear()  # those were of the group
+        wanted = sorted({one.opts[0] for one in options(command, context).values()
+                         if one.required and one.name not in given})  # fmt: skip
+    return f"no {', '.join(wanted)} in {line!r}" if given and wanted else ""
 
 
 def options(command: click.Command, context: click.Context) -> dict[str, click.Option]:
@@ -85,12 +107,18 @@ def wrong(found: list[tuple[Path, str]]) -> list[str]:
         ("task list|lost", True),
         ("task list|show", False),
         ("NOUN list", False),
-        ("change new --setting level=enforce", False),
+        ("change new", False),
+        ("change new --help", False),
+        ("change new --setting level=enforce", True),
+        ("change new --setting level=enforce …", False),
+        ("change new --setting level=enforce --intent A --impact B --rollback C", True),
+        ("change new --setting level=enforce --intent A \\\n      --impact B --rollback C "
+         "--validation D", False),
         ("task show T-192 | less", False),
         ("--company harbour token create box-1", False),
         ("trust ada      what the number is made of, --all", False),
     ],
-)
+)  # fmt: skip
 def test_what_the_check_finds(line: str, is_wrong: bool) -> None:
     assert bool(fault(line)) is is_wrong
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from homarus.testing.hook_receiver import Receiver
+from homarus.testing.waiting import seen
 from tests.support.commands import Ran, Running
 
 KEY = "a key of thirty-two characters ..."
@@ -66,6 +67,15 @@ def test_a_mirror_from_its_first_check_to_its_removal(
     shown = board.json("mirror", "list")["mirrors"]
     assert [(m["name"], m["state"], m["held"]) for m in shown] == [("board", "active", None)]
     assert "board" in board("status").out
+    receiver.answers.append(422)
+    assert task(board, "refused").code == 0
+    seen(lambda: board.json("mirror", "status", "board")["mirror"]["troubles"])
+    (trouble,) = board.json("mirror", "status", "board")["mirror"]["troubles"]
+    assert (trouble["status"], trouble["number"]) == ("pending", "T-3")
+    told = f"T-3 since {trouble['createdAt']}: the receiver answered 422"
+    assert told in board("mirror", "status", "board").out
+    assert board("outbox", "retry", trouble["row"]).code == 0
+    assert receiver.until("homarus:task:T-3", Title="refused")
     assert board("mirror", "pause", "board", "--reason", "moving").out == "board rests.\n"
     assert task(board, "third").code == 0
     refused = board("mirror", "remove", "board")
@@ -76,7 +86,7 @@ def test_a_mirror_from_its_first_check_to_its_removal(
     assert board("outbox", "drop", row["id"], "--reason", "not needed").code == 0
     assert board.json("outbox", "retry", row["id"])["row"]["status"] == "pending"
     assert board("mirror", "resume", "board").code == 0
-    assert receiver.until("homarus:task:T-3", Title="third")
+    assert receiver.until("homarus:task:T-4", Title="third")
     assert board("mirror", "resync", "board").code == 0
     assert board("mirror", "conflicts", "board").out == "No conflict is open.\n"
     assert board("mirror", "resolve", "7").code == 3

@@ -3,6 +3,7 @@ tried again later and later."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from homarus.flows import mirrors, outbox_desk
+from homarus.flows import mirror_rows, mirrors, outbox_desk
 from homarus.outbox.lane import HELD_FIRST_MS, HELD_MOST_MS
 from homarus.outbox.port import Change, Health, Refused, Unknown
 from homarus.testing.mirrors import FakeMirror, FaultyTarget
 from homarus.testing.shop import OWNER
+from homarus.testing.stores import Opener
 from homarus.testing.waiting import eventually
+from tests.support.engines import BOTH
 from tests.support.mirrored import Mirrored, mirrored
 
 Meddle = Callable[[FakeMirror], Any]
@@ -150,6 +153,72 @@ async def test_a_trouble_is_tried_later_and_later_with_one_row(tmp_path: Path) -
         assert 10 < len(calls) < 30
 
 
+@dataclass
+class Ailing:
+    """A target that says no to every push until it is well; how often it was asked for its health,
+    and `then` what happens with a push."""
+
+    ok: bool = False
+    healths: int = 0
+    then: Callable[[], object] = lambda: None
+
+    def health(self, _: FakeMirror) -> Health:
+        self.healths += 1
+        return Health(self.ok, "" if self.ok else "the list is gone: make it again")
+
+    def push(self, mirror: FakeMirror) -> Any:
+        self.then()
+        return Refused("operator", "404")
+
+
+async def test_a_lone_row_that_wants_an_operator_shows_why_and_when_it_is_over(
+    tmp_path: Path,
+) -> None:
+    async with mirrored(tmp_path) as m:
+        bad, target = await two(m), Ailing()
+        meddle(m, bad.id, push=target.push, health=target.health)
+        await m.shop.task()
+        target.ok = True
+        target.then = lambda: setattr(target, "ok", False)
+        await m.outbox.once()
+        assert (await held(m, "bad"), target.healths) == ("the list is gone: make it again", 2)
+        await seconds(m, 61)
+        assert (await held(m, "bad"), target.healths) == ("the list is gone: make it again", 3)
+        target.ok = True
+        await seconds(m, 58)  # the row itself is tried after 120 s
+        assert await held(m, "bad") is not None
+        await seconds(m, 2)
+        assert (await held(m, "bad"), target.healths) == (None, 4)
+
+
+async def test_a_target_that_is_well_is_asked_only_when_something_is_sent(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        bad, target = await two(m), Ailing(ok=True)
+        meddle(m, bad.id, health=target.health)
+        await seconds(m, 600)
+        assert target.healths == 0
+        await m.shop.task()
+        await seconds(m, 600)
+        assert target.healths == 1
+        meddle(m, bad.id, health=target.health, push=target.push)
+        await m.shop.task()
+        await seconds(m, 600)
+        assert await held(m, "bad") is None
+        assert target.healths == 1 + 1 + 3  # a worker's first, and behind each of three tries
+
+
+async def test_a_worker_that_ends_asks_nothing_more(tmp_path: Path) -> None:
+    async with mirrored(tmp_path) as m:
+        bad, target = await two(m), Ailing(ok=True)
+        meddle(m, bad.id, push=target.push, health=target.health)
+        ends: list[asyncio.Future[None]] = []
+        target.then = lambda: ends.append(asyncio.ensure_future(m.outbox.drain()))
+        await m.shop.task()
+        await m.outbox.once()
+        await asyncio.gather(*ends)
+        assert (len(ends), target.healths) == (1, 1)
+
+
 class Picky(FakeMirror):
     """Answers what `wrong` says for the entities `bad`."""
 
@@ -264,3 +333,43 @@ async def test_what_falls_over_outside_of_its_adapter_is_no_others_matter(tmp_pa
 def _resyncs(tx: Any, mirror: str, at: str | None) -> None:
     tx.run("update mirror set resync=? where id=?", (at, mirror))
     tx.emit("mirror_resync", mirror, {})
+
+
+@BOTH
+async def test_why_rows_are_left_is_told_of_the_oldest_of_each_status(
+    tmp_path: Path, opener: Opener
+) -> None:
+    async with mirrored(tmp_path, opener=opener) as m:
+        row = await m.add()
+        await m.until_empty()
+        why = "422 no such column"
+        bad = picky(m, lambda _: Refused("bad", why))
+        for _ in range(2):
+            bad.add((await m.shop.task()).id)
+            m.ground.clock.advance(1_000)
+        await m.until_empty()
+        assert await left(m, row.id) == [("failed", "T-1", "422 no such column", 3)]
+        why = "404"
+        for _ in range(2):
+            bad.add((await m.shop.task()).id)
+            await m.outbox.once()
+            m.ground.clock.advance(1_000)
+        await m.shop.task()
+        told = [("pending", "T-3", "404", 1), ("failed", "T-1", "422 no such column", 3)]
+        assert await left(m, row.id) == told
+        await m.ground.write("company.update", _handed_back)
+        assert await left(m, row.id) == told[1:]
+        bad.clear()
+        for (id_,) in await m.rows("id"):
+            await m.shop.do("outbox.drop", OWNER, mirror_rows.drop, id_, "enough")
+        assert await left(m, row.id) == []
+
+
+async def left(m: Mirrored, mirror: str) -> list[tuple[str, str, str, int]]:
+    found = await m.ground.read(mirrors.troubles, mirror)
+    return [(each.status, each.number, each.error, each.tries) for each in found]
+
+
+def _handed_back(tx: Any) -> None:
+    tx.run("update outbox_v2 set error_msg=? where status='pending'", (mirror_rows.NOT_SENT,))
+    tx.emit("company_updated", tx.company, {})

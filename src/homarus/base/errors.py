@@ -17,10 +17,13 @@
 `remedy` says what to do. `details` holds plain JSON values. Codes: docs/reference/errors.md.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from homarus.base.action import Consequence
+
+CHANGE_TEXTS: Final = '--intent "..." --impact "..." --rollback "..." --validation "..."'
+"""What `homarus change new` asks for besides what changes."""
 
 
 class HomarusError(Exception):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from homarus.base.errors import Conflict, HomarusError, Invalid, Refused
+from homarus.base.errors import CHANGE_TEXTS, Conflict, HomarusError, Invalid, Refused
 from homarus.changes.model import (
     MAX_TEXT,
     MOVES,
@@ -163,8 +163,8 @@ def _ask(role: str, named: list[str], others: list[str]) -> str:
     if others:
         return f"Ask an approver or owner: {', '.join(others[:5])}."
     return (
-        f"Nobody else may: make somebody {role} (`homarus change new --role AGENT={role}`), or "
-        "give another person a token of role approver."
+        f"Nobody else may: make somebody {role} (`homarus change new --role AGENT={role} "
+        f"{CHANGE_TEXTS}`), or give another person a token of role approver."
     )
 
 

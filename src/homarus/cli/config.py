@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound
+from homarus.base.errors import CHANGE_TEXTS, Conflict, HomarusError, Invalid, NotFound
 from homarus.base.nearest import did_you_mean
 from homarus.cli.command import Command, Group
 from homarus.cli.context import Context, pass_context
@@ -160,7 +160,7 @@ def _key(path: str) -> Key:
     if any(path == name or path.startswith(f"{name}.") for name in GOVERNED):
         raise Invalid(
             "settings.governed", f"{path[:80]} is governed: only an approved change sets it",
-            f"Propose it: `homarus change new --setting {path[:80]}=VALUE`.",
+            f"Propose it: `homarus change new --setting {path[:80]}=VALUE {CHANGE_TEXTS}`.",
         )  # fmt: skip
     for name, instead in UNUSED.items():
         if path == name or path.startswith(f"{name}."):

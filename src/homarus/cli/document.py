@@ -62,7 +62,7 @@ def edit(
     validation: str,
     title: str,
 ) -> None:
-    """Propose FILE as the document's next text (the same as `homarus change new --document`)."""
+    """Propose FILE as the document's next text (as `homarus change new` does with --document)."""
     patch = {"path": path, "content": read_text(file)} | ({"title": title} if title else {})
     body = {
         "kind": "governed_document",

@@ -1,5 +1,6 @@
 """homarus mirror"""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,16 @@ import click
 from homarus.base.errors import Invalid
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
-from homarus.cli.resource import Row, given, json_value, limit_option, show_list, show_one, table
+from homarus.cli.resource import (
+    Columns,
+    Row,
+    given,
+    json_value,
+    limit_option,
+    show_list,
+    show_one,
+    table,
+)
 from homarus.client.paths import path_part
 
 command = Group("mirror", help="Copies of the company's records in other tools.")
@@ -38,6 +48,18 @@ def ago(ms: int) -> str:
     return f"{seconds // 60} min" if seconds < 7_200 else f"{seconds // 3_600} h"
 
 
+def why(status: str) -> Callable[[Row], str | None]:
+    """Of the oldest row of a status, what it ended with when it was tried last."""
+
+    def told(row: Row) -> str | None:
+        for each in row.get("troubles", ()):
+            if each["status"] == status:
+                return f"{each['number'] or each['row']} since {each['createdAt']}: {each['error']}"
+        return None
+
+    return told
+
+
 _COLUMNS = (
     ("name", "name"),
     ("target", "targetType"),
@@ -46,10 +68,11 @@ _COLUMNS = (
     ("lag", lag),
     ("held", "held"),
 )
-_FIELDS = (
+_FIELDS: Columns = (
     *_COLUMNS,
     ("since", "heldSince"),
     ("reason", "reason"),
+    *((status, why(status)) for status in ("failed", "unknown", "processing", "pending")),
     ("delay", lambda row: f"{row['delayMs'] / 1000:g} s"),
     ("resync runs", "resyncing"),
     ("last push", "lastOkAt"),
@@ -83,7 +106,7 @@ _map = click.option(
 
 @command.command()
 @click.argument("name")
-@click.option("--type", "target_type", required=True, help="Adapter: webhook, obsidian.")
+@click.option("--type", "target_type", required=True, help="Adapter; a wrong name lists them.")
 @_config
 @_map
 @click.option(

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from homarus.base.errors import CHANGE_TEXTS
 from homarus.base.nearest import nearest
 from homarus.config.problem import Place, Problem
 from homarus.config.schema import BY_PATH, GOVERNED, UNUSED, Key, converted
@@ -92,7 +93,8 @@ def is_governed(path: str) -> bool:
 def governed(path: str, member: Member) -> Problem:
     return Problem(
         "settings.governed", f"{path[:80]} is governed: only an approved change sets it",
-        f"Propose it: `homarus change new --setting {path[:80]}=VALUE`, and remove it here.",
+        f"Propose it: `homarus change new --setting {path[:80]}=VALUE {CHANGE_TEXTS}`, and remove "
+        "it here.",
         place=member.place, path=path[:80], expected="only settings that are no rules",
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ from homarus.flows import mirror_acts, mirror_conflicts, mirror_mapping, mirrors
 from homarus.flows.mirror_acts import Checked, NewMirror
 from homarus.flows.mirror_conflicts import Row as ConflictRow
 from homarus.flows.mirror_entities import ENTITIES
-from homarus.flows.mirrors import Mirror
+from homarus.flows.mirrors import Mirror, Trouble
 from homarus.kernel.capabilities import BUILTIN, role_reaches
 from homarus.outbox import registry
 from homarus.store.port import Event, Reply, Rx, Tx
@@ -49,7 +49,7 @@ _METRICS: Final[tuple[tuple[str, str, str, Callable[[Rx, Mirror], float]], ...]]
 
 
 class MirrorBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen=True):
-    """`targetType`: of an adapter (webhook, obsidian); `config`: as the adapter wants it, secrets
+    """`targetType`: of an adapter, such as webhook; `config`: as the adapter wants it, secrets
     as `secret://` handles; `mapping`: YAML; "" every field; `delayS`: null the target's own."""
 
     target_type: str
@@ -95,6 +95,18 @@ def shape(rx: Rx, row: Mirror, *, whole: bool = True) -> dict[str, Any]:
         "callsThisMonth": row.calls if row.month == mirrors.month_of(rx.now_ms) else 0,
         "createdAt": iso_ms(row.created_ms),
         "createdBy": row.created_by,
+    }
+
+
+def trouble_shape(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "status": trouble.status,
+        "row": trouble.row,
+        "number": trouble.number or None,
+        "error": trouble.error,
+        "tries": trouble.tries,
+        "createdAt": iso_ms(trouble.created_ms),
+        "scheduledAt": iso_ms(trouble.scheduled_ms),
     }
 
 
@@ -208,8 +220,11 @@ def _metrics(rx: Rx, company: str) -> Reply:
 
 
 def show(rx: Rx, call: Call[None]) -> Reply:
+    """`troubles`: of each status that is not over, the oldest row that was tried, and its error."""
     row = mirrors.need(rx, call.company, call.path["id"])
-    return json_reply({"mirror": shape(rx, row, whole=_manages(call))})
+    troubles = [trouble_shape(each) for each in mirrors.troubles(rx, row.id)]
+    shown = shape(rx, row, whole=_manages(call)) | {"troubles": troubles}
+    return json_reply({"mirror": shown})
 
 
 def pause(tx: Tx, call: Call[ReasonBody | None]) -> Reply:

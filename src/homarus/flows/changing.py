@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from homarus.base.errors import Conflict, Invalid, Refused
+from homarus.base.errors import CHANGE_TEXTS, Conflict, Invalid, Refused
 from homarus.changes import rules, sql
 from homarus.changes.model import (
     MAX_PATCH_BYTES,
@@ -245,7 +245,7 @@ def check_role_given(tx: Tx, role: Any, before: str | None) -> None:
     raise Refused(
         "R4.role",
         f"{word} is a governed role: it is given and taken by an approved change alone",
-        f"Propose it: `homarus change new --role AGENT={role if given else ''}`.",
+        f"Propose it: `homarus change new --role AGENT={role if given else ''} {CHANGE_TEXTS}`.",
         rule="R4",
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from homarus.base.errors import Conflict, Invalid
+from homarus.base.errors import CHANGE_TEXTS, Conflict, Invalid
 from homarus.flows import (
     mirror_alerts,
     mirror_mapping,
@@ -151,11 +151,11 @@ def allowed(rx: Rx, company: str, target_type: str) -> None:
         return
     named = settings.value(rx, company, MIRRORS)
     if target_type not in named:
+        types = '", "'.join([*named, target_type])
         raise Conflict(
             "mirror.not_allowed",
             f"the governed setting `{MIRRORS}` does not name {target_type} (R3)",
-            f"Propose it: `homarus change new --setting {MIRRORS}="
-            f"'{json.dumps([*named, target_type])}'`.",
+            f"Propose it: `homarus change new --setting {MIRRORS}='[\"{types}\"]' {CHANGE_TEXTS}`.",
         )
 
 
@@ -227,7 +227,8 @@ def remove(tx: Tx, ref: str, *, drop: str | None) -> Mirror:
     if left > DROP_ROWS:
         _drop_waiting(tx, row.id, drop or "")
         raise Conflict("mirror.waiting", "too many wait to be dropped at once",
-                       f"Drop them first: `homarus outbox drop --mirror {row.name}`.",
+                       f"Drop them first: `homarus outbox drop --mirror {row.name} "
+                       "--reason REASON`.",
                        waiting=left)  # fmt: skip
     _drop_waiting(tx, row.id, drop or "")
     tx.run(

@@ -25,6 +25,8 @@ UNKNOWN: Final = "unknown"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 DROPPED: Final = "dropped"
+NOT_SENT: Final = "not sent"
+"""Why a row waits that was leased and handed back as it was."""
 MAX_ERROR: Final = 500
 FLYING: Final = 1_000
 KEPT_MS: Final = 7 * 24 * 3_600_000

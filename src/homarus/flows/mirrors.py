@@ -11,7 +11,7 @@ import msgspec
 from homarus.base.clock import iso_ms
 from homarus.base.errors import NotFound
 from homarus.base.ids import is_uuid
-from homarus.flows.mirror_rows import Goal
+from homarus.flows.mirror_rows import NOT_SENT, Goal
 from homarus.store.port import Row, Rx, Tx
 
 ACTIVE: Final = "active"
@@ -23,6 +23,8 @@ CHANGED: Final = "mirror_changed"
 MAX_MIRRORS: Final = 50
 """Of one company."""
 MAX_COUNT: Final = 10_000
+LEFT: Final = ("pending", "processing", "unknown", "failed")
+"""Statuses of rows that are not over."""
 _COLUMNS: Final = (
     "id, company, name, target_type, place, config, hosts, secrets, mapping, entities, state, "
     "reason, held, held_ms, delay_ms, cursor, resync, month, calls, incident, created_ms, "
@@ -163,7 +165,7 @@ def note(tx: Tx, mirror: str, *, calls: int, ok: bool, held: str | None) -> None
 def waiting(rx: Rx, mirror: str) -> dict[str, int]:
     """Rows that are not over, by status, each counted to MAX_COUNT."""
     counts = {}
-    for status in ("pending", "processing", "unknown", "failed"):
+    for status in LEFT:
         row = rx.one(
             "select count(*) from (select 1 from outbox_v2 where mirror_id=? and status=? "
             "limit ?) x",
@@ -171,6 +173,35 @@ def waiting(rx: Rx, mirror: str) -> dict[str, int]:
         )
         counts[status] = 0 if row is None else int(row[0])
     return counts
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A row that is not over, and what it ended with when it was tried last."""
+
+    status: str
+    row: str
+    number: str
+    error: str
+    tries: int
+    created_ms: int
+    scheduled_ms: int
+
+
+def troubles(rx: Rx, mirror: str) -> list[Trouble]:
+    """Of each status the oldest row that was tried and not taken, among MAX_COUNT."""
+    found = []
+    for status in LEFT:
+        row = rx.one(
+            "select id, payload, error_msg, tries, created_at, scheduled_at from "  # noqa: S608
+            "(select id, payload, error_msg, tries, created_at, scheduled_at from outbox_v2 "
+            f"where mirror_id=? and status='{status}' limit ?) x "
+            "where error_msg not in ('', ?) order by created_at, id limit 1",
+            (mirror, MAX_COUNT, NOT_SENT),
+        )
+        if row is not None:
+            number = json.loads(row[1]).get("number", "")
+            found.append(Trouble(status, row[0], number, *row[2:]))
+    return found
 
 
 def month_of(now_ms: int) -> str:

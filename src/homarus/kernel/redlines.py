@@ -3,6 +3,7 @@
 from typing import Final
 
 from homarus.base.action import ActorKind, Effect
+from homarus.base.errors import CHANGE_TEXTS
 from homarus.base.ids import is_uuid, numbered
 from homarus.kernel import documents
 from homarus.kernel.case import Case, Judgement
@@ -130,7 +131,7 @@ def r4_governed_documents(case: Case) -> Judgement:
         "R4.governed",
         "R4",
         f"{what} is governed: it changes by an approved change alone",
-        f"Propose it: `homarus change new --document {path} --file FILE`."
+        f"Propose it: `homarus change new --document {path} --file FILE {CHANGE_TEXTS}`."
         if aims
         else "Propose it: `homarus change new --help`.",
     )

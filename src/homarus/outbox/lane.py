@@ -129,6 +129,8 @@ class Lane:
             await self._side_by_side(rows)
         else:
             await together(self._one_by_one(group) for group in self._grouped(rows))
+        if self.suspect and not self.draining and self._clock.now_ms() >= self.until_ms:
+            await self._well()  # now: the next row may not be due for long
 
     def _room(self, now_ms: int, most: int) -> int:
         """How many pushes the target's limits leave now."""
@@ -191,7 +193,7 @@ class Lane:
         now_ms = self._clock.now_ms()
         late = now_ms > by_ms
         if late or self.draining or self.suspect or stops is not self._stops():
-            return Settlement(self._before(taken), now_ms, why="not sent")
+            return Settlement(self._before(taken), now_ms, why=mirror_rows.NOT_SENT)
         return await self._judged(taken)
 
     @staticmethod
@@ -307,12 +309,16 @@ class Lane:
     # -- what others changed there -----------------------------------------------------------
 
     async def fetch(self) -> None:
-        """Take in what somebody else changed at the target, a bounded number of pages."""
+        """Take in what somebody else changed at the target, a bounded number of pages; before that,
+        see whether one that was not well is again. One that tells no changes is asked only that."""
         now_ms = self._clock.now_ms()
+        self.sent = self.pushed = 0
         self.fetch_ms = now_ms + FETCH_MS
-        if self.mirror.manifest.changes == "none":
+        tells = self.mirror.manifest.changes != "none"
+        asks = self.suspect and (tells or self._down > 0)
+        if asks and (now_ms < self.until_ms or not await self._well()):
             return
-        if self.suspect and (now_ms < self.until_ms or not await self._well()):
+        if not tells:
             return
         for _ in range(MAX_PAGES):
             fetched = await self._called(self.mirror.fetch_changes(self.cursor), Fetched)

@@ -1,7 +1,7 @@
 """Adapters by the target type that they write to. A module is imported when a mirror needs it.
 
-To add one: a module with a `KIND` (`port.Kind`), a line here, the contract suite of
-`homarus.testing.mirrors` in its tests; see docs/how-to/write-a-mirror.md.
+To add one: a module with a `KIND` (`port.Kind`), a line here, an opener for the contract suite
+(tests/contract_mirror/suite.py); see docs/how-to/write-a-mirror.md.
 """
 
 from importlib import import_module

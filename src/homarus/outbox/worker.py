@@ -309,6 +309,8 @@ class Outbox:
             await self._push(lane, look.due)
         if now_ms >= lane.fetch_ms:
             await lane.fetch()
+            if lane.held != lane.row.held:
+                await self._note(lane)
             await self._forget_old(look.row, now_ms)
             await self._ease(lane, look)
         more = bool(look.row.resync) or len(look.due) == AT_A_PASS

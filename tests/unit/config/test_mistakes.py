@@ -68,7 +68,7 @@ def problems(home: Path, environ: dict[str, str] | None = None) -> list[Problem]
          "one of debug, info, warning, error", "Did you mean warning?"),
         ("{gateway: {bind: '\\u12'}}", (1, 18), "file", "", "escape", "escapes", ""),
         ("{level: 'observe'}", (1, 2), "governed", "level", "governed", "no rules",
-         "`homarus change new --setting level=VALUE`"),
+         "`homarus change new --setting level=VALUE --intent"),
         ("{routing: {note_s: 1}}", (1, 12), "governed", "routing.note_s", "governed", "",
          "change new"),
         ("{'egress.hosts': []}", (1, 2), "governed", "egress.hosts", "governed", "", "change new"),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.agents.tools.space import Space, of_agent, target_of
-from homarus.base.errors import Conflict, HomarusError, NotFound, Refused
+from homarus.base.errors import CHANGE_TEXTS, Conflict, HomarusError, NotFound, Refused
 from homarus.company import agents as rows
 from homarus.company import memory
 from homarus.company.agents import Agent, AgentChange
@@ -148,7 +148,7 @@ async def set_file(desk: Desk, params: SetFile) -> Doc:
         raise Refused(
             "document.governed", f"{name} is part of the rules",
             "Change the document: `homarus document list`, `homarus change new --document PATH "
-            "--file FILE`.", rule="documents",
+            f"--file FILE {CHANGE_TEXTS}`.", rule="documents",
         )  # fmt: skip
     expected = "" if params.expected_missing else params.expected_hash
     where, root = await _workspace(desk, params.agent_id)
