@@ -16,6 +16,7 @@ from tests.web.test_browser import CONTRAST, HOSTILE
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 Opener = Callable[..., Screen]
+NEWS_PX = "getComputedStyle(document.querySelector('[data-news]')).minHeight"
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True,
 }  # fmt: skip
@@ -247,6 +248,7 @@ def test_hostile_words_are_inert_and_bounded(company: Talking, open_screen: Open
                 ".map(e => e.outerHTML)"
             )
             assert small == []
+            assert page.evaluate(NEWS_PX) == "44px"  # shown only when there is news
             unlabelled = page.evaluate(
                 "[...document.querySelectorAll('input:not([type=hidden]),textarea,select')]"
                 ".filter(e => !(e.labels && e.labels.length)).map(e => e.outerHTML)"

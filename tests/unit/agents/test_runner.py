@@ -1,5 +1,6 @@
 """The runner: STOP, budgets, the end of a daemon, approvals and real work."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from homarus.flows.turn_tools import Result, text_result
 from homarus.testing.daemon import key
 from homarus.testing.scripted_model import Hang, ScriptedModel
 from homarus.testing.waiting import eventually
+from tests.unit.agents.conftest import WAIT_S
 
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -120,7 +122,12 @@ async def test_eight_turns_at_once_never_pass_a_budget(talk: Any) -> None:
         assert reply.status_code == 200, reply.text
     turns = [await chat.say(f"n {n}", sessionKey=f"s{n}") for n in range(8)]
     runner = chat.daemon.app.runner
-    await eventually(lambda: 0 < len(chat.model.requests) == runner.busy < 8)
+    async with asyncio.timeout(WAIT_S):
+        while True:  # each has its money and asks the model, or has failed for want of it
+            states = [(await chat.get(f"/turns/{turn}"))["turn"]["state"] for turn in turns]
+            failed = states.count("failed")
+            if failed and len(chat.model.requests) == runner.busy == 8 - failed:
+                break
     (row,) = (await chat.get("/budgets"))["budgets"]
     assert 0 < row["reserved"] <= row["limit"] == 1_000_000
     chat.model.release()
