@@ -82,7 +82,8 @@ class Note(msgspec.Struct, frozen=True):
 
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration without mistakes. `origins` by the path of a key; `digest` of homarus.json,
-    "" where there is none; `files`: all that were read, for whoever watches them."""
+    "" where there is none; `files`: all that were read, for whoever watches them; `kept`: they are
+    not as they were then, and were no good the last time that they were read."""
 
     settings: Settings
     origins: dict[str, Origin]
@@ -90,6 +91,7 @@ class Loaded(msgspec.Struct, frozen=True):
     files: tuple[Path, ...]
     digest: str
     source: Source
+    kept: bool = False
 
 
 def read(source: Source) -> Loaded:
