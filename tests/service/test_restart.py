@@ -243,6 +243,31 @@ async def test_a_bad_edit_during_a_restart_is_one_like_any_other(
     assert town.daemon.exit_code is None
 
 
+async def test_commands_wait_for_a_daemon_that_restarts(town: Town) -> None:
+    """A turn that is handed back gives time to ask."""
+    address = town.home / "run" / "daemon.json"
+    facts = {"url": town.daemon.ready.url, "pid": town.daemon.pid}
+    with ModelServer(Hold(Say("unheard")), Say("back again"), key="sk") as provider:
+        await town.post(
+            "/models",
+            {"dialect": "openai", "baseUrl": provider.base_url("openai"), "model": "m-1",
+             "key": "sk"},
+        )  # fmt: skip
+        await town.post("/agents", {"name": "ada", "executor": "llm"})
+        await town.post("/turns", {"agentId": "ada", "text": "hello"})
+        await town.until(lambda: provider.requests)
+        town.signal("SIGUSR1")
+        await town.until(lambda: json.loads(address.read_text()).get("restarting"))
+        assert json.loads(address.read_text()) == facts | {"restarting": True}
+        status, up = await asyncio.gather(
+            asyncio.to_thread(homarus, town.home, "status", "--json"),
+            asyncio.to_thread(homarus, town.home, "up", "--port", "0", "--json"),
+        )
+    assert (status.code, json.loads(up.err)["code"]) == (0, "store.locked")
+    assert town.starts() == 2
+    assert json.loads(address.read_text()) == facts
+
+
 async def test_why_a_start_failed_is_in_the_log(town: Town) -> None:
     ran = homarus(town.home, "up", "--port", "0", "--json")
     assert json.loads(ran.err)["code"] == "store.locked"

@@ -4,7 +4,6 @@ Works with and without a daemon: it reads files, and never shows a secret.
 """
 
 import json
-import os
 from typing import Any, Final
 
 import click
@@ -13,7 +12,7 @@ import msgspec
 from homarus.base.errors import Conflict, HomarusError, Invalid, NotFound
 from homarus.base.nearest import did_you_mean
 from homarus.cli.command import Command, Group
-from homarus.cli.context import Context, pass_context
+from homarus.cli.context import Context, lives, pass_context
 from homarus.config import active, edit, files
 from homarus.config.active import Active
 from homarus.config.problem import Problem, Rejected
@@ -226,15 +225,7 @@ def _text(file: str) -> str:
 def _running(ctx: Context) -> Active | None:
     """What the daemon of this home said of its configuration, while it lives."""
     said = active.read(_source(ctx).home)
-    if said is None:
-        return None
-    try:
-        os.kill(said.pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return said
+    return said if said is not None and lives(said.pid) else None
 
 
 def _warnings(ctx: Context) -> list[str]:

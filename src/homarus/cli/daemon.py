@@ -44,6 +44,7 @@ def command(ctx: Context, host: str | None, port: int | None, store: str | None)
     from homarus.service import restart, serve
 
     again = restart.happened()
+    ctx.restarted()
     place = source(ctx.given_home, host=host, port=port, store=store)
     try:
         loaded = restart.settings(place)
