@@ -251,12 +251,13 @@ def _warnings(ctx: Context) -> list[str]:
     if _running(ctx) is None:
         return []
     from homarus.cli.asking import ask
+    from homarus.cli.channels import issue_line
 
     try:
         told = ask(ctx, "channels.status", {})["statusIssues"]
     except HomarusError:
         return []
-    return [f"{t['channel']}: {t['message']}. {t['fix']}" for t in told if t["kind"] == "config"]
+    return [issue_line(issue) for issue in told if issue["kind"] == "config"]
 
 
 def _tell_running(ctx: Context, loaded: Loaded) -> None:
