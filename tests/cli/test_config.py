@@ -9,7 +9,7 @@ import pytest
 
 from homarus.config import active
 from homarus.config.active import Active, Value
-from homarus.config.problem import Rejected
+from homarus.config.problem import Problem, Rejected
 from homarus.config.read import read
 from homarus.config.schema import KEYS
 from homarus.config.settings import source
@@ -240,6 +240,27 @@ def test_what_the_running_daemon_refused_is_told(homarus: Terminal, file: Path) 
     checks = homarus("--json", "doctor", env={"DB": URL}).json["checks"]
     (check,) = [c for c in checks if c["name"] == "config"]
     assert check["verdict"] == "fail" and "DB is not set" in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "digest", "refused", "said"),
+    [
+        (None, "abc", False, "goes on as before without it"),
+        (None, "abc", True, "The running daemon refused"),
+        (None, "", False, "all defaults"),
+        ("{}", "abc", False, "has not taken up this file yet"),
+    ],
+)
+def test_what_a_running_daemon_makes_of_the_file(
+    homarus: Terminal, file: Path, text: str | None, digest: str, refused: bool, said: str
+) -> None:
+    if text is not None:
+        file.write_text(text)
+    gone = Problem("settings.file", "the file is gone", "Put it back.").document()
+    active.write(homarus.home, Active(os.getpid(), "", digest, {}, (), (gone,) if refused else ()))
+    told = homarus("config", "validate").out
+    assert said in told
+    assert ("yet" in told) is ("yet" in said)
 
 
 def test_the_schema_is_json(homarus: Terminal) -> None:

@@ -99,8 +99,13 @@ def validate(ctx: Context, file: str | None) -> None:
     for warning in warnings:
         ctx.out.alert(warning)
     absent = not loaded.digest and file is None
-    ctx.out.line("There is no homarus.json: all defaults." if absent else "No mistakes.")
-    _tell_running(ctx, loaded)
+    ctx.out.line(
+        "There is no homarus.json: a daemon that starts has all defaults."
+        if absent
+        else "No mistakes."
+    )
+    if file is None:
+        _tell_running(ctx, loaded)
 
 
 @command.command("explain", cls=Command, shows=("home", "json"))
@@ -261,6 +266,7 @@ def _warnings(ctx: Context) -> list[str]:
 
 
 def _tell_running(ctx: Context, loaded: Loaded) -> None:
+    """`loaded`: homarus.json."""
     running = _running(ctx)
     if running is None:
         return
@@ -270,6 +276,11 @@ def _tell_running(ctx: Context, loaded: Loaded) -> None:
         ctx.out.line("The running daemon refused the last edit that it looked at:")
         for problem in running.problems:
             ctx.out.line(active.refused_line(problem))
+    elif running.digest and not loaded.digest:
+        ctx.out.line(
+            "The running daemon goes on as before without it: put it back, or write `{}` for the "
+            "defaults."
+        )
     elif running.digest != loaded.digest:
         ctx.out.line("The running daemon has not taken up this file yet.")
 
