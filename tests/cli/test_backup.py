@@ -50,6 +50,7 @@ def test_what_was_there_comes_back(running: Running, backup: Path, tmp_path: Pat
 def test_a_running_home_is_not_touched(running: Running, backup: Path) -> None:
     done = running("restore", str(backup), "--force")
     assert (done.code, done.error) == (1, "store.locked")
+    assert "Stop it" in done.err and "Use that one" not in done.err
     assert running("status").code == 0
 
 
