@@ -53,6 +53,19 @@ def test_what_up_refuses(tmp_path: Path, arguments: list[str], code: str) -> Non
     assert json.loads(done.err)["code"] == code
 
 
+@pytest.mark.parametrize("place", ["file", "file/home", "home"])
+def test_a_file_where_the_home_should_be_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("not a home")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "blobs").write_text("not a folder")
+    done = Terminal(tmp_path / place)("up", "--port", "0")
+    wrong = tmp_path / ("home/blobs" if place == "home" else "file")
+    assert (done.error, done.code) == ("home.file", 2)
+    assert f"{wrong} is a file" in done.err
+    if place != "home":
+        assert Terminal(tmp_path / place)("status").error == "home.file"
+
+
 @pytest.mark.parametrize(
     ("pid", "waits_s", "code"),
     [

@@ -160,6 +160,10 @@ def _read_object(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        from homarus.config.home import in_the_way
+
+        raise in_the_way(path.parent) from error
     except ValueError as error:
         raise Invalid("cli.file", f"{path} is no JSON: {error}", "Remove the file.") from error
     return value if isinstance(value, dict) else {}
