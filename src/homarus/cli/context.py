@@ -111,8 +111,9 @@ class Context:
     def _restarting(self) -> int | None:
         found = self.daemon_file()
         pid = found.get("pid")
-        is_it = found.get("restarting") is True and isinstance(pid, int) and pid != os.getpid()
-        return pid if is_it and lives(pid) else None
+        if not isinstance(pid, int) or pid == os.getpid() or found.get("restarting") is not True:
+            return None
+        return pid if lives(pid) else None
 
     def owner_token(self) -> str:
         path = self.home / OWNER_TOKEN
