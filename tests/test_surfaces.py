@@ -157,6 +157,7 @@ def test_a_planted_tool_module_that_writes_itself_is_found(tmp_path: Path, code:
 # -- commands ------------------------------------------------------------------------------
 
 OFFLINE = {
+    "homarus.cli.backup": {"homarus.store.backup"},
     "homarus.cli.restore": {"homarus.store.restore"},
     "homarus.cli.sql": {"homarus.store.sqlite.files"},
     "homarus.cli.audit": {"homarus.kernel.anchors", "homarus.kernel.verify"},

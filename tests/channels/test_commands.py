@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from homarus.cli.channels import issue_line
 from homarus.testing.daemon import beside
 from homarus.testing.fake_channel import FakeChannel
 from tests.support.commands import Terminal
@@ -63,3 +66,17 @@ def test_a_binding_of_nobody_is_a_warning(tmp_path: Path) -> None:
         at = ("--url", daemon.url, "--token", daemon.owner_token)
         said = homarus(*at, "channels", "status")
         assert "names the agent 'gone'" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "account", "named"),
+    [
+        ("config", "work", "signal: a word. Do it."),
+        ("runtime", "work", "signal work: a word. Do it."),
+        ("runtime", "default", "signal: a word. Do it."),
+    ],
+)
+def test_what_is_one_accounts_names_it(kind: str, account: str, named: str) -> None:
+    issue = {"channel": "signal", "accountId": account, "kind": kind, "message": "a word",
+             "fix": "Do it."}  # fmt: skip
+    assert issue_line(issue) == named

@@ -154,6 +154,31 @@ async def test_how_they_do(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("agents", "said"),
+    [
+        (("ada",), ["'gone', who is not there: the default agent answers"]),
+        (("ada", "main"), ["'gone', who is not there: the default agent answers"]),
+        (("ada", "bea"), ["'gone', who is not there: nobody answers", "there is no default agent"]),
+    ],
+)
+async def test_what_is_wrong_with_a_channel_is_told_once_and_does_not_contradict_itself(
+    tmp_path: Path, agents: tuple[str, ...], said: list[str]
+) -> None:
+    several = {"accounts": {"home": {}, "work": {}, "club": {"enabled": False}}}
+    config = {
+        "channels": {"telegram": several, "signal": several},
+        "bindings": [{"agentId": "gone", "match": {"channel": "telegram"}}],
+    }
+    async with desk(tmp_path, config=config, agents=agents) as d, joined(d.daemon) as client:
+        issues = (await client.call("channels.status"))["statusIssues"]
+    told = [i["message"] for i in issues if (i["channel"], i["kind"]) == ("telegram", "config")]
+    assert len(told) == len(said)
+    assert all(message.endswith(end) for message, end in zip(told, said, strict=True)), told
+    signal = [i["message"] for i in issues if i["channel"] == "signal"]
+    assert signal.count("this version has no adapter for it") == 1
+
+
 async def test_stopped_by_hand_nothing_comes_or_goes(tmp_path: Path) -> None:
     async with desk(tmp_path, "Yes.") as d, joined(d.daemon) as client:
         assert await client.call("channels.stop", {"channel": "telegram"}) == {

@@ -1,5 +1,6 @@
 """A backup, and the way back from it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,19 @@ def test_a_backup_is_whole_and_listed(running: Running, backup: Path) -> None:
     assert running("restore", "--check", str(backup)).code == 0
     listed = running.json("backup", "--list")["backups"]
     assert str(backup) in [row["path"] for row in listed]
+    by_wire = running.json("--url", running.daemon.ready.url, "backup", "--list")["backups"]
+    assert by_wire == listed
+
+
+def test_the_list_needs_no_daemon(backup: Path, tmp_path: Path) -> None:
+    """That is just when one restores."""
+    home = Terminal(tmp_path / "home")
+    assert home("backup", "--list").out == "No backup yet.\n"
+    shutil.copytree(backup, home.home / "backups" / backup.name)
+    (home.home / "backups" / "torn").mkdir()
+    (row,) = home.json("backup", "--list")["backups"]
+    assert row["path"] == str(home.home / "backups" / backup.name)
+    assert row["path"] in home("backup", "--list").out
 
 
 def test_a_copy_that_is_started_held_does_nothing_of_its_own(
@@ -58,6 +72,7 @@ def test_what_was_there_comes_back(running: Running, backup: Path, tmp_path: Pat
 def test_a_running_home_is_not_touched(running: Running, backup: Path) -> None:
     done = running("restore", str(backup), "--force")
     assert (done.code, done.error) == (1, "store.locked")
+    assert "Stop it" in done.err and "Use that one" not in done.err
     assert running("status").code == 0
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from homarus.config import active
 from homarus.config.active import Active, Value
+from homarus.config.problem import Problem, Rejected
 from homarus.config.read import read
 from homarus.config.schema import KEYS
 from homarus.config.settings import source
@@ -72,6 +73,11 @@ def test_comments_and_form_stay(homarus: Terminal, file: Path) -> None:
         (("set", "hooks.x", "1"), 2, "settings.unused", "no hooks"),
         (("explain", "gateway.prot"), 3, "settings.unknown", "gateway.port"),
         (("set", "store", URL), 78, "settings.secret", "${NAME}"),
+        (("set", "store", '{source: "exec", id: "x"}'), 78, "settings.secret", 'source: "env"'),
+        (("set", "store", '{source: "file", id: "no.url"}'), 78, "settings.secret", "no file"),
+        (("set", "gateway.auth.password", "{hunter2-hunter2}"), 78, "settings.secret", "in clear"),
+        (("set", "gateway.auth.mode", "password"), 78, "settings.auth", "auth.password` first"),
+        (("set", "gateway.auth.mode", "trusted-proxy"), 78, "settings.auth", "trustedProxies"),
         (("set", "gateway.port", "1", "--base", "abc"), 5, "settings.changed", "(none)"),
     ],
 )
@@ -165,6 +171,96 @@ def test_set_needs_not_the_environment_of_the_daemon(homarus: Terminal, file: Pa
     file.write_text("{store: '${DB}'}")
     assert homarus("config", "set", "gateway.port", "5").code == 0
     assert file.read_text() == "{store: '${DB}', gateway: { port: 5 }}"
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "written"),
+    [
+        (
+            "gateway.auth.password",
+            '{"source":"file","id":"gw.pw"}',
+            '{ source: "file", id: "gw.pw" }',
+        ),
+        ("gateway.auth.password", "{source: 'env', id: 'GATE'}", '{ source: "env", id: "GATE" }'),
+        ("gateway.auth.password", "${GATE}", '"${GATE}"'),
+        ("store", '{source: "env", id: "DB"}', '{ source: "env", id: "DB" }'),
+    ],
+)
+def test_a_secret_is_set_by_what_it_refers_to(
+    homarus: Terminal, file: Path, key: str, typed: str, written: str
+) -> None:
+    (homarus.home / "gw.pw").write_text("a-password-of-it\n")
+    (homarus.home / "gw.pw").chmod(0o600)
+    env = {"GATE": "a-password-of-it", "DB": URL}
+    done = homarus("config", "set", key, typed, env=env)
+    assert done.code == 0, done.err
+    assert f"{key.rpartition('.')[2]}: {written}" in file.read_text()
+    assert "redacted" in done.out and "a-password" not in done.out and "hunter2" not in done.out
+    assert homarus("config", "validate", env=env).code == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "unset"),
+    [
+        ("gateway.auth.password", "${FIRST}", ["FIRST"]),
+        ("gateway.auth.password", "{source: 'env', id: 'FIRST'}", ["FIRST"]),
+        ("store", "postgresql://me:${FIRST}@${SECOND}/$${SET}", ["FIRST", "SECOND"]),
+    ],
+)
+def test_what_refers_to_a_variable_that_is_not_set_here_is_not_said_to_count(
+    homarus: Terminal, file: Path, key: str, typed: str, unset: list[str]
+) -> None:
+    env = {"FIRST": None, "SECOND": None}
+    active.write(homarus.home, Active(os.getpid(), "", "", {}))
+    said = homarus("config", "set", key, typed, env=env).out
+    assert "refers to ${FIRST}" in said and "not set in this shell" in said
+    assert "homarus doctor" in said and " is " not in said and "takes it up at once" not in said
+    told = homarus("--json", "config", "set", key, typed, env=env).json
+    assert (told["value"], told["unset"]) == (None, unset)
+
+
+def test_a_mode_and_what_it_needs_go_together(homarus: Terminal, file: Path) -> None:
+    env = {"GATE": None}
+    assert homarus("config", "set", "gateway.auth.password", "${GATE}", env=env).code == 0
+    assert homarus("config", "set", "gateway.auth.mode", "password", env=env).code == 0
+    before = file.read_text()
+    done = homarus("config", "unset", "gateway.auth.password", env=env)
+    assert (done.error, file.read_text()) == ("settings.auth", before)
+
+
+def test_what_the_running_daemon_refused_is_told(homarus: Terminal, file: Path) -> None:
+    """Its environment is not that of whoever asks."""
+    file.write_text("{store: '${DB}'}")
+    with pytest.raises(Rejected) as refused:
+        read(source(homarus.home, {}))
+    problems = tuple(problem.document() for problem in refused.value.problems)
+    active.write(homarus.home, Active(os.getpid(), "", "", {}, (), problems))
+    told = homarus("config", "validate", env={"DB": URL}).out
+    assert "The running daemon refused" in told and "DB is not set" in told
+    checks = homarus("--json", "doctor", env={"DB": URL}).json["checks"]
+    (check,) = [c for c in checks if c["name"] == "config"]
+    assert check["verdict"] == "fail" and "DB is not set" in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "digest", "refused", "said"),
+    [
+        (None, "abc", False, "goes on as before without it"),
+        (None, "abc", True, "The running daemon refused"),
+        (None, "", False, "all defaults"),
+        ("{}", "abc", False, "has not taken up this file yet"),
+    ],
+)
+def test_what_a_running_daemon_makes_of_the_file(
+    homarus: Terminal, file: Path, text: str | None, digest: str, refused: bool, said: str
+) -> None:
+    if text is not None:
+        file.write_text(text)
+    gone = Problem("settings.file", "the file is gone", "Put it back.").document()
+    active.write(homarus.home, Active(os.getpid(), "", digest, {}, (), (gone,) if refused else ()))
+    told = homarus("config", "validate").out
+    assert said in told
+    assert ("yet" in told) is ("yet" in said)
 
 
 def test_the_schema_is_json(homarus: Terminal) -> None:

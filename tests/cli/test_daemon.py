@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from homarus.cli import context
 from homarus.client.errors import Unreachable
 from homarus.client.http import Client
 from homarus.client.retry import NEVER
 from homarus.demo.children import Daemon
-from tests.support.commands import Running, homarus
+from tests.support.commands import Running, Terminal, homarus
 
 
 def test_the_ready_line(running: Running) -> None:
@@ -50,6 +51,39 @@ def test_what_up_refuses(tmp_path: Path, arguments: list[str], code: str) -> Non
     done = homarus(tmp_path / "home", "up", *arguments, "--json")
     assert done.code != 0
     assert json.loads(done.err)["code"] == code
+
+
+@pytest.mark.parametrize("place", ["file", "file/home", "home"])
+def test_a_file_where_the_home_should_be_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("not a home")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "blobs").write_text("not a folder")
+    done = Terminal(tmp_path / place)("up", "--port", "0")
+    wrong = tmp_path / ("home/blobs" if place == "home" else "file")
+    assert (done.error, done.code) == ("home.file", 2)
+    assert f"{wrong} is a file" in done.err
+    if place != "home":
+        assert Terminal(tmp_path / place)("status").error == "home.file"
+
+
+@pytest.mark.parametrize(
+    ("pid", "waits_s", "code"),
+    [
+        (os.getppid(), 0.0, "daemon.restarting"),
+        (2**22 + 1, 60.0, "daemon.not_running"),  # it died while it restarted
+        (os.getpid(), 60.0, "daemon.not_running"),  # it is this process that takes its place
+    ],
+)
+def test_who_asks_a_daemon_that_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int, waits_s: float, code: str
+) -> None:
+    monkeypatch.setattr(context, "RESTART_WAIT_S", waits_s)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "owner.token").write_text("ho_0123")
+    facts = {"url": "http://127.0.0.1:1", "pid": pid, "restarting": True}
+    (tmp_path / "run" / "daemon.json").write_text(json.dumps(facts))
+    ran = Terminal(tmp_path)("status")
+    assert (ran.error, ran.code) == (code, 6)
 
 
 def test_a_restart_keeps_tokens_and_work(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ is lent is in the reply of its lease alone."""
 import asyncio
 import itertools
 import json
-import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,8 +29,6 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 def logs(tmp_path: Path) -> Iterator[Path]:
     """Everything that the process logs, at the lowest level."""
     close = configure(tmp_path / "logs", "debug", stderr=False)
-    for name in ("asyncio", "httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     yield tmp_path / "logs"
     close()
 

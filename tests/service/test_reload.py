@@ -20,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 from homarus.agents.toolbox import BASIC
 from homarus.app import build
 from homarus.base.errors import Unavailable
+from homarus.base.logs import OWN
 from homarus.config import active, edit
 from homarus.config.active import Active
 from homarus.config.edit import changed
@@ -44,9 +45,11 @@ QUICK_S: Final = 0.01
 
 @pytest.fixture(autouse=True)
 def level() -> Iterator[None]:
-    before = logging.getLogger().level
+    loggers = [logging.getLogger(), logging.getLogger(OWN)]
+    before = [logger.level for logger in loggers]
     yield
-    logging.getLogger().setLevel(before)
+    for logger, least in zip(loggers, before, strict=True):
+        logger.setLevel(least)
 
 
 @contextlib.asynccontextmanager

@@ -17,13 +17,16 @@ import websockets
 
 from homarus.config import active
 from homarus.config.active import Active
+from homarus.config.problem import Rejected
 from homarus.config.schema import Settings
+from homarus.config.settings import source
 from homarus.demo.children import Daemon, environment
 from homarus.gateway_client.asking import Caller, ask
 from homarus.service import restart
 from homarus.testing.daemon import key
 from homarus.testing.model_server import Hold, ModelServer, Say
 from homarus.testing.waiting import seen
+from tests.support.commands import homarus
 
 LONG_S = 60.0
 
@@ -206,6 +209,131 @@ def test_the_listener_is_kept_where_the_address_stays(
         kept.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), LONG_S)
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        ("{gateway: {publicUrl: 'https://x.example'}, logging: {level: 'loud'}}", "logging.level"),
+        ("{gateway: {", ""),
+        (None, ""),
+    ],
+)
+async def test_a_bad_edit_during_a_restart_is_one_like_any_other(
+    town: Town, edit: str | None, problem: str
+) -> None:
+    """What was looked at before the restart is what the daemon comes back with."""
+    town.file.write_text("{gateway: {publicUrl: 'https://x.example'}}")
+    await town.until(lambda: '"event":"restarting"' in town.log)
+    if edit is None:
+        town.file.unlink()
+    else:
+        town.file.write_text(edit)
+    await town.until(lambda: town.starts() == 2)
+    said = await town.until_told(lambda s: s.problems)
+    assert said.problems[0]["path"] == problem
+    assert (said.pid, said.values["gateway.publicUrl"].value) == (
+        town.daemon.pid, "https://x.example",
+    )  # fmt: skip
+    assert (await town.owner.get("/ready")).status_code == 200
+    assert "config_rejected" in town.log and "config_kept" in town.log
+    town.file.write_text("{gateway: {publicUrl: 'https://y.example'}}")
+    await town.until(lambda: town.starts() == 3)
+    await town.until_told(lambda s: s.values["gateway.publicUrl"].value == "https://y.example")
+    assert town.daemon.exit_code is None
+
+
+async def test_commands_wait_for_a_daemon_that_restarts(town: Town) -> None:
+    """A turn that is handed back gives time to ask."""
+    address = town.home / "run" / "daemon.json"
+    facts = {"url": town.daemon.ready.url, "pid": town.daemon.pid}
+    with ModelServer(Hold(Say("unheard")), Say("back again"), key="sk") as provider:
+        await town.post(
+            "/models",
+            {"dialect": "openai", "baseUrl": provider.base_url("openai"), "model": "m-1",
+             "key": "sk"},
+        )  # fmt: skip
+        await town.post("/agents", {"name": "ada", "executor": "llm"})
+        await town.post("/turns", {"agentId": "ada", "text": "hello"})
+        await town.until(lambda: provider.requests)
+        town.signal("SIGUSR1")
+        await town.until(lambda: json.loads(address.read_text()).get("restarting"))
+        assert json.loads(address.read_text()) == facts | {"restarting": True}
+        status, up = await asyncio.gather(
+            asyncio.to_thread(homarus, town.home, "status", "--json"),
+            asyncio.to_thread(homarus, town.home, "up", "--port", "0", "--json"),
+        )
+    assert (status.code, json.loads(up.err)["code"]) == (0, "store.locked")
+    assert town.starts() == 2
+    assert json.loads(address.read_text()) == facts
+
+
+async def test_why_a_start_failed_is_in_the_log(town: Town) -> None:
+    ran = homarus(town.home, "up", "--port", "0", "--json")
+    assert json.loads(ran.err)["code"] == "store.locked"
+    told = [json.loads(line) for line in town.log.splitlines()]
+    assert [(t["code"], t["why"]) for t in told if t["event"] == "start_failed"] == [
+        ("store.locked", json.loads(ran.err)["error"])
+    ]
+    assert json.loads((town.home / "run" / "daemon.json").read_text())["pid"] == town.daemon.pid
+
+
+RICH = """{
+  gateway: {
+    port: 0, bind: "127.0.0.1", trustedProxies: ["10.0.0.0/8"], drainSeconds: 3,
+    auth: {mode: "password", password: "${GATE}"},
+  },
+  store: {source: "file", id: "db.url"},
+  session: {identityLinks: {ada: ["telegram:7", "irc:ada"]}},
+  bindings: [{agentId: "ada", match: {channel: "telegram", peer: {kind: "group", id: 7}}}],
+  channels: {telegram: {groups: {"-100": {requireMention: false}}}},
+}"""
+
+
+def test_settings_are_handed_on_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    file, secret = tmp_path / "homarus.json", tmp_path / "db.url"
+    file.write_text(RICH)
+    secret.write_text("postgresql://me:hunter2@db.example/homarus")
+    secret.chmod(0o600)
+    place = source(tmp_path, {"GATE": "a-long-gate-password"}, port=4321)
+    before = restart.settings(place)
+    assert not before.kept
+    for change in ("{", None):
+        monkeypatch.setenv(restart.SETTINGS, "-")
+        restart.keep_settings(before)
+        assert not any("hunter2" in value for value in os.environ.values())
+        assert [at.name for at in (tmp_path / "run").iterdir()] == []
+        if change is None:
+            file.unlink()
+        else:
+            file.write_text(change)
+        after = restart.settings(place)
+        assert (after.settings, after.origins) == (before.settings, before.origins)
+        assert (after.files, after.digest, after.kept) == (before.files, before.digest, True)
+        assert restart.SETTINGS not in os.environ, "they are handed on once"
+    file.write_text("{")
+    with pytest.raises(Rejected):
+        restart.settings(place)
+    monkeypatch.setenv(restart.SETTINGS, "-")
+    restart.keep_settings(before)
+    file.write_text("{gateway: {drainSeconds: 5}}")
+    assert restart.settings(place).settings.store == "sqlite", "an edit that is right counts"
+
+
+def test_an_address_that_cannot_be_had_counts_no_more_than_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, place = tmp_path / "homarus.json", source(tmp_path, {})
+    file.write_text("{gateway: {port: 0}}")
+    monkeypatch.setenv(restart.SETTINGS, "-")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        restart.keep_settings(restart.settings(place))
+        file.write_text(f"{{gateway: {{port: {other.getsockname()[1]}}}}}")
+        found = restart.settings(place)
+    assert (found.kept, found.settings.port) == (True, 0)
 
 
 async def test_a_client_changes_a_setting_that_takes_a_restart(town: Town, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ async def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HomarusError) as caught:
         build(load(tmp_path / "file" / "home", {}))
-    assert caught.value.code == "home.unwritable"
+    assert caught.value.code == "home.file"
 
 
 async def test_stopping_ends_long_polls_and_anchors(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Terminal:
     home: Path
 
     def __call__(
-        self, *arguments: str, env: dict[str, str] | None = None, typed: str | None = None
+        self, *arguments: str, env: Mapping[str, str | None] | None = None, typed: str | None = None
     ) -> Ran:
         found = CliRunner().invoke(
             cli, ["--home", str(self.home), *arguments], env={**NO_ENVIRONMENT, **(env or {})},

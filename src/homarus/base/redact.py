@@ -18,9 +18,10 @@ _WHOLE_BYTES: Final = re.compile(rb"\b(ec|ea|ho|hs|whs|oac)_[0-9a-f]{48,64}\b")
 _PREFIXES: Final = (b"ec_", b"ea_", b"ho_", b"hs_", b"whs_", b"oac_")
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+")
 _ASSIGNED: Final = re.compile(
-    r"(?i)([\"']?\b[\w-]*(?:secret|token|password|passwd|api[_-]?key|authorization)[\w-]*[\"']?"
+    r"(?i)([\"']?\b[\w-]*(?:secret|token|password|passwd|api[_-]?key|authorization|cookie)[\w-]*[\"']?"
     r"\s*[=:](?!//)\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}\]]+)"
 )
+_SESSION: Final = re.compile(r"\b(homarus_session)=[^\s\"',;]+")
 _SECRET_KEY: Final = re.compile(
     r"(?i)(secret|password|passwd|authorization|api_?key|private_?key|cookie)|(^|_)token$|Token$"
 )
@@ -30,7 +31,8 @@ def redact_text(text: str) -> str:
     """`text` without tokens, bearer values and `password=…` pairs."""
     text = _TOKEN.sub(lambda m: f"{m[1]}_{BLANK}", text)
     text = _BEARER.sub(lambda m: f"{m[1]} {BLANK}", text)
-    return _ASSIGNED.sub(lambda m: m[1] + BLANK, text)
+    text = _ASSIGNED.sub(lambda m: m[1] + BLANK, text)
+    return _SESSION.sub(lambda m: f"{m[1]}={BLANK}", text)
 
 
 def redact_tokens(text: str) -> str:

@@ -1,6 +1,6 @@
 """homarus backup"""
 
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -26,10 +26,11 @@ def command(ctx: Context, only_list: bool) -> None:
     """Take an online backup: store, contents and keys, into the home's `backups/`.
 
     The daemon keeps working; everything acknowledged before the command is in the backup. It holds
-    the master key: keep it as carefully as the home.
+    the master key: keep it as carefully as the home. The list needs no daemon: it is of the home's
+    files, and with --url of that daemon's.
     """
     if only_list:
-        reply = ctx.api.get("/backups")
+        reply = ctx.api.get("/backups") if ctx.url else _of_home(ctx)
         ctx.out.document(reply)
         table(ctx, _COLUMNS, reply["backups"], "No backup yet.")
         return
@@ -41,3 +42,9 @@ def command(ctx: Context, only_list: bool) -> None:
     if made.get("missing"):
         ctx.out.line(f"Contents that were not whole on disk: {len(made['missing'])}")
     ctx.out.line(f"Check it: homarus restore --check {made['path']}")
+
+
+def _of_home(ctx: Context) -> dict[str, Any]:
+    from homarus.store import backup
+
+    return {"backups": [backup.described(*each) for each in backup.listed(ctx.home)]}

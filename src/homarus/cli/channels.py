@@ -19,6 +19,13 @@ def _state(row: dict[str, Any]) -> str:
     return "off" if not row["enabled"] else str(row["healthState"])
 
 
+def issue_line(issue: dict[str, Any]) -> str:
+    """One of `statusIssues`: those of kind `config` are of the whole channel."""
+    is_named = issue["kind"] != "config" and issue["accountId"] != "default"
+    account = f" {issue['accountId']}" if is_named else ""
+    return f"{issue['channel']}{account}: {issue['message']}. {issue['fix']}"
+
+
 @command.command("status", shows=SHOWS)
 @click.option("--channel", help="Only this one.")
 @click.option("--probe", is_flag=True, help="Ask the platforms whether the accounts work.")
@@ -42,7 +49,7 @@ def status(ctx: Context, channel: str | None, probe: bool) -> None:
     ]  # fmt: skip
     ctx.out.table(_COLUMNS, rows, "No channel is configured: see docs/how-to/channels.md.")
     for issue in reply["statusIssues"]:
-        ctx.out.alert(f"{issue['channel']}: {issue['message']}. {issue['fix']}")
+        ctx.out.alert(issue_line(issue))
 
 
 def _control(name: str, about: str) -> None:

@@ -3,8 +3,8 @@
 Works with and without a daemon: it reads files, and never shows a secret.
 """
 
+import contextlib
 import json
-import os
 from typing import Any, Final
 
 import click
@@ -13,13 +13,14 @@ import msgspec
 from homarus.base.errors import CHANGE_TEXTS, Conflict, HomarusError, Invalid, NotFound
 from homarus.base.nearest import did_you_mean
 from homarus.cli.command import Command, Group
-from homarus.cli.context import Context, pass_context
+from homarus.cli.context import Context, lives, pass_context
 from homarus.config import active, edit, files
 from homarus.config.active import Active
 from homarus.config.problem import Problem, Rejected
 from homarus.config.read import Loaded, Origin, Source, read, read_text, shown
 from homarus.config.schema import BY_PATH, FILE, GOVERNED, UNUSED, Key, json_schema
 from homarus.config.settings import source
+from homarus.config.text import Text, parse
 
 command = Group("config", help="The file homarus.json: look, change, check, explain.")
 
@@ -55,8 +56,9 @@ def get(ctx: Context, key: str | None) -> None:
 def set_(ctx: Context, key: str, value: str, base: str | None) -> None:
     """Set KEY to VALUE in homarus.json. Comments and everything else in it stay.
 
-    VALUE is JSON where it reads as such (true, 5, ["a"]), else a text. The whole result is checked
-    first; what is wrong is not written.
+    VALUE is JSON where it reads as such (true, 5, ["a"]), else a text. A secret is referred to:
+    '${NAME}' or '{source: "file", id: "PATH"}'. The whole result is checked first; what is wrong is
+    not written.
     """
     row = _key(key)
     _write(ctx, row, base, lambda text: edit.changed(text, key, _value(row, value)))
@@ -97,8 +99,13 @@ def validate(ctx: Context, file: str | None) -> None:
     for warning in warnings:
         ctx.out.alert(warning)
     absent = not loaded.digest and file is None
-    ctx.out.line("There is no homarus.json: all defaults." if absent else "No mistakes.")
-    _tell_running(ctx, loaded)
+    ctx.out.line(
+        "There is no homarus.json: a daemon that starts has all defaults."
+        if absent
+        else "No mistakes."
+    )
+    if file is None:
+        _tell_running(ctx, loaded)
 
 
 @command.command("explain", cls=Command, shows=("home", "json"))
@@ -172,7 +179,10 @@ def _key(path: str) -> Key:
 
 
 def _value(row: Key, text: str) -> Any:
-    """What was typed: a text where the setting is one, else JSON."""
+    """What was typed: a text where the setting is one, else JSON; or what refers to a secret."""
+    if row.secret and text.lstrip().startswith("{"):
+        with contextlib.suppress(Problem):
+            return parse(Text("VALUE", text))[0].plain()
     if row.word == "text":
         return text
     try:
@@ -195,20 +205,31 @@ def _write(ctx: Context, row: Key, base: str | None, change: Any) -> None:
             )  # fmt: skip
         new = change(text)
         # the daemon may have another environment than this shell
-        checked = read_text(msgspec.structs.replace(place, alone=True), new or "{}")
+        checked = read_text(msgspec.structs.replace(place, elsewhere=True), new or "{}")
         if new != text:
             digest = edit.write(place.path, FILE, new, digest, bom=found is not None and found.bom)
     except Problem as problem:
         raise Rejected([problem]) from problem
-    value = shown(row, getattr(checked.settings, row.field))
+    unset = checked.unset.get(row.path, ())
+    value = None if unset else shown(row, getattr(checked.settings, row.field))
     waits = row.applies if _running(ctx) is not None else None
     ctx.out.document(
-        {"key": row.path, "value": value, "file": str(place.path), "hash": digest, "counts": waits}
-    )
-    ctx.out.line(f"{row.path} is {_plain(value)} in {place.path}.")
+        {"key": row.path, "value": value, "unset": list(unset), "file": str(place.path),
+         "hash": digest, "counts": waits}
+    )  # fmt: skip
+    names = " and ".join(f"${{{name}}}" for name in unset)
+    if unset:
+        ctx.out.line(f"{row.path} refers to {names} in {place.path}, not set in this shell.")
+    else:
+        ctx.out.line(f"{row.path} is {_plain(value)} in {place.path}.")
     origin = checked.origins.get(row.path, Origin())
     if origin.source == "environment":
         ctx.out.line(f"{origin.where} overrides it.")
+    elif unset:
+        ctx.out.line(
+            f"A daemon without {names} in its environment takes up nothing of the file, and does "
+            "not start with it: `homarus doctor` tells."
+        )
     elif waits is not None:
         ctx.out.line(f"The running daemon takes it up {TAKES[row.applies]}.")
 
@@ -226,15 +247,7 @@ def _text(file: str) -> str:
 def _running(ctx: Context) -> Active | None:
     """What the daemon of this home said of its configuration, while it lives."""
     said = active.read(_source(ctx).home)
-    if said is None:
-        return None
-    try:
-        os.kill(said.pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return said
+    return said if said is not None and lives(said.pid) else None
 
 
 def _warnings(ctx: Context) -> list[str]:
@@ -243,21 +256,32 @@ def _warnings(ctx: Context) -> list[str]:
     if _running(ctx) is None:
         return []
     from homarus.cli.asking import ask
+    from homarus.cli.channels import issue_line
 
     try:
         told = ask(ctx, "channels.status", {})["statusIssues"]
     except HomarusError:
         return []
-    return [f"{t['channel']}: {t['message']}. {t['fix']}" for t in told if t["kind"] == "config"]
+    return [issue_line(issue) for issue in told if issue["kind"] == "config"]
 
 
 def _tell_running(ctx: Context, loaded: Loaded) -> None:
+    """`loaded`: homarus.json."""
     running = _running(ctx)
     if running is None:
         return
     if running.waiting:
         ctx.out.line(f"Waits for a restart: {', '.join(running.waiting)}.")
-    if running.digest != loaded.digest:
+    if running.problems:
+        ctx.out.line("The running daemon refused the last edit that it looked at:")
+        for problem in running.problems:
+            ctx.out.line(active.refused_line(problem))
+    elif running.digest and not loaded.digest:
+        ctx.out.line(
+            "The running daemon goes on as before without it: put it back, or write `{}` for the "
+            "defaults."
+        )
+    elif running.digest != loaded.digest:
         ctx.out.line("The running daemon has not taken up this file yet.")
 
 

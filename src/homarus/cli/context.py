@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,9 @@ OWNER_TOKEN: Final = Path("run/owner.token")
 DAEMON: Final = Path("run/daemon.json")
 PREFERENCES: Final = Path("cli.json")
 START: Final = "Start it: `homarus up`. Or name another with --home or --url."
+RESTART_WAIT_S: Final = 30.0
+"""How long a command waits for a daemon that restarts in place."""
+LOOK_S: Final = 0.1
 
 
 class Context:
@@ -76,14 +80,40 @@ class Context:
         return self.url is None or (isinstance(own, str) and _origin(own) == _origin(self.url))
 
     def daemon_url(self) -> str:
-        url = self.daemon_file().get("url")
-        if not isinstance(url, str):
+        """Waits for a daemon that restarts in place. Raises `daemon.not_running`,
+        `daemon.restarting`."""
+        pid = self.restarted()
+        if pid is not None:
+            raise Unreachable(
+                "daemon.restarting",
+                f"the daemon of {self.home} is restarting, in process {pid}",
+                "Try again in a few seconds; `homarus logs` says how far it is.",
+            )
+        found = self.daemon_file()
+        url = found.get("url")
+        if not isinstance(url, str) or found.get("restarting"):
             raise Unreachable("daemon.not_running", f"no daemon runs on {self.home}", START)
         return url
 
     def daemon_file(self) -> dict[str, Any]:
-        """`{"url", "pid"}` of the daemon that last became ready on this home, or {}."""
+        """`{"url", "pid"}` of the daemon that last became ready on this home, `"restarting": true`
+        beside it while it restarts in place; or {}."""
         return _read_object(self.home / DAEMON)
+
+    def restarted(self) -> int | None:
+        """Returns when no other process restarts this home's daemon in place: its store is free for
+        a moment then, and not to be had. After RESTART_WAIT_S the process that still does."""
+        until = time.monotonic() + RESTART_WAIT_S
+        while (pid := self._restarting()) is not None and time.monotonic() < until:
+            time.sleep(LOOK_S)
+        return pid
+
+    def _restarting(self) -> int | None:
+        found = self.daemon_file()
+        pid = found.get("pid")
+        if not isinstance(pid, int) or pid == os.getpid() or found.get("restarting") is not True:
+            return None
+        return pid if lives(pid) else None
 
     def owner_token(self) -> str:
         path = self.home / OWNER_TOKEN
@@ -115,11 +145,26 @@ class Context:
 pass_context = click.make_pass_decorator(Context, ensure=True)
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        from homarus.config.home import in_the_way
+
+        raise in_the_way(path.parent) from error
     except ValueError as error:
         raise Invalid("cli.file", f"{path} is no JSON: {error}", "Remove the file.") from error
     return value if isinstance(value, dict) else {}

@@ -42,12 +42,19 @@ def command(
     import asyncio
 
     import_structlog_lean()
-    from homarus.config.read import read
+    from homarus.config.problem import Rejected
     from homarus.config.settings import source
     from homarus.service import restart, serve
 
     again = restart.happened()
-    loaded = read(source(ctx.given_home, host=host, port=port, store=store))
+    ctx.restarted()
+    place = source(ctx.given_home, host=host, port=port, store=store)
+    try:
+        loaded = restart.settings(place)
+    except Rejected as rejected:
+        if again:
+            serve.failed(place.home, rejected)
+        raise
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         restarts = runner.run(
             serve.run(

@@ -93,6 +93,7 @@ def home(ctx: Context) -> list[Check]:
 def config(ctx: Context) -> list[Check]:
     """The file as it is now, and whether the running daemon took it."""
     from homarus.config import active
+    from homarus.config.active import refused_line
     from homarus.config.problem import Rejected
     from homarus.config.read import read
     from homarus.config.settings import source
@@ -105,6 +106,9 @@ def config(ctx: Context) -> list[Check]:
         remedy = "A running daemon goes on as it was; it would not start again."
         return [Check(name, "fail", problem.line(), remedy) for problem in rejected.problems]
     running = active.read(place.home)
+    if running is not None and running.problems:
+        remedy = f"The running daemon ({running.pid}) refused the file, and goes on as it was."
+        return [Check(name, "fail", refused_line(each), remedy) for each in running.problems]
     if running is not None and running.waiting:
         detail = f"{', '.join(running.waiting)} wait for a restart"
         return [Check(name, "warn", detail, f"kill -USR2 {running.pid}")]

@@ -33,6 +33,7 @@ def command(
         for problem in problems:
             ctx.out.line(f"{problem.code}: {problem.path}: {problem.message}")
         click_context.exit(Exit.NOT_VERIFIED if found else Exit.OK)
+    ctx.restarted()
     done = restore.restore(backup, ctx.home, force=force)
     ctx.out.document({"home": str(done.home), "aside": str(done.aside) if done.aside else None})
     ctx.out.line(f"{done.home} now has the store of {done.manifest.made_at}.")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base import private
+from homarus.config.problem import Place, Problem
 from homarus.config.read import Origin, shown
 from homarus.config.schema import KEYS, Settings
 
@@ -24,8 +25,8 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Active(msgspec.Struct, frozen=True):
-    """`digest`: of the homarus.json in force; `seen`: of the last one that was looked at;
-    `problems`: why it was not taken; `waiting`: keys that count after a restart."""
+    """`digest`: of the homarus.json in force; `problems`: why the last one that was looked at was
+    not taken; `waiting`: keys that count after a restart."""
 
     pid: int
     at: str
@@ -33,6 +34,15 @@ class Active(msgspec.Struct, frozen=True):
     values: dict[str, Value]
     waiting: tuple[str, ...] = ()
     problems: tuple[dict[str, Any], ...] = ()
+
+
+def refused_line(problem: Mapping[str, Any]) -> str:
+    """One of `problems` for people, as `Problem.line`."""
+    place = Place(problem["file"], problem["line"], problem["column"])
+    return Problem(
+        problem["code"], problem["message"], problem["remedy"], place=place,
+        path=problem["path"], expected=problem["expected"],
+    ).line()  # fmt: skip
 
 
 def values(settings: Settings, origins: Mapping[str, Origin]) -> dict[str, Value]:

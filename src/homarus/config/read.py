@@ -53,12 +53,15 @@ _BRANCHES: Final = {
 
 class Source(msgspec.Struct, frozen=True):
     """Where settings come from. `flags`: by field of Settings; None is not given. `alone`: the
-    text is checked without looking at anything beside it: what it refers to is left out."""
+    text is checked without looking at anything beside it: what it refers to is left out.
+    `elsewhere`: the daemon may have other variables: what refers to one that is not set here is
+    left out, and counts as given."""
 
     home: Path
     environ: Mapping[str, str]
     flags: Mapping[str, Any] = {}
     alone: bool = False
+    elsewhere: bool = False
 
     @property
     def path(self) -> Path:
@@ -82,7 +85,9 @@ class Note(msgspec.Struct, frozen=True):
 
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration without mistakes. `origins` by the path of a key; `digest` of homarus.json,
-    "" where there is none; `files`: all that were read, for whoever watches them."""
+    "" where there is none; `files`: all that were read, for whoever watches them; `kept`: they are
+    not as they were then, and were no good the last time that they were read; `unset`: by the path
+    of a key, variables that it refers to and that are not set here, where that is no mistake."""
 
     settings: Settings
     origins: dict[str, Origin]
@@ -90,6 +95,16 @@ class Loaded(msgspec.Struct, frozen=True):
     files: tuple[Path, ...]
     digest: str
     source: Source
+    kept: bool = False
+    unset: dict[str, tuple[str, ...]] = {}
+
+
+class _Elsewhere(Exception):
+    """These variables are known where the daemon runs."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.names = names
 
 
 def read(source: Source) -> Loaded:
@@ -119,7 +134,8 @@ def _read(source: Source, text: str | None, digest: str) -> Loaded:
     if reading.problems:
         raise Rejected(reading.problems[:MAX_PROBLEMS], seen)
     return Loaded(
-        reading.settings(), reading.origins, tuple(reading.notes), seen, digest, source
+        reading.settings(), reading.origins, tuple(reading.notes), seen, digest, source,
+        unset=reading.unset,
     )  # fmt: skip
 
 
@@ -134,6 +150,7 @@ class _Reading:
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self.others: list[Path] = []
+        self.unset: dict[str, tuple[str, ...]] = {}
 
     def settings(self) -> Settings:
         return Settings(home=self.source.home, **self.values)
@@ -168,6 +185,9 @@ class _Reading:
                 value = self.value(key, member.node)
             except Problem as problem:
                 self.wrong(problem)
+                continue
+            except _Elsewhere as elsewhere:
+                self.unset[key.path] = elsewhere.names
                 continue
             self.put(key, value, Origin("file", str(member.place)), member.node.place)
             if key.shape:
@@ -249,6 +269,11 @@ class _Reading:
     def substituted(self, key: Key, value: Any, node: Node) -> Any:
         if not isinstance(value, str) or "${" not in value:
             return value
+        if self.source.elsewhere:
+            names = dict.fromkeys(found[2] for found in _NAMED.finditer(value) if found[2])
+            unset = [name for name in names if name not in self.source.environ]
+            if unset:
+                raise _Elsewhere(*unset)
 
         def replaced(match: re.Match[str]) -> str:
             escaped, name = match[1], match[2]
@@ -277,6 +302,8 @@ class _Reading:
                 expected=wanted,
             )  # fmt: skip
         if where == "env":
+            if id_ not in self.source.environ and self.source.elsewhere:
+                raise _Elsewhere(id_)
             if id_ not in self.source.environ:
                 raise Problem(
                     "settings.environment", f"the environment variable {id_[:80]} is not set",
@@ -352,16 +379,19 @@ class _Reading:
         """A mode, and what it needs."""
         mode = self.values.get("auth_mode", BY_FIELD["auth_mode"].default)
         wrong = {
-            "password": (not self.values.get("auth_password") and not self.source.alone,
-                         "there is no password", "Set `gateway.auth.password`."),
-            "trusted-proxy": (not self.values.get("trusted_proxies"), "no proxy is trusted",
-                              "Name it in `gateway.trustedProxies`."),
+            "password": (not self.given("auth_password") and not self.source.alone,
+                         "there is no password", "Set `gateway.auth.password` first."),
+            "trusted-proxy": (not self.given("trusted_proxies"), "no proxy is trusted",
+                              "Name it in `gateway.trustedProxies` first."),
         }  # fmt: skip
         is_wrong, what, remedy = wrong.get(mode, (False, "", ""))
         if is_wrong:
             place = self.places.get("gateway.auth.mode")
             self.wrong(Problem("settings.auth", what, remedy, place=place,
                                path="gateway.auth.mode", expected="a mode that fits"))  # fmt: skip
+
+    def given(self, field: str) -> bool:
+        return bool(self.values.get(field)) or BY_FIELD[field].path in self.unset
 
     def check_bind(self) -> None:
         host = self.values.get("host", BY_FIELD["host"].default)

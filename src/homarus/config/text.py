@@ -112,7 +112,7 @@ def parse(source: Text) -> tuple[Node, list[Problem]]:
     reader = _Reader(source)
     reader.blank()
     if reader.at == len(source.text):
-        reader.fail("the file is empty", "an object", "Write `{}`, or remove the file.")
+        reader.fail("the file is empty", "an object", "Write `{}`.")
     root = reader.value(0)
     if root.kind is not Kind.OBJECT:
         reader.at = root.start

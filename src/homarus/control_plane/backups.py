@@ -8,7 +8,6 @@ from homarus.base.clock import iso_ms
 from homarus.base.errors import HomarusError
 from homarus.control_plane.route import Call, Stream, StreamRoute, json_reply
 from homarus.store import backup
-from homarus.store.backup import Manifest
 from homarus.store.port import Reply, Rx, Tx
 
 
@@ -20,19 +19,6 @@ def _noted(tx: Tx, kind: str, name: str, facts: dict[str, Any]) -> Reply:
     """A row that says what is about to be done, or what became of it."""
     tx.emit(kind, tx.new_id(), {"name": name, **facts})
     return json_reply({})
-
-
-def shape(path: str, name: str, manifest: Manifest) -> dict[str, Any]:
-    return {
-        "name": name,
-        "path": path,
-        "madeAt": manifest.made_at,
-        "version": manifest.version,
-        "bytes": manifest.bytes,
-        "files": len(manifest.files),
-        "seals": manifest.seals,
-        "missing": manifest.missing,
-    }
 
 
 async def taken(stream: Stream, call: Call[None]) -> Reply:
@@ -48,7 +34,7 @@ async def taken(stream: Stream, call: Call[None]) -> Reply:
         await _note(stream, "backup_failed", name, code=error.code)
         raise
     await _note(stream, "backup_taken", name, bytes=made.manifest.bytes)
-    return json_reply({"backup": shape(str(made.path), name, made.manifest)}, 201)
+    return json_reply({"backup": backup.described(made.path, made.manifest)}, 201)
 
 
 async def _note(stream: Stream, kind: str, name: str, **facts: Any) -> None:
@@ -60,7 +46,7 @@ async def listed(stream: Stream, call: Call[None]) -> Reply:
     _ = call
     await stream.read(_now)
     found = await asyncio.to_thread(backup.listed, stream.home)
-    return json_reply({"backups": [shape(str(p), p.name, manifest) for p, manifest in found]})
+    return json_reply({"backups": [backup.described(*each) for each in found]})
 
 
 _MORE: Final[dict[str, Any]] = {

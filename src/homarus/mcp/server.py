@@ -7,7 +7,6 @@ Each request has a session manager of its own, whose tasks end with it: the serv
 nothing outlives a request and nothing has to be started or stopped with the daemon.
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,7 +28,6 @@ Context = ServerRequestContext[Any, Any]
 
 def application(toolbox: Toolbox) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The ASGI application of one endpoint; its caller has authenticated and bounded the body."""
-    logging.getLogger("mcp").setLevel(logging.WARNING)  # the SDK tells of every single request
     server = _server(toolbox)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

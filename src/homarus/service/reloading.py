@@ -65,6 +65,8 @@ class Reloader:
             log.warning("config_note", place=str(note.place), key=note.path, text=note.text)
         async with self._one:
             await self._tell()
+        if self.loaded.kept:
+            await self.check()  # it was started in spite of an edit, which is told of
         while True:
             await asyncio.sleep(self._poll_s)
             if self.running.reload_mode != "off" and await self._settled():
@@ -94,9 +96,11 @@ class Reloader:
             await self._take(wanted, found, hold)
             return found
 
-    def acceptable(self) -> None:
-        """Whether a daemon would start by the files as they are. Raises HomarusError."""
-        self._could_restart(self._read().settings)
+    def acceptable(self) -> Loaded:
+        """What a daemon would start with by the files as they are. Raises HomarusError."""
+        wanted = self._read()
+        self._could_restart(wanted.settings)
+        return wanted
 
     def _read(self) -> Loaded:
         """Raises Rejected; also where a file that was there is gone: editors do that, and it comes

@@ -13,7 +13,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -29,6 +30,7 @@ from homarus.config.reload import Plan
 from homarus.config.schema import Settings
 from homarus.flows import first_start
 from homarus.service import notify, restart
+from homarus.service.listening import listen, probe
 from homarus.service.protocols import BoundedHttpProtocol, EventSocketProtocol
 from homarus.service.reloading import POLL_S, Reloader
 
@@ -77,7 +79,7 @@ class Service:
         self.reloader: Reloader | None = None
         if loaded is not None:
             self.reloader = Reloader(
-                loaded, self.apply, self.restart_asked.set, _probe, poll_s=poll_s
+                loaded, self.apply, self.restart_asked.set, probe, poll_s=poll_s
             )
             self.reloader.on_taken = app.talk.settings_changed
         app.talk.attach(self)
@@ -105,7 +107,7 @@ class Service:
         settings = self.app.settings
         await self.app.start()
         try:
-            await self._open(settings, restart.kept(settings) or _listen(settings))
+            await self._open(settings, restart.kept(settings) or listen(settings))
         except BaseException:
             await self.stop()
             raise
@@ -205,30 +207,6 @@ def _whole(drain_s: float) -> int:
     return max(1, round(drain_s))
 
 
-def _probe(settings: Settings) -> None:
-    """Whether the address can be had. Raises `serve.address`."""
-    _listen(settings).close()
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio switches Nagle's algorithm off only for sockets that say they are TCP; with it on, the
-    # second packet of each reply waits 40 ms for the client's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise Unavailable(
-            "serve.address",
-            f"{settings.host}:{settings.port} cannot be had: {error.strerror}",
-            "Stop what uses it, or choose another with --port (0: a free one).",
-        ) from error
-    return listener
-
-
 class _Signals:
     """What was asked of the process."""
 
@@ -255,7 +233,8 @@ async def run(loaded: Loaded, on_ready: Callable[[Ready], None], *, held: bool =
     restart, is drained, and `restart.again` is what follows.
 
     `held`: all companies are stopped first. While it is ready, `run/daemon.json` holds
-    `{"url", "pid"}` for the command line.
+    `{"url", "pid"}` for the command line; `"restarting": true` beside it while it restarts in
+    place. Why a start failed is in the log too.
     """
     with notify.watchdog(asyncio.get_running_loop()):
         return await _run(loaded, on_ready, held)
@@ -269,13 +248,14 @@ async def _run(loaded: Loaded, on_ready: Callable[[Ready], None], held: bool) ->
     signals = _Signals(service.restart_asked)
     signals.take({"SIGHUP": signals.reload, "SIGUSR1": signals.restart, "SIGUSR2": signals.restart})
     address = settings.home / "run" / ADDRESS
-    restarts = False
+    goes_on = False
     try:
-        ready = await service.start()
+        ready = await _started(service)
         signals.take({"SIGINT": signals.stop, "SIGTERM": signals.stop})
+        facts = {"url": ready.url, "pid": ready.pid}
+        restarts = False
         try:
-            facts = msgspec.json.encode({"url": ready.url, "pid": ready.pid})
-            private.write(address, facts.decode())
+            _tell(address, facts)
             log.info("ready", url=ready.url, ms=ready.ready_ms)
             on_ready(ready)
             notify.ready(ready.url)
@@ -283,23 +263,58 @@ async def _run(loaded: Loaded, on_ready: Callable[[Ready], None], held: bool) ->
         finally:
             log.info("restarting" if restarts else "stopping")
             if restarts:
+                with contextlib.suppress(OSError):  # a full disk: whoever asks meanwhile waits less
+                    _tell(address, facts | {"restarting": True})
                 notify.reloading("restarting")
             else:
+                address.unlink(missing_ok=True)
                 notify.stopping(service.app.settings.drain_s)
-            address.unlink(missing_ok=True)
             signals.stop.clear()
             await _stop(service, signals.stop, restarts=restarts)
         if service.app.broken.is_set():
             raise Unavailable(
                 "daemon.workers", "a worker of the daemon failed", "See logs/homarus.log."
             )
-        if signals.stop.is_set():
-            return False
-        if restarts:
+        goes_on = restarts and not signals.stop.is_set()
+        if goes_on:
             restart.deaf(asyncio.get_running_loop())
-        return restarts
+        return goes_on
     finally:
+        if not goes_on:
+            _forget(address)
         close_logs()
+
+
+async def _started(service: Service) -> Ready:
+    try:
+        return await service.start()
+    except Exception as error:
+        failed(service.app.settings.home, error)
+        raise
+
+
+def failed(home: Path, error: Exception) -> None:
+    """Why a start failed, into the log: who started the daemon may be no person at a terminal. The
+    terminal is told by the command, so not here."""
+    with contextlib.suppress(OSError):
+        close = configure(home / "logs", stderr=False)
+        if isinstance(error, HomarusError):
+            log.error("start_failed", code=error.code, why=error.message, remedy=error.remedy)
+        else:
+            log.error("start_failed", exc_info=error)
+        close()
+
+
+def _tell(address: Path, facts: dict[str, Any]) -> None:
+    private.write(address, msgspec.json.encode(facts).decode())
+
+
+def _forget(address: Path) -> None:
+    """Where it names this process; what another daemon wrote stays."""
+    with contextlib.suppress(msgspec.DecodeError):
+        told = msgspec.json.decode(private.read(address) or "{}", type=dict[str, Any])
+        if told.get("pid") == os.getpid():
+            address.unlink(missing_ok=True)
 
 
 async def _live(service: Service, signals: _Signals) -> bool:
@@ -323,13 +338,17 @@ async def _live(service: Service, signals: _Signals) -> bool:
 
 
 async def _may_restart(service: Service) -> bool:
-    """A daemon whose next start would fail goes on."""
+    """A daemon whose next start would fail goes on. What it would start with is handed on: the
+    files may be changed while it drains."""
     if service.reloader is None:
         return True
     try:
-        await asyncio.to_thread(service.reloader.acceptable)
-    except HomarusError as error:
-        log.error("restart_refused", code=error.code, why=error.message)
+        restart.keep_settings(await asyncio.to_thread(service.reloader.acceptable))
+    except (HomarusError, OSError) as error:
+        code, why = (
+            (error.code, error.message) if isinstance(error, HomarusError) else ("os", str(error))
+        )
+        log.error("restart_refused", code=code, why=why)
         return False
     return True
 

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -291,6 +291,20 @@ def listed(home: Path) -> list[tuple[Path, Manifest]]:
             continue
     found.sort(key=lambda one: one[1].made_at, reverse=True)
     return found[:MAX_LISTED]
+
+
+def described(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """A backup as surfaces show it."""
+    return {
+        "name": path.name,
+        "path": str(path),
+        "madeAt": manifest.made_at,
+        "version": manifest.version,
+        "bytes": manifest.bytes,
+        "files": len(manifest.files),
+        "seals": msgspec.to_builtins(manifest.seals),
+        "missing": manifest.missing,
+    }
 
 
 def read_manifest(backup: Path) -> Manifest:

@@ -142,7 +142,15 @@ def restore(
             problems=[msgspec.to_builtins(p) for p in problems[:100]],
         )
     lock = files.InstanceLock(home / "run" / files.LOCK_FILE)
-    lock.take()
+    try:
+        lock.take()
+    except Unavailable as error:
+        if error.code == "store.locked":  # to use it instead is no way to restore
+            error.remedy = (
+                "Stop it (`homarus service stop`, or Ctrl-C where `homarus up` runs), then run the "
+                "same restore again."
+            )
+        raise
     try:
         at = iso_ms((clock or SystemClock()).now_ms()).replace(":", "").replace(".", "")
         return _restore(backup, home, manifest, force, home / f"before-restore-{at}")

@@ -99,6 +99,34 @@ async def test_an_edit_by_hand_is_told_too(tmp_path: Path) -> None:
         assert h.daemon.app.settings.max_sockets == 700
 
 
+async def test_secrets_are_set_by_what_they_refer_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATE", "a-password-of-it")
+    async with opened(tmp_path / "home", "{}") as h:
+        (h.file.parent / "gw.pw").write_text("another-password")
+        (h.file.parent / "gw.pw").chmod(0o600)
+        of_file, of_env = {"source": "file", "id": "gw.pw"}, {"source": "env", "id": "GATE"}
+        for method, reference in (
+            ("patch", of_file),
+            ("patch", of_env),
+            ("set", of_file),
+            ("apply", of_env),
+            ("patch", "${GATE}"),
+            ("patch", of_file),
+        ):
+            wanted = {"gateway": {"auth": {"password": reference}}}
+            reply = await h.asks(method, wanted)
+            assert reply["ok"], (method, reference, reply)
+            assert reply["payload"]["config"] == wanted
+            assert (await h.client.call("config.get"))["parsed"] == wanted
+        assert h.daemon.app.settings.auth_password == "another-password"
+        raw = (await h.client.call("config.get"))["raw"]
+        assert (await h.asks("set", raw))["ok"], "what is read may be sent back"
+        reply = await h.asks("patch", {"gateway": {"auth": {"password": None, "mode": "password"}}})
+        assert "there is no password" in reply["error"]["message"]
+
+
 async def test_what_is_read_hides_secrets_and_may_be_sent_back(tmp_path: Path) -> None:
     async with opened(tmp_path / "home") as h:
         found = await h.client.call("config.get")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from homarus.base.logs import configure
+from homarus.base.logs import QUIET, configure, set_level
 
 SECRET = "ec_" + "0123456789abcdef" * 3
 
@@ -33,6 +33,48 @@ def test_a_line_is_json_without_secrets(tmp_path: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().err
     assert "warning unit used" in printed
     assert SECRET not in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "heard"),
+    [
+        *((f"{first}.connection", "debug", ["warning", "error"]) for first in sorted(QUIET)),
+        ("library", "debug", ["info", "warning", "error"]),
+        ("library", "warning", ["warning", "error"]),
+        ("homarus.unit", "debug", ["debug", "info", "warning", "error"]),
+    ],
+)
+def test_no_library_is_heard_below_info_and_none_that_speaks_a_protocol_below_warning(
+    tmp_path: Path, name: str, level: str, heard: list[str]
+) -> None:
+    close = configure(tmp_path, level, stderr=False)
+    library = logging.getLogger(name)
+    by_themselves = [logging.NOTSET] if name.startswith("homarus") else [logging.NOTSET, 1]
+    try:
+        for own in by_themselves:
+            library.setLevel(own)
+            set_level(level)
+            for how in ("debug", "info", "warning", "error"):
+                getattr(library, how)("said %s", how)
+    finally:
+        library.setLevel(logging.NOTSET)
+        close()
+    told = [line["level"] for line in lines(tmp_path)]
+    if level == "warning":
+        assert "debug" not in told and told[: len(heard)] == heard
+    else:
+        assert told == heard * len(by_themselves)
+
+
+def test_our_own_loggers_are_told_apart_from_those_of_the_same_name(tmp_path: Path) -> None:
+    close = configure(tmp_path, "debug", stderr=False)
+    structlog.get_logger("mcp").debug("ours")
+    structlog.get_logger("homarus.outbox").debug("by its module")
+    logging.getLogger("mcp").debug("the library's")
+    close()
+    assert [(line["logger"], line["event"]) for line in lines(tmp_path)] == [
+        ("mcp", "ours"), ("outbox", "by its module"),
+    ]  # fmt: skip
 
 
 def test_a_trace_has_frames_but_no_local_variables(tmp_path: Path) -> None:

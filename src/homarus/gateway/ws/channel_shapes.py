@@ -81,8 +81,9 @@ def issues(
     rx: Rx, company: str, how: routing.Rules, found: "list[AccountStatus]",
     waiting: dict[tuple[str, str], dict[str, int]],
 ) -> list[Doc]:  # fmt: skip
-    """What a person should see to."""
+    """What a person should see to. Those of kind `config` are of a whole channel, and told once."""
     told: list[Doc] = []
+    without_adapter: set[str] = set()
     roster = channel_inbound.roster(rx, company)
     for row in found:
 
@@ -91,7 +92,9 @@ def issues(
                          "message": message, "fix": fix})  # fmt: skip
 
         if row.enabled and not row.configured:
-            tell("config", "this version has no adapter for it", "Take it out of the file.")
+            if row.channel not in without_adapter:
+                tell("config", "this version has no adapter for it", "Take it out of the file.")
+            without_adapter.add(row.channel)
         elif row.enabled and row.error:
             tell("runtime", row.error, "It is tried again; see `homarus logs`.")
         for state, count in waiting.get((row.channel, row.account), {}).items():
@@ -102,9 +105,10 @@ def issues(
         if asking:
             tell("permissions", f"{asking} people ask to be let in", "See `homarus pairing list`.")
         if row.default:
+            answers = "nobody answers" if roster.default is None else "the default agent answers"
             for name in channel_inbound.missing(how, roster, row.channel):
-                tell("config", f"a binding names the agent {name!r}, who is not there: the default "
-                     "agent answers", "Correct `bindings`, or create the agent.")  # fmt: skip
+                tell("config", f"a binding names the agent {name!r}, who is not there: {answers}",
+                     "Correct `bindings`, or create the agent.")  # fmt: skip
             if roster.default is None:
                 tell("config", "what no binding claims is answered by nobody: there is no default "
                      "agent", "Bind the channel to an agent, or call one `main`.")  # fmt: skip
