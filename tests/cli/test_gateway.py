@@ -1,6 +1,7 @@
 """`homarus gateway` and `homarus device` against a real daemon."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def test_call(running: Running, arguments: tuple[str, ...], code: int, error: st
     ran = running("gateway", "call", *arguments)
     assert ran.code == code, ran.err
     assert ran.err.startswith(error)
+
+
+def test_a_question_that_nobody_answers_in_time_is_open(running: Running) -> None:
+    ask = ("gateway", "call", "exec.approval.request", "--params")
+    ran = running(*ask, '{"command": "reboot"}', "--timeout", "1")
+    assert (ran.code, ran.error) == (1, "gateway.silent")
+    assert all(word in ran.err for word in ("`homarus approval list`", "twoPhase", "--timeout"))
+    (row,) = running.json("approval", "list", "--status", "pending")["approvals"]
+    assert row["what"] == "reboot"
+    first = json.loads(running(*ask, '{"command": "halt", "twoPhase": true}').out)
+    assert first["status"] == "accepted"
+    assert running.json("approval", "show", first["id"])["approval"]["what"] == "halt"
 
 
 @pytest.mark.parametrize(
