@@ -71,10 +71,12 @@ def test_a_probe_without_a_token_tells_that_somebody_is_there(
         (("sessions.list", "--params", "{"), 2, "Usage"),
         (("wizard.start",), 1, "method.not_offered"),
         (("node.pair.approve", "--params", '{"requestId": "nope"}'), 3, "node.request_unknown"),
-        (("device.pair.setupRevoke", "--params", '{"setupId": "nope"}'), 3,
-         "device.code_unknown"),
-        (("agent", "--params", '{"message": "Hi", "agentId": "nobody"}', "--key"), 3,
-         "UNKNOWN_AGENT_ID"),
+        (("device.pair.setupRevoke", "--params", '{"setupId": "nope"}'), 3, "device.code_unknown"),
+        (
+            ("agent", "--params", '{"message": "Hi", "agentId": "nobody"}', "--key"),
+            3,
+            "UNKNOWN_AGENT_ID",
+        ),
         (("agent", "--params", '{"message": "Hi"}', "--key"), 2, ""),
     ],
 )

@@ -43,4 +43,3 @@ async def test_over_the_socket(tmp_path: Path) -> None:
             "agent", {"message": "Hi", "idempotencyKey": "b", "agentId": "bob"}
         )
         assert (first["status"], first["agentId"]) == ("accepted", "bob")
-

@@ -46,6 +46,10 @@ _BY_STATUS: Final[dict[int, type[HomarusError]]] = {
     kind.status: kind for kind in (Invalid, NotFound, Conflict, Incomplete)
 }
 """What our own gateways say of an error; others do not."""
+_METHODS: Final = (
+    "`homarus gateway status --json` lists those of that gateway (hello.features.methods); "
+    "docs/reference/gateway.md says what ours do."
+)
 _UNKNOWN: Final = ("UNKNOWN_AGENT_ID",)
 """Codes of the original that say that there is no such thing (gateway contract, 3)."""
 
@@ -134,6 +138,9 @@ def plain(error: Refusal) -> HomarusError:
     message, remedy = error.message, str(about.get("remedy") or error.remedy)
     if remedy and message.endswith(remedy):
         message = message.removesuffix(remedy).rstrip().removesuffix(".")
+    message = message.removeprefix(f"{code}: ")
+    if message.startswith("unknown method") and not remedy:
+        remedy = _METHODS
     if code == "PAIRING_REQUIRED":
         remedy = f"There: `homarus device approve {about.get('requestId')}`. Then try again."
     kept = {name: value for name, value in about.items() if name not in _SAID}

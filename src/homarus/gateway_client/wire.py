@@ -23,7 +23,7 @@ SILENT_TICKS: Final = 2
 """After so many intervals of ticks without a word the gateway counts as gone."""
 
 _SILENT: Final = {
-    "exec.approval.request": "The question is open and waits for a person: `homarus approval list`. "
+    "exec.approval.request": "The question is open, for a person: `homarus approval list`. "
     'To hear its id at once ask with "twoPhase": true; to wait for the answer give more time '
     "(`--timeout`, and `timeoutMs` for the question itself).",
 }

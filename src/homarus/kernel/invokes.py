@@ -159,8 +159,11 @@ def begin(tx: Tx, new: New) -> Begun:
 def _check(tx: Tx, new: New) -> None:
     node = surfaces.need(tx, tx.company, new.device)
     if node.approved is None:
-        raise Unavailable("node.unapproved", "nothing that the node offers is approved",
-                          "An owner approves it: `node.pair.approve`.")  # fmt: skip
+        raise Unavailable(
+            "node.unapproved", "nothing that the node offers is approved",
+            "An owner approves it: `homarus node list` shows the request, "
+            "`homarus node approve REQUEST` says yes (`node.pair.approve`).",
+        )  # fmt: skip
     may = node.offers(new.denied).commands
     if new.command not in may:
         raise Invalid(
@@ -184,10 +187,23 @@ def _approved(tx: Tx, ref: str, new: New) -> Approval:
         and (row.capability, row.target) == (EXEC_COMMAND, f"node:{new.device}")
         and row.payload == payload_of(new.device, new.argv, new.cwd, new.env, new.plan)
     )
-    if row is None or not fits or row.status is not Status.APPROVED or tx.now_ms >= row.expires_ms:
+    if row is None or not fits:
         raise Refused(
             "node.approval", "no approval of exactly this command on this node",
             "Ask for one: `exec.approval.request` with the node, its argv, folder and plan.",
+            rule="approval",
+        )  # fmt: skip
+    if row.open(tx.now_ms):
+        raise Refused(
+            "node.approval", f"{row.number} waits for an answer",
+            "An owner or approver other than who asked for it gives one: "
+            f"`homarus approval approve {row.number}`. Then invoke again.", rule="approval",
+        )  # fmt: skip
+    if row.status is not Status.APPROVED or tx.now_ms >= row.expires_ms:
+        over = row.status in (Status.PENDING, Status.APPROVED)
+        raise Refused(
+            "node.approval", f"{row.number} is {'over' if over else row.status.value}",
+            "Ask anew: `exec.approval.request` with the node, its argv, folder and plan.",
             rule="approval",
         )  # fmt: skip
     return row
