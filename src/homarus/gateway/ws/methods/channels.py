@@ -322,6 +322,9 @@ def _answer(row: Delivery, key: str) -> Doc:
     )  # fmt: skip
 
 
+_LISTED: Final = "`homarus channels status` (`channels.status`) lists what there is"
+
+
 def _only(desk: Desk) -> str:
     """The channel that is meant where none is named."""
     found = list(
@@ -330,7 +333,7 @@ def _only(desk: Desk) -> str:
     if len(found) == 1:
         return found[0]
     what = f"which channel? {', '.join(found)}" if found else "no channel is configured"
-    raise Fault(frames.INVALID_REQUEST, f"{what}; `channels.status` lists what there is",
+    raise Fault(frames.INVALID_REQUEST, f"{what}; {_LISTED}",
                 {"code": "channel.unknown"})  # fmt: skip
 
 
@@ -346,7 +349,7 @@ def _channels(desk: Desk, name: str) -> Any:
     if found is None:
         raise Fault(
             frames.INVALID_REQUEST,
-            f"channel not configured: {name[:40]}; `channels.status` lists what there is",
+            f"channel not configured: {name[:40]}; {_LISTED}",
             {"code": "channel.unknown"},
         )
     return found
