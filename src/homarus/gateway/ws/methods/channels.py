@@ -162,6 +162,8 @@ async def _control(desk: Desk, params: OfAccount, *, begin: bool) -> Doc:
     desk.instance_only()
     channels = _channels(desk, params.channel)
     place = channels.place(params.channel, params.account_id)
+    if begin:
+        channels.accounts.check_start(place)
     word = "start" if begin else "stop"
     await desk.write(_note_control, f"channel_{word}", place, target=f"channel:{place[0]}",
                      what=f"{word} {place[0]} {place[1]}")  # fmt: skip
