@@ -222,6 +222,8 @@ async def test_what_a_program_printed_is_passed_on(daemon: Daemon, tmp_path: Pat
         (row,) = [row for row in (await homarus("list", *own))["nodes"] if row["nodeId"] == id_]
         await homarus("approve", row["pendingRequestId"], *own)
         await host.says("approved")
+        code, _, err = await plainly("node", "approve", row["pendingRequestId"], *own)
+        assert (code, err.partition(":")[0]) == (5, "node.request_over")
 
         async def invoke(*argv: str, **more: Any) -> tuple[int, str, str]:
             params = json.dumps({"command": list(argv)} | more)

@@ -190,8 +190,8 @@ def _approved(tx: Tx, ref: str, new: New) -> Approval:
     if row is None or not fits:
         raise Refused(
             "node.approval", "no approval of exactly this command on this node",
-            "Ask for one: `exec.approval.request` with the node, its argv, folder and plan.",
-            rule="approval",
+            "Ask for one with the node, its argv, folder and plan: "
+            "`homarus gateway call exec.approval.request`.", rule="approval",
         )  # fmt: skip
     if row.open(tx.now_ms):
         raise Refused(
@@ -203,8 +203,8 @@ def _approved(tx: Tx, ref: str, new: New) -> Approval:
         over = row.status in (Status.PENDING, Status.APPROVED)
         raise Refused(
             "node.approval", f"{row.number} is {'over' if over else row.status.value}",
-            "Ask anew: `exec.approval.request` with the node, its argv, folder and plan.",
-            rule="approval",
+            "Ask anew with the node, its argv, folder and plan: "
+            "`homarus gateway call exec.approval.request`.", rule="approval",
         )  # fmt: skip
     return row
 
@@ -229,8 +229,13 @@ def answer(tx: Tx, device: str, id_: str, ok: bool, said: dict[str, Any]) -> Inv
         return None
     text = json.dumps(said)
     error = said.get("error") or {}
-    reason = None if ok else f"{error.get('code')}: {error.get('message')}"
+    reason = None if ok else refusal(str(error.get("code")), str(error.get("message")))
     return _end(tx, row, DONE if ok else FAILED, reason, text if len(text) <= MAX_REPLY else None)
+
+
+def refusal(code: str, message: str) -> str:
+    """What a node says went wrong; some begin their messages with the code."""
+    return message if message.startswith(f"{code}:") else f"{code}: {message}"
 
 
 def settle(tx: Tx, id_: str, reason: str) -> Invoke | None:

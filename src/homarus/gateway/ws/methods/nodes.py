@@ -261,7 +261,7 @@ def _reply(row: Invoke, answer: Answer) -> Doc:
     if answer.state == invokes.FAILED:
         error = said.get("error") or {"code": "FAILED", "message": answer.reason}
         details = {"code": error["code"], "nodeError": error, "nodeCommandDispatched": True}
-        said_so = _once(error["code"], error["message"])
+        said_so = invokes.refusal(str(error["code"]), str(error["message"]))
         if DENIED in said_so:
             details["remedy"] = _DENIED
         raise Fault(frames.UNAVAILABLE, said_so[:500], details)
@@ -275,13 +275,9 @@ def _reply(row: Invoke, answer: Answer) -> Doc:
 
 _DENIED: Final = (
     "It is that machine's own rule: its owner lets the program run there with `homarus node allow "
-    "PROGRAM`, or you ask for an approval first (`exec.approval.request`; docs/how-to/nodes.md)."
+    "PROGRAM`, or you ask for an approval first: `homarus gateway call exec.approval.request` "
+    "(docs/how-to/nodes.md)."
 )
-
-
-def _once(code: str, message: str) -> str:
-    """Nodes begin their messages with the code, or leave it out."""
-    return message if message.startswith(f"{code}:") else f"{code}: {message}"
 
 
 _WIRE_CODES: Final = {"node.offline": "NOT_CONNECTED", "node.unapproved": "PAIRING_CHANGED"}
