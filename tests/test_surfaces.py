@@ -166,13 +166,12 @@ OFFLINE = {
     "homarus.cli.executing": {"homarus.backends"},
     "homarus.cli.mcp": {"homarus.mcp.stdio", "homarus.mcp.extra"},
     "homarus.cli.importing": {"homarus.importers"},
-    "homarus.cli.cron": {"homarus.importers", "homarus.jobs.timing", "homarus.agents.tools"},
+    "homarus.cli.cron": {"homarus.importers", "homarus.jobs.timing"},
     "homarus.cli.node": {"homarus.node", "homarus.backends.layers"},
 }
 """Commands that look at files or tables of ours themselves: reading, but for `restore` of a stopped
 daemon. `mcp` hands messages on to the daemon. `import` sends rows to the daemon, and copies files
-into workspaces. `node run` is a client of a gateway, with files of its own. `cron` knows the names
-of tools."""
+into workspaces. `node run` is a client of a gateway, with files of its own."""
 REMOTE = frozenset(
     {
         "base",

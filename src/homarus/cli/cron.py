@@ -245,14 +245,20 @@ def _tools(named: str | None) -> list[str] | None:
 
 
 def _check_tools(named: list[str]) -> None:
-    from homarus.agents.tools import all as tools
+    from fnmatch import fnmatchcase
 
+    from homarus.agents.mcp.tools import PREFIX
+    from homarus.agents.tools.all import names
+
+    known = names()
     for pattern in named:
-        if not tools.is_known(pattern):
+        head = pattern.partition("*")[0]
+        of_server = pattern.startswith(PREFIX) or (head != pattern and PREFIX.startswith(head))
+        if not of_server and not any(fnmatchcase(tool, pattern) for tool in known):
             raise Invalid(
                 "cli.tools", f"no tool is called {pattern[:80]!r}",
-                did_you_mean(pattern, tools.names(), "See docs/reference/tools.md; those of MCP "
-                             "servers are called mcp__SERVER__TOOL."),
+                did_you_mean(pattern, known, "See docs/reference/tools.md; those of MCP servers "
+                             "are called mcp__SERVER__TOOL."),
             )  # fmt: skip
 
 

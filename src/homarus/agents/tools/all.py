@@ -1,11 +1,10 @@
 """Every tool that there is, for `app.py` and the reference page."""
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import cast
 
 from homarus.agents.mcp.servers import Servers
-from homarus.agents.mcp.tools import PREFIX, McpTools
+from homarus.agents.mcp.tools import McpTools
 from homarus.agents.tools import asking, chores, commands, recall, scans, talk
 from homarus.agents.tools.files import Files
 from homarus.agents.tools.keeping import Keeping
@@ -35,13 +34,6 @@ def built_in(home: Path, egress: Egress, blobs: Blobs | None = None) -> tuple[To
 def names() -> tuple[str, ...]:
     """What those are called; nothing is opened for it."""
     return tuple(tool.name for tool in built_in(Path(), cast(Egress, None)))
-
-
-def is_known(pattern: str) -> bool:
-    """Whether a tool is called so, or may be: those of MCP servers come and go."""
-    head = pattern.partition("*")[0]
-    of_server = pattern.startswith(PREFIX) or (head != pattern and PREFIX.startswith(head))
-    return of_server or any(fnmatchcase(name, pattern) for name in names())
 
 
 def kit(store: Store, home: Path, egress: Egress, servers: Servers, blobs: Blobs) -> Kit:
