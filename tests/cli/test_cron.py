@@ -80,10 +80,6 @@ def test_a_run_by_hand_prints_what_it_printed(mia: Running) -> None:
         (("--every", "1h", "--say", "hello"), "more than one"),
         (("--every", "1h", "--timeout", "9"), "Give --say"),
         (("--every", "1h", "--deliver", "last"), "no answer that could be delivered"),
-        (("--every", "1h", "--tools", "nosuch"), "no tool is called 'nosuch'"),
-        (("--every", "1h", "--tools", "raed"), "Did you mean read"),
-        (("--every", "1h", "--tools", "read,nosuch_*"), "no tool is called 'nosuch_*'"),
-        (("--every", "1h", "--tools", "*,m*,mcp__notes__*,memory_*,mcp__x"), "Give --say"),
     ],
 )
 def test_what_is_refused_says_why(mia: Running, words: tuple[str, ...], said: str) -> None:

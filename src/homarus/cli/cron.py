@@ -8,7 +8,6 @@ import click
 
 from homarus.base.clock import SystemClock, iso_ms
 from homarus.base.errors import Invalid
-from homarus.base.nearest import did_you_mean
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
@@ -234,32 +233,9 @@ def add(
 
 
 def _tools(named: str | None) -> list[str] | None:
-    """Raises `cli.tools`: tools are those of the program, and `mcp__…` of MCP servers."""
     if named is None:
         return None
-    if named == "none":
-        return []
-    found = [name.strip() for name in named.split(",") if name.strip()]
-    _check_tools(found)
-    return found
-
-
-def _check_tools(named: list[str]) -> None:
-    from fnmatch import fnmatchcase
-
-    from homarus.agents.mcp.tools import PREFIX
-    from homarus.agents.tools.all import names
-
-    known = names()
-    for pattern in named:
-        head = pattern.partition("*")[0]
-        of_server = pattern.startswith(PREFIX) or (head != pattern and PREFIX.startswith(head))
-        if not of_server and not any(fnmatchcase(tool, pattern) for tool in known):
-            raise Invalid(
-                "cli.tools", f"no tool is called {pattern[:80]!r}",
-                did_you_mean(pattern, known, "See docs/reference/tools.md; those of MCP servers "
-                             "are called mcp__SERVER__TOOL."),
-            )  # fmt: skip
+    return [] if named == "none" else [name.strip() for name in named.split(",") if name.strip()]
 
 
 @command.command("list")

@@ -1,7 +1,6 @@
 """Every tool that there is, for `app.py` and the reference page."""
 
 from pathlib import Path
-from typing import cast
 
 from homarus.agents.mcp.servers import Servers
 from homarus.agents.mcp.tools import McpTools
@@ -29,11 +28,6 @@ def built_in(home: Path, egress: Egress, blobs: Blobs | None = None) -> tuple[To
         *commands.tools(),
         *Web(egress).tools(),
     )
-
-
-def names() -> tuple[str, ...]:
-    """What those are called; nothing is opened for it."""
-    return tuple(tool.name for tool in built_in(Path(), cast(Egress, None)))
 
 
 def kit(store: Store, home: Path, egress: Egress, servers: Servers, blobs: Blobs) -> Kit:
