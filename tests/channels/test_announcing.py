@@ -1,5 +1,6 @@
 """Answers that are delivered where somebody asked for it: of a run, of a job."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from homarus.agents.port import Fault
 from homarus.base.action import Effect
 from homarus.testing.daemon import key
 from homarus.testing.fake_channel import FakeChannel
-from homarus.testing.scripted_model import failure
+from homarus.testing.scripted_model import Hang, failure
 from tests.channels.desk import Desk, desk
 from tests.gateway.ws.client import Client, joined
 
@@ -202,6 +203,31 @@ async def test_a_named_chat_a_lost_answer_and_silence(tmp_path: Path) -> None:
         assert [one["deliveryStatus"] for one in run] == [
             "not-requested", "not-delivered", "unknown", "not-delivered", "delivered",
         ]  # fmt: skip
+
+
+async def test_an_answer_that_is_not_there_yet_is_not_unasked_for(tmp_path: Path) -> None:
+    """While the turn waits for the model, and while a run waits for the one before it."""
+    async with desk(tmp_path, Hang("One.")) as d, joined(d.daemon) as client:
+        made = await client.call("cron.add", job(delivery=THERE))
+        quiet = await client.call("cron.add", job(name="Quiet", delivery={"mode": "none"}))
+
+        async def told_of(id_: str) -> list[tuple[bool, str]]:
+            """Of its runs, newest first: whether there is a turn, and what the answer is."""
+            runs = (await d.daemon.owner.get("/api/v1/job-runs")).json()["runs"]
+            return [(one.get("turnId") is not None, one["deliveryStatus"])
+                    for one in runs if one["jobId"] == id_]  # fmt: skip
+
+        await client.call("cron.run", {"id": made["id"]})
+        async with asyncio.timeout(30):
+            await d.model.hanging.wait()
+        await client.call("cron.run", {"id": made["id"]})
+        await client.call("cron.run", {"id": quiet["id"]})
+        assert await told_of(made["id"]) == [(False, "unknown"), (True, "unknown")]
+        assert [status for _, status in await told_of(quiet["id"])] == ["not-requested"]
+        d.model.release()
+        await d.channel.posted(2)
+        await d.until(["sent", "sent"])
+        assert await told_of(made["id"]) == [(True, "delivered")] * 2
 
 
 async def test_announced_and_nobody_to_hear_it_is_done_all_the_same(tmp_path: Path) -> None:

@@ -179,6 +179,31 @@ async def test_what_is_wrong_with_a_channel_is_told_once_and_does_not_contradict
     assert signal.count("this version has no adapter for it") == 1
 
 
+async def test_what_cannot_run_is_not_started(tmp_path: Path) -> None:
+    off = {"channels": {"telegram": {"enabled": False}, "signal": {}}}
+    async with desk(tmp_path, config=off) as d, joined(d.daemon) as client:
+        for channel, code, said in (
+            ("signal", "channel.no_adapter", "signal: this version has no adapter for it"),
+            ("telegram", "channel.off", "telegram default is off in the configuration"),
+        ):
+            error = await client.error("channels.start", {"channel": channel})
+            assert error["details"]["code"] == code and said in error["message"]
+
+
+async def test_last_out_is_what_arrived(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d, joined(d.daemon) as client:
+
+        async def out() -> bool:
+            status = await client.call("channels.status")
+            return "lastOutboundAt" in status["channelAccounts"]["telegram"][0]
+
+        d.channel.modes = ["refused"]
+        await client.error("send", sending())
+        assert not await out(), "it never left"
+        await client.call("send", sending("k2"))
+        assert await out()
+
+
 async def test_stopped_by_hand_nothing_comes_or_goes(tmp_path: Path) -> None:
     async with desk(tmp_path, "Yes.") as d, joined(d.daemon) as client:
         assert await client.call("channels.stop", {"channel": "telegram"}) == {

@@ -40,6 +40,15 @@ def test_a_job_is_defined_shown_paused_and_removed(mia: Running) -> None:
     assert mia("cron", "show", name).code == 3
 
 
+def test_a_job_makes_tasks_in_a_project_by_its_number(mia: Running) -> None:
+    made = mia.json("project", "create", "Sell more")["project"]
+    add = ("cron", "add", "Weekly", "--cron", "0 9 * * 1", "--task", "weekly_report", "--project")
+    job = mia.json(*add, made["number"])["job"]
+    assert (job["projectId"], job["taskType"]) == (made["id"], "weekly_report")
+    assert mia(*add, "P-999").code == 3
+    assert mia("cron", "remove", job["number"]).code == 0
+
+
 def test_a_run_by_hand_prints_what_it_printed(mia: Running) -> None:
     assert mia(*ADD, "--every", "2h").code == 0
     run = mia.json("cron", "run", "cron.mia.report")["run"]
@@ -92,6 +101,8 @@ def test_a_crontab_is_taken_over_without_a_shell(mia: Running, tmp_path: Path) -
         f"15 3 * * 1-5 {PYTHON} -V\n@daily {PYTHON} --help\n"
         "* * * * * echo $HOME >> home.txt\n@reboot start\n"
     )
+    refused = mia("cron", "import", str(file), "--agent", "nobody", "--dry-run")
+    assert refused.code == 3 and "nobody" in refused.err
     dry = mia.json("cron", "import", str(file), "--agent", "mia", "--dry-run")
     assert [job["outcome"] for job in dry["jobs"]] == [None, None]
     done = mia.json("cron", "import", str(file), "--agent", "mia", "--paused")
@@ -220,6 +231,12 @@ def test_openclaws_jobs_are_taken_over(zoe: Running, tmp_path: Path) -> None:
          "delivery": {"mode": "announce", "channel": "telegram", "to": "7"}},
     ]  # fmt: skip
     file = tmp_path / "jobs.json"
+    for arguments in (("--dry-run",), ()):
+        stray = rows[0] | {"agentId": "nobody"}
+        file.write_text(json.dumps({"version": 1, "jobs": [stray]}))
+        ran = mia("--json", "cron", "import", str(file), *arguments)
+        (outcome,) = (job["outcome"] for job in ran.json["jobs"])
+        assert ran.code == 1 and outcome.startswith("refused: ") and "nobody" in outcome
     file.write_text(json.dumps({"version": 1, "jobs": rows}))
     done = mia.json("cron", "import", str(file))
     assert [job["outcome"] for job in done["jobs"]] == [

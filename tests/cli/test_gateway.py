@@ -1,6 +1,7 @@
 """`homarus gateway` and `homarus device` against a real daemon."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,13 @@ def test_a_probe_without_a_token_tells_that_somebody_is_there(
         (("sessions.list", "--params", "[]"), 2, "Usage"),
         (("sessions.list", "--params", "{"), 2, "Usage"),
         (("wizard.start",), 1, "method.not_offered"),
+        (("node.pair.approve", "--params", '{"requestId": "nope"}'), 3, "node.request_unknown"),
+        (("device.pair.setupRevoke", "--params", '{"setupId": "nope"}'), 3, "device.code_unknown"),
+        (
+            ("agent", "--params", '{"message": "Hi", "agentId": "nobody"}', "--key"),
+            3,
+            "UNKNOWN_AGENT_ID",
+        ),
         (("agent", "--params", '{"message": "Hi"}', "--key"), 2, ""),
     ],
 )
@@ -76,6 +84,27 @@ def test_call(running: Running, arguments: tuple[str, ...], code: int, error: st
     ran = running("gateway", "call", *arguments)
     assert ran.code == code, ran.err
     assert ran.err.startswith(error)
+
+
+def test_a_question_that_nobody_answers_in_time_is_open(running: Running) -> None:
+    ask = ("gateway", "call", "exec.approval.request", "--params")
+    ran = running(*ask, '{"command": "reboot"}', "--timeout", "1")
+    assert (ran.code, ran.error) == (1, "gateway.silent")
+    assert all(word in ran.err for word in ("`homarus approval list`", "twoPhase", "--timeout"))
+    (row,) = running.json("approval", "list", "--status", "pending")["approvals"]
+    assert row["what"] == "reboot"
+    first = json.loads(running(*ask, '{"command": "halt", "twoPhase": true}').out)
+    assert first["status"] == "accepted"
+    assert running.json("approval", "show", first["id"])["approval"]["what"] == "halt"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("node", "approve", "nope"), ("node", "reject", "nope"), ("device", "setup-revoke", "nope"),
+     ("device", "setup-status", "nope")],
+)  # fmt: skip
+def test_what_is_not_there(running: Running, arguments: tuple[str, ...]) -> None:
+    assert running(*arguments).code == 3
 
 
 def test_a_lower_role_is_refused_what_it_may_not(running: Running) -> None:
@@ -146,7 +175,8 @@ def test_a_set_up_code(running: Running, tmp_path: Path) -> None:
     device = identity.load(tmp_path)
     assert asyncio.run(come_in(offer.url, offer.bootstrap_token, device)) == ["operator.write"]
     assert running("device", "setup-status", id_).out == f"used by {device.id}\n"
-    assert running("device", "setup-revoke", id_).error == "device.code_over"
+    ran = running("device", "setup-revoke", id_)
+    assert (ran.code, ran.error) == (5, "device.code_over")
     assert running("device", "remove", device.id).code == 0
 
     made = running.json("device", "setup-code", "--public-url", "https://gate.example")

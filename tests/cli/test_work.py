@@ -204,6 +204,8 @@ def test_stop(at: Any, running: Running, company: str) -> None:
     assert [row["reason"] for row in at("stop", "list")["stops"]] == ["enough"]
     done = running("--token", secret, "task", "claim", "--agent", "pm")
     assert (done.code, done.error) == (4, "stop.agent")
+    done = running("--company", company, "stop", "lift", "company")
+    assert done.code == 2 and "`homarus stop list`" in done.err
     at("stop", "lift", stop["id"])
     assert running("--token", secret, "task", "claim", "--agent", "pm").code == 0
 

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from homarus.testing.daemon import Daemon
+import pytest
+
+from homarus.testing.daemon import Daemon, key
 from tests.gateway.ws.client import Client, gateway_token, joined
 
 SOON_S = 30.0
@@ -32,6 +34,12 @@ class Process:
                 if said["event"] == event:
                     return dict(said)
 
+    async def ended(self) -> tuple[int, Any]:
+        """By itself: `(exit code, its error)`."""
+        async with asyncio.timeout(SOON_S):
+            _, said = await self._process.communicate()
+            return await self._process.wait(), json.loads(said)
+
     async def end(self) -> int:
         self._process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(SOON_S):
@@ -43,7 +51,7 @@ async def started(home: Path, *more: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "homarus.cli.main", "node", "run", "--json", "--home", str(home),
         *more, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE if "-" in more else None,
+        stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -68,6 +76,17 @@ async def homarus(*words: str, group: str = "node") -> Any:
         out, _ = await process.communicate()
     assert process.returncode == 0
     return json.loads(out)
+
+
+async def plainly(*words: str) -> tuple[int, str, str]:
+    """The same as people see it: `(exit code, stdout, stderr)`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "homarus.cli.main", *words,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(SOON_S):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
 
 
 def run(owner: Client, node_id: str, key: str, *argv: str, **more: Any) -> Any:
@@ -109,6 +128,9 @@ async def test_a_machine_as_a_node(daemon: Daemon, tmp_path: Path) -> None:
             assert (await host.says("connected"))["nodeId"] == id_
             await owner.call("node.pair.remove", {"nodeId": id_})
             assert (await host.says("gone"))["code"]
+            code, error = await host.ended()
+            assert (code, error["code"]) == (4, "node.removed")
+            assert "it was removed there" in error["error"]
 
 
 async def test_the_owner_by_the_command_line(daemon: Daemon, tmp_path: Path) -> None:
@@ -152,3 +174,90 @@ async def test_a_code_that_is_over_ends_a_node_that_has_nothing_else(
         _, said = await process.communicate(made["setupCode"].encode() + b"\n")
     assert process.returncode not in (0, None)
     assert json.loads(said)["code"] == "device.code_invalid"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [((), "node.no_token"), (("--token", "ho_wrong"), "node.token")]
+)
+async def test_a_machine_that_nobody_knows_is_told_so_once(
+    daemon: Daemon, tmp_path: Path, words: tuple[str, ...], code: str
+) -> None:
+    """To try again would not help: what it says stays the same."""
+    async with node(daemon, tmp_path / "machine", *words) as host:
+        exit_code, error = await host.ended()
+    assert (exit_code, error["code"]) == (4, code)
+    assert all(word in error["remedy"] for word in ("--token", "HOMARUS_TOKEN", "--setup-code"))
+    assert "gateway.remote" not in error["error"]
+
+
+@pytest.mark.parametrize("kind", ["malformed", "unreadable"])
+async def test_rules_that_cannot_be_read_are_warned_of(
+    daemon: Daemon, tmp_path: Path, kind: str
+) -> None:
+    home = tmp_path / "machine"
+    file = home / "node" / "exec-approvals.json"
+    file.parent.mkdir(parents=True)
+    if kind == "malformed":
+        file.write_text("{")
+    else:
+        file.mkdir()
+    token = gateway_token(daemon)
+    async with joined(daemon) as owner, node(daemon, home, "--token", token) as host:
+        warned = await host.says("warning")
+        assert warned["code"] == "node.policy" and str(file) in warned["why"]
+        id_ = (await host.says("connected"))["nodeId"]
+        asked = (await owner.call("node.pair.list"))["pending"]
+        (request,) = [row["requestId"] for row in asked if row["nodeId"] == id_]
+        await owner.call("node.pair.approve", {"requestId": request})
+        error = (await run(owner, id_, f"policy-{kind}", "printf", "x"))["error"]
+        assert str(file) in error["message"]
+
+
+async def test_what_a_program_printed_is_passed_on(daemon: Daemon, tmp_path: Path) -> None:
+    home, token = tmp_path / "machine", gateway_token(daemon)
+    own = ("--url", daemon.url, "--token", token)
+    await homarus("allow", "/usr/bin/printf", "--home", str(home))
+    async with node(daemon, home, "--token", token, "--trusted", "--name", "shelf") as host:
+        id_ = (await host.says("connected"))["nodeId"]
+        (row,) = [row for row in (await homarus("list", *own))["nodes"] if row["nodeId"] == id_]
+        await homarus("approve", row["pendingRequestId"], *own)
+        await host.says("approved")
+        code, _, err = await plainly("node", "approve", row["pendingRequestId"], *own)
+        assert (code, err.partition(":")[0]) == (5, "node.request_over")
+
+        async def invoke(*argv: str, **more: Any) -> tuple[int, str, str]:
+            params = json.dumps({"command": list(argv)} | more)
+            return await plainly("node", "invoke", "shelf", "system.run", "--params", params, *own)
+
+        assert await invoke("printf", r"a\n  b\t\033[31mc") == (0, "a\n  b\t\033[31mc", "")
+        code, out, err = await invoke("printf", "%d", "many")
+        assert (code, out) == (1, "0")
+        assert "many" in err and "node.exit: the command ended with code 1" in err
+
+        # nobody allowed it: it is said once, and how it can be had
+        code, out, err = await invoke("ls", "-l")
+        assert (code, out) == (1, "")
+        assert err.count("SYSTEM_RUN_DENIED") == 1 and "`homarus node allow PROGRAM`" in err
+        assert "exec.approval.request" in err
+
+        # asked for as docs/how-to/nodes.md has it, and answered by somebody else
+        plan = {"argv": ["ls", "-d", "."], "cwd": None}
+        asked = {"host": "node", "nodeId": id_, "commandArgv": plan["argv"], "systemRunPlan": plan,
+                 "twoPhase": True, "timeoutMs": 3_600_000}  # fmt: skip
+        call = ("gateway", "call", "exec.approval.request", "--params", json.dumps(asked), *own)
+        code, out, err = await plainly(*call)
+        id_of_question = json.loads(out)["id"]
+        async with joined(daemon) as owner:
+            rows = await owner.call("exec.approval.list")
+        (request,) = [row["request"] for row in rows if row["id"] == id_of_question]
+        assert (request["host"], request["nodeId"]) == ("node", id_)
+        number = request["number"]
+        yes: dict[str, Any] = {"systemRunPlan": plan, "approved": True, "runId": number}
+        code, out, err = await invoke("ls", "-d", ".", **yes)
+        assert (code, err.partition("\n")[0]) == (4, f"node.approval: {number} waits for an answer")
+        assert f"`homarus approval approve {number}`" in err
+        made = await daemon.owner.post(f"/api/v1/approvals/{number}/approve", headers=key())
+        assert made.status_code == 200, made.text
+        assert await invoke("ls", "-d", ".", **yes) == (0, ".\n", "")
+        code, out, err = await invoke("ls", "-d", ".", **yes)
+        assert (code, err.partition("\n")[0]) == (4, f"node.approval: {number} is used")

@@ -3,6 +3,8 @@
 from typing import Final
 
 EXEC: Final = "system.run"
+DENIED: Final = "SYSTEM_RUN_DENIED"
+"""What a node says whose own rules do not let a program run."""
 COMMANDS: Final = frozenset({
     EXEC, "system.run.prepare", "system.which", "system.notify", "location.get", "device.info",
     "device.status", "device.health", "photos.latest", "camera.list", "motion.activity",

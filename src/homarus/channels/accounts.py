@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from homarus.base.errors import HomarusError, NotFound
+from homarus.base.errors import Conflict, HomarusError, NotFound, NotOffered
 from homarus.channels.holding import Holding
 from homarus.channels.port import Account, Channel, Inbox
 from homarus.config.channels import Account as AccountConfig
@@ -22,6 +22,7 @@ log = structlog.get_logger("channels")
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
 STOP_S: Final = 5.0
+NO_ADAPTER: Final = "this version has no adapter for it"
 Place = tuple[str, str]
 """(channel, account)"""
 
@@ -110,7 +111,7 @@ class Accounts:
         adapter = self._adapters.get(place[0])
         health = self.health(place)
         if adapter is None:
-            health.error = "this version has no adapter for it"
+            health.error = NO_ADAPTER
             return
         if self._closing or place in self._tasks or not self._is_wanted(place):
             return
@@ -164,17 +165,28 @@ class Accounts:
 
     # -- by hand -------------------------------------------------------------------------------
 
+    def check_start(self, place: Place) -> None:
+        """Raises `channel.unknown`, `channel.account`, `channel.no_adapter`, `channel.off`: it
+        cannot run."""
+        channel, account = self.config(place)
+        if place[0] not in self._adapters:
+            raise NotOffered("channel.no_adapter", f"{place[0]}: {NO_ADAPTER}",
+                             "Take it out of homarus.json.")  # fmt: skip
+        if not (channel.enabled and account.enabled):
+            raise Conflict("channel.off", f"{place[0]} {place[1]} is off in the configuration",
+                           "Take `enabled: false` out of homarus.json.")  # fmt: skip
+
     async def start(self, place: Place) -> bool:
-        """Whether it was not running. Raises `channel.unknown`, `channel.account`."""
-        self.config(place)
+        """Whether it was not running. Raises as `check_start`."""
+        self.check_start(place)
         self.health(place).stopped = False
         fresh = place not in self._tasks
         self._begin(place)
         return fresh and place in self._tasks
 
     async def stop(self, place: Place) -> bool:
-        """Whether it was running; it stays down until it is started, or the daemon is. Raises as
-        `start`."""
+        """Whether it was running; it stays down until it is started, or the daemon is. Raises
+        `channel.unknown`, `channel.account`."""
         self.config(place)
         self.health(place).stopped = True
         was = place in self._tasks

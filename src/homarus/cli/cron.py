@@ -11,7 +11,15 @@ from homarus.base.errors import Invalid
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.exit_codes import Exit
-from homarus.cli.resource import agent_id, given, json_value, limit_option, show_list, show_one
+from homarus.cli.resource import (
+    agent_id,
+    given,
+    json_value,
+    limit_option,
+    project_id,
+    show_list,
+    show_one,
+)
 from homarus.client.paths import path_part
 
 command = Group("cron", help="Jobs that fire by the clock, their runs and dead letters.")
@@ -182,7 +190,7 @@ def _delivery(text: str) -> dict[str, Any]:
     "--tools", metavar="NAME,…", help="The only tools that the turn may use; `none`: no tool."
 )
 @click.option("--task", help="Make a task of this type, in --project.")
-@click.option("--project", help="Id of the project for --task.")
+@click.option("--project", help="The project for --task: P-1, its goal or id.")
 @click.option("--duty", help="Housekeeping: retention, backup, integrity, documents, trust, …")
 @click.option("--args", "arguments", help="JSON object or @FILE: arguments, or the task's input.")
 @click.option("--priority", type=click.Choice(["P0", "P1", "P2", "P3"]), help="P2 by default.")
@@ -210,7 +218,8 @@ def add(
     """Define a job: when it fires, and what it then does."""
     turn = given(session=session, model=model, thinking=thinking, timeoutSeconds=timeout,
                  toolsAllow=_tools(tools))  # fmt: skip
-    work = _work(capability, say, task, duty, arguments, project, turn)
+    place = None if project is None else project_id(ctx, project)
+    work = _work(capability, say, task, duty, arguments, place, turn)
     if work is None:
         raise Invalid("cli.work", "nothing to do is named", "One of --run, --say, --task, --duty.")
     quotas = given(cpuSeconds=cpu, memoryMb=memory, apiCallsPerHour=calls, concurrent=concurrent)
@@ -361,20 +370,22 @@ def import_(ctx: Context, file: Path, agent: str | None, dry_run: bool, paused: 
     from homarus.importers import cron as importer
     from homarus.importers import cron_making as making
 
-    if agent is not None and not dry_run:
+    if agent is not None:
         agent = str(ctx.api.get(f"/agents/{agent_id(ctx, agent)}")["agent"]["name"])
     todo = importer.read(file, agent)
-    done = None
-    if not dry_run:
-        done = making.made(ctx.api, todo, paused=paused)
+    done: list[str | None] = []
+    if dry_run:
+        done += making.foreseen(ctx.api, todo)
+    else:
+        done += making.made(ctx.api, todo, paused=paused)
         todo = making.gone(ctx.api, todo)
-    ctx.out.document(importer.document(todo, done))
+    ctx.out.document(importer.document(todo, done, dry_run=dry_run))
     ctx.out.table(
         ["job", "when", "does", "outcome"],
-        [[job.body["name"], _when(job.body), job.does, "" if done is None else done[n]]
+        [[job.body["name"], _when(job.body), job.does, done[n] or ""]
          for n, job in enumerate(todo.jobs)],
         "No job that can be taken.",
     )  # fmt: skip
     for left in todo.left:
         ctx.out.alert(f"left: {left.what}: {left.why}. {left.remedy}".rstrip(". ") + ".")
-    return Exit.FAILED if done is not None and any("refused" in one for one in done) else Exit.OK
+    return Exit.FAILED if any("refused" in (one or "") for one in done) else Exit.OK

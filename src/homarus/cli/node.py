@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from homarus.base.errors import Invalid, NotFound
+from homarus.base.errors import Invalid, NotFound, Unavailable
 from homarus.cli.asking import SHOWS, ask, decide, json_object
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
@@ -66,6 +66,7 @@ def run(
     """
     from homarus.backends import layers
     from homarus.gateway_client import identity
+    from homarus.node import policy
     from homarus.node.commands import Machine
     from homarus.node.host import Host, Settings
 
@@ -75,7 +76,13 @@ def run(
     called = name or platform.node() or "node"
     settings = Settings(*_address(ctx), called) if code is None else _invited(ctx, code, called)
     machine = Machine(own, place, layers.probe(), trusted)
-    asyncio.run(_until_ended(Host(settings, identity.load(own), machine, _sayer(ctx))))
+    say = _sayer(ctx)
+    try:
+        policy.read(own)
+    except Invalid as wrong:
+        why = f"{wrong.message}. Until that is corrected nothing runs here"
+        say("warning", {"code": wrong.code, "why": why})
+    asyncio.run(_until_ended(Host(settings, identity.load(own), machine, say)))
 
 
 def _invited(ctx: Context, code: str, name: str) -> "Settings":
@@ -197,6 +204,9 @@ def invoke(
 ) -> None:
     """Have a node do something it was approved for, and print its answer.
 
+    What a program printed goes to standard output and standard error as it is. Exit code 1: it was
+    run and ended with another code than 0, which the last line says, or was ended.
+
     \b
         homarus node invoke bench system.run --params '{"command": ["uname", "-a"]}'
     """
@@ -209,5 +219,19 @@ def invoke(
     payload = reply["payload"]
     if not isinstance(payload, dict):
         ctx.out.line(json.dumps(payload))
-        return
-    ctx.out.fields(payload.items())
+    elif "exitCode" in payload:
+        _ran(ctx, payload)
+    else:
+        ctx.out.fields(payload.items())
+
+
+def _ran(ctx: Context, payload: dict[str, Any]) -> None:
+    """What came of a program. Raises `node.exit` where that is not success."""
+    ctx.out.passed(str(payload.get("stdout") or ""))
+    ctx.out.passed(str(payload.get("stderr") or ""), err=True)
+    if payload.get("truncated"):
+        click.echo("[not all of its output is here]", err=True)
+    code = payload["exitCode"]
+    if code != 0 or payload.get("timedOut"):
+        why = payload.get("error") or f"the command ended with code {code}"
+        raise Unavailable("node.exit", str(why), "What it printed says more.")

@@ -1,7 +1,8 @@
 """What commands print: tables on a terminal, plain lines in a pipe, one JSON document on demand.
 
 Results go to stdout, everything else to stderr. Text that came from agents is shown with its
-control characters escaped, so that it cannot steer the terminal.
+control characters escaped, so that it cannot steer the terminal; the output of a program is so on a
+terminal alone.
 """
 
 import json
@@ -42,6 +43,13 @@ class Output:
         if not self.json:
             shown = clean(text)
             _print(f"{RED}{shown}{PLAIN}" if sys.stdout.isatty() else shown)
+
+    def passed(self, text: str, *, err: bool = False) -> None:
+        """The output of a program, as it is, to stdout or stderr; nothing with --json."""
+        if text and not self.json:
+            stream = sys.stderr if err else sys.stdout
+            stream.write(clean(text) if stream.isatty() else _encodable(text, stream.encoding))
+            stream.flush()
 
     def fields(self, pairs: Iterable[tuple[str, Any]]) -> None:
         """Name and value, one a line; absent values are left out."""
@@ -86,6 +94,11 @@ def clean(text: str) -> str:
         char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """What the stream cannot hold (lone surrogates), made visible; nothing else changes."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,6 +2,8 @@
 
 import click
 
+from homarus.base.errors import Invalid
+from homarus.base.ids import is_uuid
 from homarus.cli.command import Group
 from homarus.cli.context import Context, pass_context
 from homarus.cli.resource import agent_id, given, limit_option, project_id, show_list, show_one
@@ -44,6 +46,8 @@ def set_(ctx: Context, scope: str, subject: str | None, reason: str) -> None:
 @pass_context
 def lift(ctx: Context, stop: str) -> None:
     """Lift a STOP, by its id."""
+    if not is_uuid(stop.lower()):
+        raise Invalid("cli.stop", f"{stop[:80]!r} is no id of a STOP", "See `homarus stop list`.")
     show_one(ctx, ctx.api.delete(f"/stops/{path_part(stop)}"), "stop", _COLUMNS)
 
 

@@ -109,8 +109,18 @@ def heard(tx: Tx, route: Route, conversation: str, session: str | None, kind: st
     )  # fmt: skip
 
 
+def opened(tx: Tx, route: Route, conversation: str, kind: str) -> None:
+    """Something is to go there; whose place it is stays, where it is known."""
+    tx.run(
+        "insert into channel_place(company, channel, account, target, thread, conversation, kind) "
+        "values(?,?,?,?,?,?,?) on conflict(company, channel, account, target, thread) do nothing",
+        (tx.company, route.channel, route.account, route.target, route.thread or "", conversation,
+         kind),
+    )  # fmt: skip
+
+
 def spoken_to(tx: Tx, route: Route, conversation: str, kind: str) -> None:
-    """Something was said there; whose place it is stays, where it is known."""
+    """Something has arrived there; whose place it is stays, where it is known."""
     tx.run(
         "insert into channel_place(company, channel, account, target, thread, conversation, "
         "kind, outbound_ms) values(?,?,?,?,?,?,?,?) "

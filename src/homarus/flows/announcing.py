@@ -20,7 +20,9 @@ from homarus.conversations import deliveries, keys, outgoing, places, sessions, 
 from homarus.conversations.deliveries import State as Sending
 from homarus.conversations.places import Route
 from homarus.conversations.turns import CRON, State, Turn
+from homarus.jobs import service as jobs
 from homarus.jobs.model import TURN, Job, Run
+from homarus.jobs.model import State as Running
 from homarus.store.port import Rx, Tx
 
 OPTION: Final = "deliver"
@@ -42,6 +44,9 @@ STATUS: Final = {
     Sending.QUEUED: UNKNOWN, Sending.SENDING: UNKNOWN, Sending.UNKNOWN: UNKNOWN,
     Sending.SENT: DELIVERED, Sending.FAILED: NOT_DELIVERED, Sending.DROPPED: NOT_DELIVERED,
 }  # fmt: skip
+
+WAITS: Final = (Running.WAITING, Running.RUNNING, Running.FAILED)
+"""States of a run that may have an answer yet."""
 
 
 class Wish(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -217,16 +222,26 @@ def told(job: Job) -> dict[str, Any]:
 
 
 class CameTo(msgspec.Struct, frozen=True):
-    """`status`: delivered, not-delivered, unknown (also: on its way), not-requested."""
+    """`status`: delivered, not-delivered, unknown (also: on its way, or not answered yet),
+    not-requested."""
 
     status: str
     why: str | None = None
 
 
 def came_to_of(rx: Rx, run: Run) -> CameTo:
-    """Of a job's run."""
-    turn = run.subject if run.what == TURN else None
-    return came_to(rx, None if turn is None else turns.by_id(rx, run.company, turn))
+    """Of a job's run; before it has a turn, and where it never had one, by its job's wish."""
+    found = None
+    if run.what == TURN and run.subject is not None:
+        found = turns.by_id(rx, run.company, run.subject)
+    if found is not None or run.what != TURN:
+        return came_to(rx, found)
+    job = jobs.by_id(rx, run.company, run.job)
+    wish = SILENT if job is None else of_job(job)
+    if wish.mode == NONE or wish.implied:
+        return CameTo(NOT_REQUESTED)
+    over = run.state not in WAITS
+    return CameTo(NOT_DELIVERED, "there was no answer") if over else CameTo(UNKNOWN)
 
 
 def came_to(rx: Rx, row: Turn | None) -> CameTo:
@@ -236,6 +251,8 @@ def came_to(rx: Rx, row: Turn | None) -> CameTo:
     sent = None if row.reply is None else deliveries.of_message(rx, row.company, row.reply)
     if sent is not None:
         return CameTo(STATUS[sent.state], sent.error)
+    if row.state in turns.OPEN and (not wish.implied or way(rx, row, wish) is not None):
+        return CameTo(UNKNOWN)
     if wish.implied:
         return CameTo(NOT_REQUESTED)
     if row.state is not State.DONE:

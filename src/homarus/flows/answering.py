@@ -33,6 +33,8 @@ TOOL: Final = "tool"
 RESERVED: Final = ("subagent:", "cron:", "acp:")
 """Beginnings of session keys that no client may name (gateway contract, 14)."""
 MAX_AGENTS: Final = 500
+MAX_NAMED: Final = 10
+"""Agents that an error offers to choose from."""
 MAX_MODEL: Final = 200
 LATEST: Final = 1_000
 """Lines of a session among which those of a turn are looked for first."""
@@ -97,8 +99,8 @@ def default_of(rows: list[Agent]) -> Agent | None:
 
 
 def target(rx: Rx, company: str, ref: str | None) -> Agent:
-    """By id, name, or slug of its name. Raises `agent.choose`, `agent.unknown`,
-    `agent.not_run_here`."""
+    """By id, name, or slug of its name. Raises `agent.choose` (`agents`: the slugs to choose from;
+    each face says how it is named there), `agent.unknown`, `agent.not_run_here`."""
     rows = targets(rx, company)
     if ref is None:
         return _default(rows)
@@ -121,8 +123,9 @@ def _default(rows: list[Agent]) -> Agent:
             "agent.none", "no agent of this company is run by this daemon",
             "Let one be: `homarus agent update NAME --executor llm`.",
         )  # fmt: skip
-    names = ", ".join(f"openclaw/{keys.slug(row.name)}" for row in rows[:10])
-    raise Invalid("agent.choose", f"{len(rows)} agents run here", f"Name one as model: {names}.")
+    names = [keys.slug(row.name) for row in rows[:MAX_NAMED]]
+    raise Invalid("agent.choose", f"{len(rows)} agents run here",
+                  f"Name one: {', '.join(names)}.", agents=names)  # fmt: skip
 
 
 # -- a request becomes a turn --------------------------------------------------------------

@@ -121,7 +121,7 @@ def open_aside(tx: Tx, route: Route) -> Conversation:
     """A conversation for a place that none of an agent's is for."""
     title = f"{route.channel} {route.target}"[:MAX_TITLE]
     place = talk.create(tx, PLACE, title=title)
-    places.spoken_to(tx, route, place.id, PLACE)
+    places.opened(tx, route, place.id, PLACE)
     return place
 
 
@@ -158,7 +158,7 @@ def send(tx: Tx, new: NewSend) -> Delivery:
     about: dict[str, Any] = {SENT_TO: msgspec.to_builtins(new.route), "senderName": tx.actor.name}
     said, _ = talk.post(tx, place, Draft(Sender(SenderType.SYSTEM, None), text, metadata=about))
     talk.progress(tx, said.id, DeliveryState.RESOLVED)
-    places.spoken_to(tx, new.route, place.id, PLACE)
+    places.opened(tx, new.route, place.id, PLACE)
     return deliveries.insert(
         tx, new.route, text, said.id, task=task, key=new.key, digest=digest
     )  # fmt: skip

@@ -17,7 +17,15 @@ from typing import Any, Final
 import msgspec
 
 from homarus import __version__
-from homarus.base.errors import HomarusError, Invalid, NotFound, Refused, Unavailable
+from homarus.base.errors import (
+    Conflict,
+    HomarusError,
+    Incomplete,
+    Invalid,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from homarus.gateway.ws.frames import (
     FORBIDDEN,
     INVALID_REQUEST,
@@ -32,6 +40,18 @@ from homarus.kernel.scopes import ALL
 CLI: Final = ("cli", "cli")
 PROBE: Final = ("openclaw-probe", "probe")
 """Client id and mode (gateway contract, 2.2)."""
+_SAID: Final = ("code", "remedy", "rule", "httpStatus")
+"""Of an error's details: what the error itself says."""
+_BY_STATUS: Final[dict[int, type[HomarusError]]] = {
+    kind.status: kind for kind in (Invalid, NotFound, Conflict, Incomplete)
+}
+"""What our own gateways say of an error; others do not."""
+_METHODS: Final = (
+    "`homarus gateway status --json` lists those of that gateway (hello.features.methods); "
+    "docs/reference/gateway.md says what ours do."
+)
+_UNKNOWN: Final = ("UNKNOWN_AGENT_ID",)
+"""Codes of the original that say that there is no such thing (gateway contract, 3)."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -118,15 +138,22 @@ def plain(error: Refusal) -> HomarusError:
     message, remedy = error.message, str(about.get("remedy") or error.remedy)
     if remedy and message.endswith(remedy):
         message = message.removesuffix(remedy).rstrip().removesuffix(".")
+    message = message.removeprefix(f"{code}: ")
+    if message.startswith("unknown method") and not remedy:
+        remedy = _METHODS
     if code == "PAIRING_REQUIRED":
         remedy = f"There: `homarus device approve {about.get('requestId')}`. Then try again."
-    kept = {name: value for name, value in about.items() if name not in ("code", "remedy", "rule")}
+    kept = {name: value for name, value in about.items() if name not in _SAID}
     found: HomarusError
+    status = about.get("httpStatus")
+    kind = _BY_STATUS.get(status) if isinstance(status, int) else None
     if error.code in (FORBIDDEN, NOT_PAIRED) or "authReason" in about:
         found = Refused(code, message, remedy or "Use another token.", rule="identity")
+    elif kind is not None:
+        found = kind(code, message, remedy)
     elif error.code != INVALID_REQUEST:
         found = Unavailable(code, message, remedy)
-    elif code.endswith(".unknown") or message.startswith("unknown method"):
+    elif code.endswith((".unknown", *_UNKNOWN)) or message.startswith("unknown method"):
         found = NotFound(code, message, remedy)
     else:
         found = Invalid(code, message, remedy)

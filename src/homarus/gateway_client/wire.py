@@ -22,6 +22,13 @@ MAX_REPLIES: Final = 4
 SILENT_TICKS: Final = 2
 """After so many intervals of ticks without a word the gateway counts as gone."""
 
+_SILENT: Final = {
+    "exec.approval.request": "The question is open, for a person: `homarus approval list`. "
+    'To hear its id at once ask with "twoPhase": true; to wait for the answer give more time '
+    "(`--timeout`, and `timeoutMs` for the question itself).",
+}
+"""What to do where no answer came: by method, where that is not to try again."""
+
 Doc = dict[str, Any]
 Hello = Callable[[str, int], Doc]
 """`hello(nonce, ts)`: the parameters of `connect`."""
@@ -69,7 +76,10 @@ class Wire:
                     if not (final and _is_accepted(payload)):
                         return payload
         except TimeoutError:
-            raise Unavailable("gateway.silent", f"no answer to {method}", "Try again.") from None
+            raise Unavailable(
+                "gateway.silent", f"no answer to {method} within {wait_s:g} s",
+                _SILENT.get(method, "Try again."),
+            ) from None  # fmt: skip
         except ConnectionClosed as closed:
             raise _gone(closed) from None
         finally:

@@ -1,7 +1,7 @@
 """`homarus cron import FILE`: jobs of a crontab, and of OpenClaw's `cron/jobs.json`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,10 +161,12 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from (f"  left: {left.what}: {left.why}. {left.remedy}" for left in plan.left[:MAX_SHOWN])
 
 
-def document(plan: Plan, done: list[str] | None) -> dict[str, Any]:
-    """`outcome` null: of a dry run."""
+def document(
+    plan: Plan, done: Sequence[str | None] | None, *, dry_run: bool = False
+) -> dict[str, Any]:
+    """`outcome` null: of a dry run, which tells no more. `done` None: nothing was done."""
     return {
-        "dryRun": done is None,
+        "dryRun": dry_run or done is None,
         "jobs": [
             {"name": job.body["name"], "does": job.does, "schedule": job.body["schedule"],
              "outcome": None if done is None else done[n]}

@@ -51,6 +51,18 @@ def made(api: Client, plan: Plan, *, paused: bool = False) -> list[str]:
     return [_make(api, job, paused, before) for job in plan.jobs]
 
 
+def foreseen(api: Client, plan: Plan) -> list[str | None]:
+    """What would be refused of each as its agent is not there; None: nothing is known against it.
+    Raises HomarusError."""
+    rows = api.pages("/agents", "agents") if plan.jobs else ()
+    known = {ref for row in rows for ref in (row["id"], row["name"])}
+    return [
+        None if job.body["agentId"] in known
+        else f"refused: no agent {job.body['agentId'][:80]!r} here. See `homarus agent list`."
+        for job in plan.jobs
+    ]  # fmt: skip
+
+
 def _make(api: Client, job: NewJob, paused: bool, before: list[Imported]) -> str:
     body = job.body | ({"active": False} if paused else {})
     try:

@@ -134,7 +134,7 @@ def need(rx: Rx, company: str, device: str) -> Device:
     found = by_id(rx, company, device)
     if found is None:
         raise NotFound("device.unknown", f"no device {device[:80]!r} is paired",
-                       "`device.pair.list` lists them.")  # fmt: skip
+                       "See `homarus device list` (`device.pair.list`).")  # fmt: skip
     return found
 
 
@@ -249,8 +249,10 @@ def decide(tx: Tx, id_: str, *, approve: bool) -> Pairing:
     """Raises `device.request_unknown`, `device.request_over`. Emits `device_pair_resolved`."""
     row = request(tx, tx.company, id_)
     if row is None:
-        raise NotFound("device.request_unknown", f"no request {id_[:80]!r}",
-                       "`device.pair.list` lists those that wait.")  # fmt: skip
+        raise NotFound(
+            "device.request_unknown", f"no request {id_[:80]!r}",
+            "`homarus device list` (`device.pair.list`) shows those that wait.",
+        )  # fmt: skip
     if row.state != "pending" or row.expires_ms <= tx.now_ms:
         raise Conflict("device.request_over", f"that request is {_word(row)}",
                        "The device asks again when it connects.")  # fmt: skip
@@ -424,7 +426,7 @@ def _held(tx: Tx, device: str, role: str) -> Grant:
     held = grant(tx, tx.company, device, role)
     if held is None:
         raise NotFound("device.role", f"the device has no live grant as {role[:40]!r}",
-                       "`device.pair.list` shows its grants.")  # fmt: skip
+                       "`homarus device list` (`device.pair.list`) shows its grants.")  # fmt: skip
     return held
 
 

@@ -159,8 +159,11 @@ def begin(tx: Tx, new: New) -> Begun:
 def _check(tx: Tx, new: New) -> None:
     node = surfaces.need(tx, tx.company, new.device)
     if node.approved is None:
-        raise Unavailable("node.unapproved", "nothing that the node offers is approved",
-                          "An owner approves it: `node.pair.approve`.")  # fmt: skip
+        raise Unavailable(
+            "node.unapproved", "nothing that the node offers is approved",
+            "An owner approves it: `homarus node list` shows the request, "
+            "`homarus node approve REQUEST` says yes (`node.pair.approve`).",
+        )  # fmt: skip
     may = node.offers(new.denied).commands
     if new.command not in may:
         raise Invalid(
@@ -184,11 +187,24 @@ def _approved(tx: Tx, ref: str, new: New) -> Approval:
         and (row.capability, row.target) == (EXEC_COMMAND, f"node:{new.device}")
         and row.payload == payload_of(new.device, new.argv, new.cwd, new.env, new.plan)
     )
-    if row is None or not fits or row.status is not Status.APPROVED or tx.now_ms >= row.expires_ms:
+    if row is None or not fits:
         raise Refused(
             "node.approval", "no approval of exactly this command on this node",
-            "Ask for one: `exec.approval.request` with the node, its argv, folder and plan.",
-            rule="approval",
+            "Ask for one with the node, its argv, folder and plan: "
+            "`homarus gateway call exec.approval.request`.", rule="approval",
+        )  # fmt: skip
+    if row.open(tx.now_ms):
+        raise Refused(
+            "node.approval", f"{row.number} waits for an answer",
+            "An owner or approver other than who asked for it gives one: "
+            f"`homarus approval approve {row.number}`. Then invoke again.", rule="approval",
+        )  # fmt: skip
+    if row.status is not Status.APPROVED or tx.now_ms >= row.expires_ms:
+        over = row.status in (Status.PENDING, Status.APPROVED)
+        raise Refused(
+            "node.approval", f"{row.number} is {'over' if over else row.status.value}",
+            "Ask anew with the node, its argv, folder and plan: "
+            "`homarus gateway call exec.approval.request`.", rule="approval",
         )  # fmt: skip
     return row
 
@@ -213,8 +229,13 @@ def answer(tx: Tx, device: str, id_: str, ok: bool, said: dict[str, Any]) -> Inv
         return None
     text = json.dumps(said)
     error = said.get("error") or {}
-    reason = None if ok else f"{error.get('code')}: {error.get('message')}"
+    reason = None if ok else refusal(str(error.get("code")), str(error.get("message")))
     return _end(tx, row, DONE if ok else FAILED, reason, text if len(text) <= MAX_REPLY else None)
+
+
+def refusal(code: str, message: str) -> str:
+    """What a node says went wrong; some begin their messages with the code."""
+    return message if message.startswith(f"{code}:") else f"{code}: {message}"
 
 
 def settle(tx: Tx, id_: str, reason: str) -> Invoke | None:

@@ -59,9 +59,7 @@ def lift(tx: Tx, stop: str) -> Stop:
     """Raises `stop.unknown`."""
     found = next((s for s in active(tx, tx.company) if s.id == stop), None)
     if found is None:
-        raise NotFound(
-            "stop.unknown", f"no STOP {stop} is in force", "List them: `homarus status`."
-        )
+        raise NotFound("stop.unknown", f"no STOP {stop} is in force", "See `homarus stop list`.")
     tx.run("update stop set lifted_ms=? where id=?", (tx.now_ms, stop))
     tx.emit("stop_lifted", stop, {"scope": found.scope, "subject": found.subject})
     return found

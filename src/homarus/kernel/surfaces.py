@@ -149,7 +149,8 @@ def need(rx: Rx, company: str, device: str) -> Node:
     """Raises `node.unknown`."""
     found = by_id(rx, company, device)
     if found is None:
-        raise NotFound("node.unknown", f"no node {device[:80]!r}", "`node.list` lists them.")
+        raise NotFound("node.unknown", f"no node {device[:80]!r}",
+                       "See `homarus node list` (`node.list`).")  # fmt: skip
     return found
 
 
@@ -185,7 +186,7 @@ def need_request(rx: Rx, company: str, id_: str) -> Request:
     row = request(rx, company, id_)
     if row is None:
         raise NotFound("node.request_unknown", f"no request {id_[:80]!r}",
-                       "`node.pair.list` lists those that wait.")  # fmt: skip
+                       "`homarus node list` (`node.pair.list`) shows those that wait.")  # fmt: skip
     return row
 
 
@@ -229,7 +230,7 @@ def declare(
 def _ask(tx: Tx, device: str, surface: Surface) -> None:
     if len(pending(tx, tx.company)) >= MAX_PENDING:
         raise Busy("node.many", f"{MAX_PENDING} nodes wait for an answer",
-                   "Answer some first: `node.pair.list`.")  # fmt: skip
+                   "Answer some first: `homarus node list` (`node.pair.list`).")  # fmt: skip
     id_ = tx.new_id()
     tx.run(
         "insert into node_pairing(id, company, device, surface, state, created_ms, expires_ms) "

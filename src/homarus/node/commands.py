@@ -16,6 +16,7 @@ import msgspec
 from homarus.backends import local
 from homarus.backends.layers import SandboxLayers
 from homarus.base.errors import HomarusError
+from homarus.base.node_commands import DENIED
 from homarus.base.process import ProcessHandle
 from homarus.kernel.limits import RANGES, Limits
 from homarus.node import policy
@@ -26,7 +27,6 @@ MAX_WORDS: Final = 1_000
 WALL_S: Final = 600
 OUTPUT_BYTES: Final = 262_144
 """Of each of stdout and stderr."""
-DENIED: Final = "SYSTEM_RUN_DENIED"
 _ENV: Final = re.compile(r"LANG|LC_[A-Z]+|TZ|TERM|NO_COLOR|CI")
 """Variables that a gateway may set: none of them has a program load or run something."""
 

@@ -31,6 +31,16 @@ STEADY_S: Final = 30.0
 MAX_RUNS: Final = 4
 MAX_TIMEOUT_MS: Final = 3_600_000
 
+_MISSING: Final = ("AUTH_TOKEN_MISSING", "AUTH_PASSWORD_MISSING", "AUTH_REQUIRED")
+_MISMATCH: Final = (
+    "AUTH_TOKEN_MISMATCH", "AUTH_PASSWORD_MISMATCH", "AUTH_DEVICE_TOKEN_MISMATCH",
+)  # fmt: skip
+"""Codes of a gateway that does not know the secret (gateway contract, 2.5)."""
+_HOW_IN: Final = (
+    "Give one: --token or HOMARUS_TOKEN; or --setup-code, which `homarus device setup-code` there "
+    "mints."
+)
+
 Say = Callable[[str, dict[str, Any]], None]
 """`say(what, about)`; what: connected, approved, rejected, removed, invoke, gone."""
 
@@ -67,7 +77,9 @@ class Host:
         self._running: dict[str, ProcessHandle | None] = {}
 
     async def run(self) -> None:
-        """Until cancelled. Raises `device.code_invalid` where a set-up code is all that it has."""
+        """Until cancelled. Raises where the gateway does not know this machine, and would not the
+        next time: `device.code_invalid` (a set-up code is all that it has), `node.no_token`,
+        `node.token`, `node.removed`."""
         loop = asyncio.get_running_loop()
         failed = 0
         while True:
@@ -77,6 +89,7 @@ class Host:
             except HomarusError as error:
                 if self._used_up(error):
                     continue
+                self._check_hope(error)
                 failed = 1 if loop.time() - began >= STEADY_S else failed + 1
                 pause_s = pause(failed, self._chance())
                 about = {"code": error.code, "why": error.message, "againInS": round(pause_s, 1)}
@@ -95,6 +108,24 @@ class Host:
                           rule="identity") from None  # fmt: skip
         self._bootstrap = ""
         return True
+
+    def _check_hope(self, error: HomarusError) -> None:
+        """Raises what to do, where the same words would be refused for ever."""
+        if not isinstance(error, Refusal):
+            return
+        code, url = error.details.get("code"), self._settings.url
+        if code in _MISSING:
+            raise Refused("node.no_token", f"{url} wants a token, and this machine has none",
+                          _HOW_IN, rule="identity") from None  # fmt: skip
+        if code in _MISMATCH and self._settings.token:
+            kept = ", nor the one that this machine kept" if self._identity.token() else ""
+            raise Refused("node.token", f"{url} does not know this token{kept}",
+                          _HOW_IN, rule="identity") from None  # fmt: skip
+        if code in _MISMATCH:
+            raise Refused(
+                "node.removed", f"{url} does not know this machine any more: it was removed there, "
+                "or what it was given was revoked", _HOW_IN, rule="identity",
+            ) from None  # fmt: skip
 
     async def _connection(self) -> None:
         """One, until it ends. Raises HomarusError."""

@@ -84,7 +84,11 @@ def named(path: Path) -> str:
 def read(folder: Path) -> Policy:
     """Raises `node.policy`. A file that is not there allows nothing."""
     path = folder / FILE
-    text = private.read(path)
+    try:
+        text = private.read(path)
+    except OSError as error:
+        raise Invalid("node.policy", f"{path} cannot be read: {error.strerror}",
+                      "It has to be a file of the user who runs the node.") from None  # fmt: skip
     if not text:
         return Policy()
     try:

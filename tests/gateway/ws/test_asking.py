@@ -11,6 +11,11 @@ from homarus.gateway_client.wire import Refusal
 from homarus.testing.daemon import running
 from tests.gateway.ws.client import PROXIED, REMOTE, gateway_token, joined
 
+METHODS = (
+    "`homarus gateway status --json` lists those of that gateway (hello.features.methods); "
+    "docs/reference/gateway.md says what ours do."
+)
+
 
 async def test_from_elsewhere(tmp_path: Path) -> None:
     async with running(tmp_path / "home", **PROXIED) as daemon:
@@ -35,10 +40,24 @@ async def test_from_elsewhere(tmp_path: Path) -> None:
     [
         ({"code": "FORBIDDEN", "message": "no"}, "Refused", "FORBIDDEN", "Use another token."),
         ({"code": "INVALID_REQUEST", "message": "unknown method: x"}, "NotFound",
-         "INVALID_REQUEST", ""),
+         "INVALID_REQUEST", METHODS),
+        ({"code": "UNAVAILABLE", "message": "NOT_FOUND: no program",
+          "details": {"code": "NOT_FOUND"}}, "Unavailable", "NOT_FOUND", ""),
         ({"code": "INVALID_REQUEST", "message": "no such. Look.",
           "details": {"code": "thing.unknown", "remedy": "Look."}}, "NotFound", "thing.unknown",
          "Look."),
+        ({"code": "INVALID_REQUEST", "message": "no request",
+          "details": {"code": "thing.request_unknown", "httpStatus": 404}}, "NotFound",
+         "thing.request_unknown", ""),
+        ({"code": "INVALID_REQUEST", "message": "over",
+          "details": {"code": "thing.request_over", "httpStatus": 409}}, "Conflict",
+         "thing.request_over", ""),
+        ({"code": "INVALID_REQUEST", "message": "lacks",
+          "details": {"code": "thing.lacks", "httpStatus": 422}}, "Incomplete", "thing.lacks", ""),
+        ({"code": "INVALID_REQUEST", "message": "odd",
+          "details": {"code": "thing.odd", "httpStatus": [404]}}, "Invalid", "thing.odd", ""),
+        ({"code": "INVALID_REQUEST", "message": "nobody",
+          "details": {"code": "UNKNOWN_AGENT_ID"}}, "NotFound", "UNKNOWN_AGENT_ID", ""),
         ({"code": "INVALID_REQUEST", "message": "unauthorized",
           "details": {"code": "AUTH_TOKEN_MISMATCH", "authReason": "x"}}, "Refused",
          "AUTH_TOKEN_MISMATCH", "Use another token."),
@@ -51,3 +70,4 @@ def test_errors_of_the_wire_as_ours(
 ) -> None:
     found: HomarusError = asking.plain(Refusal(error))
     assert (type(found).__name__, found.code, found.remedy) == (kind, code, remedy)
+    assert not found.message.startswith(f"{code}:")

@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from homarus.control_plane.proxies import forwarded_for, is_local_name
 from homarus.gateway.ws.hub import Policy
 from homarus.testing.daemon import Daemon, running
+from tests.gateway.asking import asking
 from tests.gateway.ws.client import ADMIN, CLI, TEST, Device, dialled, gateway_token, joined
 from tests.gateway.ws.conftest import ONE_LOOP
 
@@ -309,3 +310,20 @@ async def test_whom_a_proxy_speaks_for(headers: dict[bytes, bytes], address: str
 )  # fmt: skip
 async def test_names_that_mean_this_machine(host: bytes, local: bool) -> None:
     assert is_local_name({b"host": host}) is local
+
+
+async def test_a_hello_names_the_agents_of_now(tmp_path: Path) -> None:
+    """Health is kept for a minute; what a client starts from is not of before."""
+    async with asking(tmp_path / "home", agents=()) as ask:
+        for made, default in ((None, ""), ("ada", "ada"), ("bob", ""), ("main", "main")):
+            if made is not None:
+                await ask.agent(made)
+            async with joined(ask.daemon) as client:
+                snapshot = client.hello["snapshot"]
+                defaults, health = snapshot["sessionDefaults"], snapshot["health"]
+                assert defaults["defaultAgentId"] == health["defaultAgentId"] == default
+                assert defaults["mainSessionKey"] == f"agent:{default or 'main'}:main"
+                listed = await client.call("agents.list")
+                assert [row["agentId"] for row in health["agents"]] == [
+                    row["id"] for row in listed["agents"]
+                ]

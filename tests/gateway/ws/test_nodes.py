@@ -341,13 +341,17 @@ async def test_a_viewer_has_nothing_done(daemon: Daemon) -> None:
         assert error["details"]["missingScope"] == "operator.write"
 
 
-async def test_what_the_node_says_went_wrong(daemon: Daemon) -> None:
+@pytest.mark.parametrize("said", ["not on the list", "SYSTEM_RUN_DENIED: not on the list"])
+async def test_what_the_node_says_went_wrong(daemon: Daemon, said: str) -> None:
+    """Its code is named once, whether its message begins with it or not."""
     async with pair(daemon) as (owner, host):
         sent, heard = await asked(owner, host, "a")
-        wrong = {"code": "SYSTEM_RUN_DENIED", "message": "not on the list"}
+        wrong = {"code": "SYSTEM_RUN_DENIED", "message": said}
         await host.call("node.invoke.result", result(heard, ok=False, payload=None, error=wrong))
         error = (await owner.reply(sent))["error"]
         assert (error["code"], error["details"]["nodeError"]) == ("UNAVAILABLE", wrong)
+        assert error["message"] == "SYSTEM_RUN_DENIED: not on the list"
+        assert "homarus node allow" in error["details"]["remedy"]
         assert (await outcomes(daemon))[-1] == "failed"
 
 

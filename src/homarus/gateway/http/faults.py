@@ -45,13 +45,23 @@ class Fault(msgspec.Struct, frozen=True):
         return {"error": {"message": message, "type": self.type, "param": None, "code": self.code}}
 
 
-def of_error(error: HomarusError) -> Fault:
-    """A request that became no turn."""
+def of_error(error: HomarusError, *, tool: bool = False) -> Fault:
+    """A request that became no turn. `tool`: it was one for a tool, which has no model."""
     status = status_of(error)
     kind = _TYPES.get(status, "api_error")
     again = status in (429, 503) and not error.code.startswith("stop.")
-    message, remedy = redact_tokens(error.message), redact_tokens(error.remedy)
+    message, remedy = redact_tokens(error.message), redact_tokens(_remedy(error, tool))
     return Fault(status, kind, error.code, message, remedy, again)
+
+
+def _remedy(error: HomarusError, tool: bool) -> str:
+    """An agent is a model here, or `agentId` beside a tool."""
+    names = error.details.get("agents")
+    if error.code != "agent.choose" or not names:
+        return error.remedy
+    if tool:
+        return f"Name one as `agentId`: {', '.join(names)}."
+    return f"Name one as `model`: {', '.join(f'openclaw/{name}' for name in names)}."
 
 
 _BY_CODE: Final = (

@@ -102,7 +102,8 @@ class Surface:
             else:
                 await self._ask(endpoint, scope, receive, send)
         except HomarusError as error:
-            await self._fault(send, faults.of_error(error), path)
+            tool = endpoint.wire is tools
+            await self._fault(send, faults.of_error(error, tool=tool), path)
         except Exception as error:
             log.error("request_failed", route=path, exc_info=error)
             await self._fault(send, faults.of_error(unforeseen()), path)

@@ -11,6 +11,7 @@ import msgspec
 
 from homarus.base.errors import HomarusError
 from homarus.base.redact import redact_token_bytes
+from homarus.control_plane.answers import status_of
 from homarus.control_plane.parse import too_deep
 
 T = TypeVar("T")
@@ -163,13 +164,15 @@ def like_ajv(text: str) -> str:
 
 
 def fault_of(error: HomarusError) -> Fault:
-    """An error of ours on this wire: its stable code and its remedy are in `details`."""
+    """An error of ours on this wire: its stable code, its remedy and the status that it has over
+    HTTP are in `details`."""
     if isinstance(error, Fault):
         return error
-    details = {"code": error.code, "remedy": error.remedy} | {
+    remedy = _remedy(error)
+    details = {"code": error.code, "remedy": remedy, "httpStatus": status_of(error)} | {
         name: value for name, value in error.details.items() if value is not None
     }
-    message = error.message if not error.remedy else f"{error.message}. {error.remedy}"
+    message = error.message if not remedy else f"{error.message}. {remedy}"
     if error.status in (401, 403):
         return Fault(FORBIDDEN, message, details)
     if error.status in (429, 503):
@@ -177,6 +180,14 @@ def fault_of(error: HomarusError) -> Fault:
     if error.status >= 500:
         return Fault(UNAVAILABLE, message, details)
     return Fault(INVALID_REQUEST, message, details)
+
+
+def _remedy(error: HomarusError) -> str:
+    """What to do, in the words of this wire."""
+    names = error.details.get("agents")
+    if error.code == "agent.choose" and names:
+        return f"Name one as `agentId`: {', '.join(names)}."
+    return error.remedy
 
 
 def ok(id_: str, payload: Any) -> str:

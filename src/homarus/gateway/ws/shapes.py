@@ -13,6 +13,7 @@ from homarus.flows import chatting
 from homarus.kernel import devices, setup_codes, surfaces, tokens
 from homarus.kernel.approval_rows import Approval, Status
 from homarus.kernel.devices import Device, Pairing
+from homarus.kernel.invokes import EXEC_COMMAND
 from homarus.kernel.scopes import ADMIN, PAIRING, WRITE
 from homarus.kernel.setup_codes import SetupCode
 from homarus.store.port import Rx
@@ -227,10 +228,13 @@ def _machine(rx: Rx, company: str, device: str) -> Doc:
 
 
 def approval(row: Approval) -> Doc:
-    """A question of the kernel's, in the words of exec approvals."""
+    """A question of the kernel's, in the words of exec approvals. `host`: where it would run."""
+    kind, _, node = row.target.partition(":")
+    on_node = row.capability == EXEC_COMMAND and kind == devices.NODE
     request = without_none(
         {
-            "command": row.what, "host": "gateway", "agentId": row.agent,
+            "command": row.what, "host": devices.NODE if on_node else "gateway",
+            "nodeId": node if on_node else None, "agentId": row.agent,
             "capability": row.capability, "target": row.target, "risk": row.risk,
             "reason": row.reason or None, "number": row.number, "taskId": row.task,
         }

@@ -162,6 +162,8 @@ async def _control(desk: Desk, params: OfAccount, *, begin: bool) -> Doc:
     desk.instance_only()
     channels = _channels(desk, params.channel)
     place = channels.place(params.channel, params.account_id)
+    if begin:
+        channels.accounts.check_start(place)
     word = "start" if begin else "stop"
     await desk.write(_note_control, f"channel_{word}", place, target=f"channel:{place[0]}",
                      what=f"{word} {place[0]} {place[1]}")  # fmt: skip
@@ -322,6 +324,9 @@ def _answer(row: Delivery, key: str) -> Doc:
     )  # fmt: skip
 
 
+_LISTED: Final = "`homarus channels status` (`channels.status`) lists what there is"
+
+
 def _only(desk: Desk) -> str:
     """The channel that is meant where none is named."""
     found = list(
@@ -330,7 +335,7 @@ def _only(desk: Desk) -> str:
     if len(found) == 1:
         return found[0]
     what = f"which channel? {', '.join(found)}" if found else "no channel is configured"
-    raise Fault(frames.INVALID_REQUEST, f"{what}; `channels.status` lists what there is",
+    raise Fault(frames.INVALID_REQUEST, f"{what}; {_LISTED}",
                 {"code": "channel.unknown"})  # fmt: skip
 
 
@@ -346,7 +351,7 @@ def _channels(desk: Desk, name: str) -> Any:
     if found is None:
         raise Fault(
             frames.INVALID_REQUEST,
-            f"channel not configured: {name[:40]}; `channels.status` lists what there is",
+            f"channel not configured: {name[:40]}; {_LISTED}",
             {"code": "channel.unknown"},
         )
     return found

@@ -33,6 +33,7 @@ MAX_ATTACHMENTS: Final = 20
 NEVER: Final = "NO_REPLY"
 FULL_PROMPT: Final = "full"
 """The one mode of prompts that there is."""
+UNKNOWN_AGENT: Final = "`homarus agent list` names them; on the wire, `agents.list`."
 Doc = dict[str, Any]
 
 
@@ -230,7 +231,9 @@ async def agent(desk: Desk, params: AgentCall) -> Any:
     except HomarusError as error:
         if error.code == "agent.unknown":
             named = params.agent_id or session.removeprefix("agent:").split(":")[0]
-            raise frames.bad_params("agent", f'unknown agent id "{named[:80]}"') from None
+            fault = frames.bad_params("agent", f'unknown agent id "{named[:80]}"')
+            fault.details = {"code": "UNKNOWN_AGENT_ID", "remedy": UNKNOWN_AGENT}
+            raise fault from None
         raise
     run = params.idempotency_key
     if said.turn.state not in turns.OPEN:

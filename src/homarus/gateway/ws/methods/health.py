@@ -132,11 +132,13 @@ async def health(desk: Desk, params: Probe) -> Doc:
 
 
 async def snapshot(hub: Hub, peer: Peer) -> Doc:
-    """What a hello begins with."""
+    """What a hello begins with. Its agents are those of now: of a company's health that was kept
+    since before they changed, a new one is taken."""
     company = peer.company
+    agents, first, configured = await hub.means.store.read(_of_now, company)
     found = await of_company(hub, company, fresh=False)
-    first = found["defaultAgentId"]
-    configured = await hub.means.store.read(_has_model, company)
+    if (first, agents) != (found["defaultAgentId"], [row["agentId"] for row in found["agents"]]):
+        found = await of_company(hub, company, fresh=True)
     own = own_of(hub.settings())
     more: Doc = {}
     if peer.may(ADMIN):
@@ -157,8 +159,15 @@ async def snapshot(hub: Hub, peer: Peer) -> Doc:
     }  # fmt: skip
 
 
-def _has_model(rx: Rx, company: str) -> bool:
-    return bool(models.listed(rx, company, limit=1))
+def _of_now(rx: Rx, company: str) -> tuple[list[str], str, bool]:
+    """`(agents, default agent or "", whether a model is configured)`."""
+    rows = answering.targets(rx, company)
+    first = answering.default_of(rows)
+    return (
+        [keys.slug(row.name) for row in rows],
+        "" if first is None else keys.slug(first.name),
+        bool(models.listed(rx, company, limit=1)),
+    )
 
 
 # -- status --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from homarus.base.errors import HomarusError
-from homarus.base.node_commands import EXEC
+from homarus.base.node_commands import DENIED, EXEC
 from homarus.control_plane.parse import too_deep
 from homarus.gateway.ws import frames, shapes, system_run
 from homarus.gateway.ws.frames import Fault, Params
@@ -261,13 +261,23 @@ def _reply(row: Invoke, answer: Answer) -> Doc:
     if answer.state == invokes.FAILED:
         error = said.get("error") or {"code": "FAILED", "message": answer.reason}
         details = {"code": error["code"], "nodeError": error, "nodeCommandDispatched": True}
-        raise Fault(frames.UNAVAILABLE, f"{error['code']}: {error['message']}"[:500], details)
+        said_so = invokes.refusal(str(error["code"]), str(error["message"]))
+        if DENIED in said_so:
+            details["remedy"] = _DENIED
+        raise Fault(frames.UNAVAILABLE, said_so[:500], details)
     reason = answer.reason or "the node has not answered"
     code = "DISCONNECTED" if reason == LEFT else "TIMEOUT"
     error = {"code": code, "message": reason}
     details = {"code": code, "nodeError": error, "nodeCommandDispatched": True,
                "outcome": "unknown", "invokeId": row.id}  # fmt: skip
     raise Fault(frames.UNAVAILABLE, reason, details)
+
+
+_DENIED: Final = (
+    "It is that machine's own rule: its owner lets the program run there with `homarus node allow "
+    "PROGRAM`, or you ask for an approval first: `homarus gateway call exec.approval.request` "
+    "(docs/how-to/nodes.md)."
+)
 
 
 _WIRE_CODES: Final = {"node.offline": "NOT_CONNECTED", "node.unapproved": "PAIRING_CHANGED"}

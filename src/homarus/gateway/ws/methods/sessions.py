@@ -172,7 +172,7 @@ def _need(tx: Tx, params: Any) -> Session:
     at = chatting.place(tx, tx.company, params.agent_id, params.key)
     if at.session is None:
         raise NotFound("session.unknown", f"no session {params.key[:80]!r}",
-                       "`sessions.list` lists them.")  # fmt: skip
+                       "See `homarus session list` (`sessions.list`).")  # fmt: skip
     return at.session
 
 
