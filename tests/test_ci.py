@@ -20,7 +20,10 @@ esac
 """
 
 
-def run(folder: Path, *, first: int = 0, failed: int = 0, again: int = 0, broken: str = "nothing"):
+def run(
+    folder: Path, *, first: int = 0, failed: int = 0, again: int = 0, broken: str = "nothing",
+    name: str = "tests/test_a.py::test_{}",
+):  # fmt: skip
     """Its exit code, and what it asked of `dev.py`."""
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
@@ -29,7 +32,7 @@ def run(folder: Path, *, first: int = 0, failed: int = 0, again: int = 0, broken
     stand_in.chmod(0o755)
     (folder / "first").write_text(str(first))
     (folder / "again").write_text(str(again))
-    names = ",\n".join(f'  "tests/test_a.py::test_{n}": true' for n in range(failed))
+    names = ",\n".join(f'  "{name.format(n)}": true' for n in range(failed))
     (folder / "failed").write_text(f"{{\n{names}\n}}" if failed else "{}")
     done = subprocess.run(
         [folder / ".ci" / "run"], env={"PYTHON": str(stand_in), "PATH": "/usr/bin:/bin"},
@@ -57,6 +60,11 @@ def test_what_fails_beside_others_runs_once_more(
 ) -> None:
     code, calls = run(tmp_path, first=first, failed=failed, again=again)
     assert (code, calls.count(AGAIN + " ")) == (ends, int(is_run_again))
+
+
+def test_what_could_not_be_collected_is_not_run_again(tmp_path: Path) -> None:
+    code, calls = run(tmp_path, first=1, failed=2, name="gw{}")
+    assert (code, calls.count(AGAIN + " ")) == (1, 0)
 
 
 @pytest.mark.parametrize("broken", ["system", "lint", "types", "tiers", "--collect-only"])

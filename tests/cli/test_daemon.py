@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,18 +70,23 @@ def test_a_file_where_the_home_should_be_is_named(tmp_path: Path, place: str) ->
 @pytest.mark.parametrize(
     ("pid", "waits_s", "code"),
     [
-        (os.getppid(), 0.0, "daemon.restarting"),
-        (2**22 + 1, 60.0, "daemon.not_running"),  # it died while it restarted
-        (os.getpid(), 60.0, "daemon.not_running"),  # it is this process that takes its place
+        (os.getppid, 0.0, "daemon.restarting"),
+        (lambda: 2**22 + 1, 60.0, "daemon.not_running"),  # it died while it restarted
+        (os.getpid, 60.0, "daemon.not_running"),  # it is this process that takes its place
     ],
+    ids=["another", "died", "this"],
 )
 def test_who_asks_a_daemon_that_restarts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int, waits_s: float, code: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pid: Callable[[], int],
+    waits_s: float,
+    code: str,
 ) -> None:
     monkeypatch.setattr(context, "RESTART_WAIT_S", waits_s)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "owner.token").write_text("ho_0123")
-    facts = {"url": "http://127.0.0.1:1", "pid": pid, "restarting": True}
+    facts = {"url": "http://127.0.0.1:1", "pid": pid(), "restarting": True}
     (tmp_path / "run" / "daemon.json").write_text(json.dumps(facts))
     ran = Terminal(tmp_path)("status")
     assert (ran.error, ran.code) == (code, 6)
