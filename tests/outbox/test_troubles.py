@@ -51,7 +51,7 @@ class Meddled(FakeMirror):
 
 def raises(error: Exception) -> Meddle:
     def meddle(_: FakeMirror) -> Any:
-        raise error
+        raise error.with_traceback(None)  # raised again, it would keep those of before
 
     return meddle
 
