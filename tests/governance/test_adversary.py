@@ -20,8 +20,9 @@ from homarus.testing.daemon import Address, beside
 from tests.support.profile import chosen_profile
 
 STEPS = {"ci": 50, "full": 200}[chosen_profile().name]
-ACTIONS = {"ci": 1_000, "full": 20_000}[chosen_profile().name]
+ACTIONS = {"ci": 600, "full": 20_000}[chosen_profile().name]
 EXAMPLES = ACTIONS // STEPS
+TIMEOUT_S = {"ci": 300, "full": 7_200}[chosen_profile().name]
 
 moves = st.lists(
     st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 2**32 - 1)),
@@ -55,6 +56,7 @@ async def attacked(place: tuple[Address, Path], script: list[tuple[str, int]], o
         await owner.aclose()
 
 
+@pytest.mark.timeout(TIMEOUT_S)
 @pytest.mark.parametrize("only", ["own", "company"])
 @settings(
     max_examples=EXAMPLES,
