@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homarus.cli import context
+from homarus.cli.context import Context
 from homarus.client.errors import Unreachable
 from homarus.client.http import Client
 from homarus.client.retry import NEVER
@@ -77,19 +77,16 @@ def test_a_file_where_the_home_should_be_is_named(tmp_path: Path, place: str) ->
     ids=["another", "died", "this"],
 )
 def test_who_asks_a_daemon_that_restarts(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    pid: Callable[[], int],
-    waits_s: float,
-    code: str,
+    tmp_path: Path, pid: Callable[[], int], waits_s: float, code: str
 ) -> None:
-    monkeypatch.setattr(context, "RESTART_WAIT_S", waits_s)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "owner.token").write_text("ho_0123")
     facts = {"url": "http://127.0.0.1:1", "pid": pid(), "restarting": True}
     (tmp_path / "run" / "daemon.json").write_text(json.dumps(facts))
-    ran = Terminal(tmp_path)("status")
-    assert (ran.error, ran.code) == (code, 6)
+    asks = Context()
+    asks.given_home = tmp_path
+    with pytest.raises(Unreachable) as refused:
+        asks.daemon_url(waits_s)
+    assert refused.value.code == code
 
 
 def test_a_restart_keeps_tokens_and_work(tmp_path: Path) -> None:

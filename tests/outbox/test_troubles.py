@@ -186,7 +186,7 @@ async def test_a_lone_row_that_wants_an_operator_shows_why_and_when_it_is_over(
         assert (await held(m, "bad"), target.healths) == ("the list is gone: make it again", 3)
         target.ok = True
         await seconds(m, 58)  # the row itself is tried after 120 s
-        assert await held(m, "bad") is not None
+        assert (await held(m, "bad"), target.healths) == ("the list is gone: make it again", 3)
         await seconds(m, 2)
         assert (await held(m, "bad"), target.healths) == (None, 4)
 

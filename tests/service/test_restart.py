@@ -69,6 +69,15 @@ class Town:
         assert reply.is_success, reply.text
         return reply.json()
 
+    async def asks(self, provider: ModelServer) -> str:
+        """A turn of a new agent that has asked this model; its id."""
+        model = {"dialect": "openai", "baseUrl": provider.base_url("openai"), "model": "m-1"}
+        await self.post("/models", model | {"key": "sk"})
+        await self.post("/agents", {"name": "ada", "executor": "llm"})
+        turn = (await self.post("/turns", {"agentId": "ada", "text": "hello"}))["turn"]["id"]
+        await self.until(lambda: provider.requests)
+        return str(turn)
+
     def is_reached(self) -> bool:
         """Raises ConnectionRefusedError where nobody listens, not for a moment."""
         port = int(self.daemon.ready.port)
@@ -97,14 +106,7 @@ async def test_a_restart_in_place_tells_sockets_and_goes_on_with_turns(town: Tow
     url = town.daemon.ready.url
     headers = {"Authorization": f"Bearer {town.token}"}
     with ModelServer(Hold(Say("unheard")), Say("back again"), key="sk") as provider:
-        await town.post(
-            "/models",
-            {"dialect": "openai", "baseUrl": provider.base_url("openai"), "model": "m-1",
-             "key": "sk"},
-        )  # fmt: skip
-        await town.post("/agents", {"name": "ada", "executor": "llm"})
-        turn = (await town.post("/turns", {"agentId": "ada", "text": "hello"}))["turn"]["id"]
-        await town.until(lambda: provider.requests)
+        turn = await town.asks(provider)
         async with websockets.connect(
             f"ws{url.removeprefix('http')}/api/mcp/ws", additional_headers=headers
         ) as events:
@@ -248,14 +250,7 @@ async def test_commands_wait_for_a_daemon_that_restarts(town: Town) -> None:
     address = town.home / "run" / "daemon.json"
     facts = {"url": town.daemon.ready.url, "pid": town.daemon.pid}
     with ModelServer(Hold(Say("unheard")), Say("back again"), key="sk") as provider:
-        await town.post(
-            "/models",
-            {"dialect": "openai", "baseUrl": provider.base_url("openai"), "model": "m-1",
-             "key": "sk"},
-        )  # fmt: skip
-        await town.post("/agents", {"name": "ada", "executor": "llm"})
-        await town.post("/turns", {"agentId": "ada", "text": "hello"})
-        await town.until(lambda: provider.requests)
+        await town.asks(provider)
         town.signal("SIGUSR1")
         await town.until(lambda: json.loads(address.read_text()).get("restarting"))
         assert json.loads(address.read_text()) == facts | {"restarting": True}

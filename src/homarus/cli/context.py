@@ -79,10 +79,10 @@ class Context:
         own = self.daemon_file().get("url")
         return self.url is None or (isinstance(own, str) and _origin(own) == _origin(self.url))
 
-    def daemon_url(self) -> str:
-        """Waits for a daemon that restarts in place. Raises `daemon.not_running`,
+    def daemon_url(self, wait_s: float = RESTART_WAIT_S) -> str:
+        """Waits `wait_s` at most for a daemon that restarts in place. Raises `daemon.not_running`,
         `daemon.restarting`."""
-        pid = self.restarted()
+        pid = self.restarted(wait_s)
         if pid is not None:
             raise Unreachable(
                 "daemon.restarting",
@@ -100,10 +100,10 @@ class Context:
         beside it while it restarts in place; or {}."""
         return _read_object(self.home / DAEMON)
 
-    def restarted(self) -> int | None:
+    def restarted(self, wait_s: float = RESTART_WAIT_S) -> int | None:
         """Returns when no other process restarts this home's daemon in place: its store is free for
-        a moment then, and not to be had. After RESTART_WAIT_S the process that still does."""
-        until = time.monotonic() + RESTART_WAIT_S
+        a moment then, and not to be had. After `wait_s` the process that still does."""
+        until = time.monotonic() + wait_s
         while (pid := self._restarting()) is not None and time.monotonic() < until:
             time.sleep(LOOK_S)
         return pid
