@@ -5,6 +5,7 @@ a condition with a bound.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -75,8 +76,17 @@ class Running:
             return await self.task
 
 
+@pytest.fixture(scope="module")
+def uvloop_used() -> None:
+    """The first loop of uvloop opens a pipe for signals that stays as long as the process."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()
+
+
 @pytest.fixture
-def open_fds() -> Iterator[None]:
+def open_fds(uvloop_used: None) -> Iterator[None]:
     """No run leaves a descriptor behind."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     yield
